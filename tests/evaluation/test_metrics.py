@@ -1,0 +1,121 @@
+"""Metrics: right on cases with a known answer, NaN with a reason on the rest."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation import quality, scores
+from speechlm.evaluation.metrics import METRICS, named
+from speechlm.evaluation.metrics.base import Metric, Score, Unavailable, Unscored, require
+
+from .voices import RATE, noisy, voice
+
+
+@pytest.mark.parametrize("name", ["pesq", "stoi", "estoi", "si_sdr", "mel", "lsd"])
+def test_less_noise_scores_better(name):
+    wave = voice()
+    loud, soft = (METRICS[name](wave, noisy(wave, snr), RATE) for snr in (5, 25))
+    assert not loud.reason and not soft.reason
+    assert (soft.value > loud.value) == (METRICS[name].better == "higher")
+
+
+@settings(max_examples=20, deadline=None)
+@given(snr=st.floats(-10, 60), gain=st.floats(0.05, 1.0))
+def test_si_sdr_is_the_ratio_that_was_mixed_whatever_the_gain(snr, gain):
+    wave = voice()
+    score = METRICS["si_sdr"](wave, gain * noisy(wave, snr), RATE)
+    assert score.value == pytest.approx(snr, abs=0.3)
+
+
+def test_identical_audio_is_at_the_ceiling_and_its_unbounded_ratio_is_not_a_number():
+    wave = voice()
+    found = scores(wave, wave, RATE)
+    assert found["pesq"].value == pytest.approx(4.644, abs=0.01)
+    assert found["stoi"].value == pytest.approx(1) and found["estoi"].value == pytest.approx(1)
+    assert found["mel"].value == 0 and found["lsd"].value == 0
+    assert math.isnan(found["si_sdr"].value) and "unbounded" in found["si_sdr"].reason
+
+
+def test_a_doubled_spectrum_is_six_decibels_away():
+    wave = voice()
+    for name in ("mel", "lsd"):
+        assert METRICS[name](wave, 2 * wave, RATE).value == pytest.approx(6.02, abs=0.6)
+
+
+BAD = {
+    "lengths differ": (voice(), voice()[:-1]),
+    "no samples": (np.zeros(0, np.float32), np.zeros(0, np.float32)),
+    "NaN": (voice(), np.full_like(voice(), np.nan)),
+    "reference is silent": (np.zeros(RATE, np.float32), voice(1.0)),
+    "not mono": (voice()[None], voice()[None]),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("reason", BAD)
+def test_what_cannot_be_scored_is_nan_with_its_reason(name, reason):
+    score = METRICS[name](*BAD[reason], RATE)
+    assert math.isnan(score.value)
+    assert reason in score.reason
+
+
+@pytest.mark.parametrize("name", ["pesq", "stoi", "estoi"])
+def test_too_little_speech_gives_no_default(name):
+    wave = voice(0.1)
+    score = METRICS[name](wave, noisy(wave, 20), RATE)
+    assert math.isnan(score.value) and score.reason
+
+
+def test_a_silent_estimate_is_not_an_error_of_the_harness():
+    wave = voice()
+    for name, score in scores(wave, np.zeros_like(wave), RATE).items():
+        assert score.reason or name in ("mel", "lsd", "stoi", "estoi")
+        assert math.isnan(score.value) == bool(score.reason)
+
+
+def test_rates_other_than_pesqs_own_are_resampled():
+    wave = np.repeat(voice(), 3)  # a stand-in at 48 kHz
+    assert METRICS["pesq"](wave, wave, 48000).value == pytest.approx(4.644, abs=0.01)
+
+
+def test_a_judge_that_raises_costs_its_own_cell():
+    def crash(reference, estimate, rate):
+        raise RuntimeError("boom")
+
+    def refuse(reference, estimate, rate):
+        raise Unscored("not speech")
+
+    def absent(reference, estimate, rate):
+        require("no_such_module_at_all", "the-package")
+
+    made = [Metric("m", "M", "higher", "a test", each) for each in (crash, refuse, absent)]
+    first, second, third = (metric(voice(), voice(), RATE) for metric in made)
+    assert first.reason == "RuntimeError: boom" and first.lasting
+    assert second.reason == "not speech" and second.lasting
+    assert "the-package" in third.reason and "speechlm[eval]" in third.reason
+    assert not third.lasting
+
+
+def test_a_score_is_finite_or_has_a_reason():
+    for arguments in ((math.nan,), (math.inf,), (1.0, "a reason")):
+        with pytest.raises(ValueError, match="finite or has a reason"):
+            Score(*arguments)
+
+
+def test_require_names_what_to_install():
+    with pytest.raises(Unavailable, match=r"pip install 'speechlm\[asr\]'"):
+        require("no_such_module_at_all", "faster-whisper", "asr")
+
+
+def test_quality_is_plain_numbers_and_unknown_names_are_refused():
+    wave = voice()
+    found = quality(wave, noisy(wave, 20), RATE, ["stoi", "mel"])
+    assert list(found) == ["stoi", "mel"] and all(isinstance(v, float) for v in found.values())
+    with pytest.raises(SpeechLMError, match="'pesk' is unknown: choose from pesq"):
+        named(["pesk"])
