@@ -1,0 +1,104 @@
+"""Means with intervals: the bootstrap over clips, alone and paired."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RESAMPLES = 4000
+LEVEL = 0.95
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over ``n`` clips with its 95 % interval; ``failed`` clips have no value.
+
+    The interval is NaN when fewer than two clips are left, the mean too when none is.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    failed: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether a difference of this interval is one to believe."""
+        return self.low > 0 or self.high < 0
+
+
+def mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
+    """Weighted mean of ``values`` (clips,), NaN left out, with its bootstrap interval.
+
+    The interval is the percentile bootstrap (Efron 1979) with clips as the resampling unit. With
+    ``weights`` (clips,) the statistic is a ratio of sums: a word error rate from each clip's rate
+    weighted by its words, a bitrate from each clip's rate weighted by its seconds.
+    """
+    value, weight = _prepared(values, weights)
+    return _interval(*_bootstrap(value, weight), value)
+
+
+def difference(
+    values: ArrayLike,
+    baseline: ArrayLike,
+    weights: ArrayLike | None = None,
+    baseline_weights: ArrayLike | None = None,
+) -> Interval:
+    """Mean of ``values`` minus mean of ``baseline`` on the clips (clips,) where both have one.
+
+    Both are resampled together, so what is hard about a clip for both cancels out.
+    """
+    first, first_weight = _prepared(values, weights)
+    second, second_weight = _prepared(baseline, baseline_weights)
+    both = np.isfinite(first) & np.isfinite(second)
+    first = np.where(both, first, np.nan)
+    first_mean, first_resampled = _bootstrap(first, first_weight)
+    second_mean, second_resampled = _bootstrap(np.where(both, second, np.nan), second_weight)
+    return _interval(first_mean - second_mean, first_resampled - second_resampled, first)
+
+
+def _prepared(values: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
+    value = np.asarray(values, dtype=np.float64)
+    weight = np.ones_like(value) if weights is None else np.asarray(weights, dtype=np.float64)
+    if value.ndim != 1 or value.shape != weight.shape:
+        raise ValueError(f"expected (clips,) twice, got {value.shape} and {weight.shape}")
+    return value, weight
+
+
+def _bootstrap(value: Floats, weight: Floats) -> tuple[float, Floats]:
+    """The weighted mean, and the same of ``RESAMPLES`` resampled sets (of the same seed)."""
+    if not len(value):
+        return math.nan, np.zeros(0)
+    present = np.isfinite(value)
+    share = np.where(present, weight, 0.0)
+    product = share * np.where(present, value, 0.0)
+    columns = np.stack([product, share], axis=1)
+    with np.errstate(invalid="ignore"):
+        resampled = np.divide(*(_counts(len(value)) @ columns).T)
+        return float(np.divide(product.sum(), share.sum())), resampled
+
+
+@lru_cache(maxsize=2)
+def _counts(clips: int) -> Floats:
+    """How often each clip is drawn in each resampled set: (RESAMPLES, clips), always the same."""
+    draws = np.random.default_rng(0).integers(clips, size=(RESAMPLES, clips))
+    draws += clips * np.arange(RESAMPLES)[:, None]
+    counts = np.bincount(draws.ravel(), minlength=RESAMPLES * clips)
+    return counts.reshape(RESAMPLES, clips).astype(np.float64)
+
+
+def _interval(centre: float, resampled: Floats, value: Floats) -> Interval:
+    n = int(np.isfinite(value).sum())
+    low = high = math.nan
+    if n >= 2:
+        tail = (1 - LEVEL) / 2
+        low, high = np.nanquantile(resampled, [tail, 1 - tail])
+    return Interval(centre, float(low), float(high), n, len(value) - n)

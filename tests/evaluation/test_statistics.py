@@ -1,0 +1,80 @@
+"""Intervals: they cover what they claim to cover, and pairing makes them sharper."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlm.evaluation.statistics import difference, mean
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    random = np.random.default_rng(0)
+    covered = 0
+    for _ in range(150):
+        found = mean(random.exponential(2.0, size=60))
+        covered += found.low <= 2.0 <= found.high
+    assert 0.87 <= covered / 150 <= 0.99
+
+
+def test_the_interval_is_the_usual_one_for_a_normal_sample():
+    values = np.random.default_rng(1).normal(5, 2, size=400)
+    found = mean(values)
+    half = 1.96 * values.std(ddof=1) / 20
+    assert found.mean == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.06)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=30))
+def test_the_mean_lies_in_its_interval_and_the_interval_in_the_data(values):
+    found = mean(values)
+    slack = 1e-9 * (1 + max(map(abs, values)))
+    assert min(values) - slack <= found.low <= found.high <= max(values) + slack
+    assert mean(values) == found  # the same numbers give the same interval
+
+
+def test_failures_are_left_out_and_counted():
+    found = mean([1.0, math.nan, 3.0, math.nan])
+    assert (found.mean, found.n, found.failed) == (2.0, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "n"), [([], 0), ([math.nan], 0), ([2.0], 1), ([2.0, math.nan], 1)]
+)
+def test_too_few_clips_have_no_interval(values, n):
+    found = mean(values)
+    assert found.n == n
+    assert math.isnan(found.low) and math.isnan(found.high)
+    assert math.isnan(found.mean) == (n == 0)
+
+
+def test_weights_make_a_ratio_of_sums():
+    errors, words = np.array([0, 1, 4]), np.array([10, 2, 8])
+    assert mean(errors / words, words).mean == pytest.approx(5 / 20)
+
+
+def test_pairing_sees_a_difference_that_the_spread_of_clips_hides():
+    random = np.random.default_rng(2)
+    hard = random.normal(0, 3, size=50)
+    better = hard + 0.2 + random.normal(0, 0.1, size=50)
+    apart = mean(better), mean(hard)
+    assert apart[0].low < apart[1].high  # side by side they overlap
+    found = difference(better, hard)
+    assert found.excludes_zero and found.mean == pytest.approx(np.mean(better - hard))
+    assert not difference(hard, hard).excludes_zero
+
+
+def test_a_difference_takes_only_clips_that_both_have():
+    found = difference([1.0, 2.0, math.nan, 9.0], [0.0, 1.0, 5.0, math.nan])
+    assert (found.mean, found.n, found.failed) == (1.0, 2, 2)
+
+
+def test_paired_ratios_are_ratios_of_sums():
+    words = np.array([10, 2, 8])
+    found = difference(np.array([0, 1, 4]) / words, np.array([1, 1, 1]) / words, words, words)
+    assert found.mean == pytest.approx((5 - 3) / 20)
