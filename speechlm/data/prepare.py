@@ -1,0 +1,201 @@
+"""``speechlm prepare``: a declaration in ``data/`` -> a prepared corpus (``speechlm.data.corpus``).
+
+It may be interrupted at any moment and started again: every file is whole or absent, recordings
+that are there are not decoded again, and ``corpus.json``, written last, says that all is done.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import soundfile
+from omegaconf import OmegaConf
+from rich.progress import track
+
+from speechlm.data import config as declarations
+from speechlm.data import decode
+from speechlm.data.config import CorpusConfig
+from speechlm.data.corpus import PreparedCorpus, Source, Utterance
+from speechlm.data.sources import open_source
+from speechlm.data.splits import SPLITS, assign
+from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path
+
+WHERE_ONLY = ("output", "package_cache")
+"""Keys that say where files go and not what is in them."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    utterance: Utterance
+    samples: int
+    split: str
+
+
+def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
+    """Prepare the corpus that ``path`` declares; do nothing when it is finished already.
+
+    Args:
+        path: a ``data/*.yaml``.
+        overrides: dotted changes to it, as ``["output=/big/disk/an4", "split.dev=0.1"]``.
+
+    Raises:
+        SpeechLMError: for a bad declaration, a missing tool or recording, or a folder that holds
+            this corpus prepared with other settings.
+    """
+    config = declarations.load(path, overrides)
+    folder = Path(config.output)
+    _claim(folder, config)
+    if (folder / "corpus.json").exists():
+        return PreparedCorpus.open(folder)
+    found = open_source(config)
+    _check_ids(config, found)
+    kept: list[_Kept] = []
+    dropped: dict[str, str] = {}
+    alone = len({utterance.speaker for utterance in found.utterances}) == 1
+    own = {utterance.split for utterance in found.utterances if utterance.split}
+    for utterance in track(found.utterances, description=config.name):
+        flac = folder / "audio" / f"{utterance.id}.flac"
+        try:
+            samples = _store(utterance, flac, config.min_seconds)
+        except _Unfit as reason:
+            dropped[utterance.id] = str(reason)
+            continue
+        by_utterance = config.split.by == "utterance" or alone
+        key = utterance.id if by_utterance else utterance.speaker
+        kept.append(_Kept(utterance, samples, _split(utterance, key, own, config)))
+    if not kept:
+        raise SpeechLMError(f"{config.name}: no usable recording among {len(found.utterances)}")
+    for split in SPLITS:
+        _write_cuts(folder, split, [one for one in kept if one.split == split], config.bandwidth)
+    _write_summary(folder, config, found, kept, dropped)
+    return PreparedCorpus.open(folder)
+
+
+class _Unfit(Exception):
+    """Why a recording is left out."""
+
+
+def _claim(folder: Path, config: CorpusConfig) -> None:
+    """Write the declaration into the folder, or see that the one there is the same."""
+    settings = {key: value for key, value in asdict(config).items() if key not in WHERE_ONLY}
+    text = OmegaConf.to_yaml(OmegaConf.create(settings))
+    mark = folder / "config.yaml"
+    if mark.exists():
+        if mark.read_text("utf-8") != text:
+            raise SpeechLMError(
+                f"{folder}: holds {config.name} prepared with other settings (config.yaml there); "
+                "remove it or give output=ANOTHER_FOLDER"
+            )
+        return
+    try:
+        (folder / "audio").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpeechLMError(f"{folder}: cannot be made: {error.strerror}") from None
+    with atomic_path(mark) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def _check_ids(config: CorpusConfig, found: Source) -> None:
+    if not found.utterances:
+        raise SpeechLMError(f"{config.name}: found no recordings")
+    name, count = Counter(utterance.id for utterance in found.utterances).most_common(1)[0]
+    if count > 1:
+        raise SpeechLMError(f"{config.name}: {count} recordings have the id {name}")
+
+
+def _split(utterance: Utterance, key: str, own: set[str], config: CorpusConfig) -> str:
+    """Keep the corpus's own split; carve what it lacks out of what is not dev or test there."""
+    if utterance.split in ("dev", "test"):
+        return utterance.split
+    dev = 0.0 if "dev" in own else config.split.dev
+    test = 0.0 if "test" in own else config.split.test
+    return assign(key, dev, test)
+
+
+def _store(utterance: Utterance, flac: Path, min_seconds: float) -> int:
+    """Decode one recording into its FLAC unless it is there; give its length in samples."""
+    if flac.exists():
+        return int(soundfile.info(flac).frames)
+    try:
+        wave, rate = utterance.load()
+    except SpeechLMError:
+        raise _Unfit("unreadable") from None
+    if not wave.size:
+        raise _Unfit("empty")
+    if wave.size < min_seconds * rate:
+        raise _Unfit(f"shorter than {min_seconds:g} s")
+    wave = decode.conform(wave, rate)
+    if abs(wave).max() < decode.SILENCE:
+        raise _Unfit("silent")
+    with atomic_path(flac) as temporary:
+        soundfile.write(temporary, wave, decode.SAMPLE_RATE, subtype="PCM_16")
+    return int(wave.size)
+
+
+def _write_cuts(folder: Path, split: str, kept: list[_Kept], bandwidth: float | None) -> None:
+    from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
+
+    lines = []
+    for one in kept:
+        name, seconds = one.utterance.id, one.samples / decode.SAMPLE_RATE
+        cut = MonoCut(
+            id=name,
+            start=0.0,
+            duration=seconds,
+            channel=0,
+            recording=Recording(
+                id=name,
+                sources=[AudioSource(type="file", channels=[0], source=f"audio/{name}.flac")],
+                sampling_rate=decode.SAMPLE_RATE,
+                num_samples=one.samples,
+                duration=seconds,
+            ),
+            supervisions=[
+                SupervisionSegment(
+                    id=name,
+                    recording_id=name,
+                    start=0.0,
+                    duration=seconds,
+                    text=one.utterance.text,
+                    language=one.utterance.language,
+                    speaker=one.utterance.speaker,
+                )
+            ],
+            custom=None if bandwidth is None else {"bandwidth": bandwidth},
+        )
+        lines.append(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n")
+    with atomic_path(folder / f"cuts-{split}.jsonl.gz") as temporary:
+        temporary.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+
+
+def _write_summary(
+    folder: Path, config: CorpusConfig, found: Source, kept: list[_Kept], dropped: dict[str, str]
+) -> None:
+    splits = {}
+    for split in SPLITS:
+        part = [one for one in kept if one.split == split]
+        splits[split] = {
+            "utterances": len(part),
+            "minutes": round(sum(one.samples for one in part) / decode.SAMPLE_RATE / 60, 2),
+            "speakers": len({one.utterance.speaker for one in part}),
+            "with_text": sum(one.utterance.text is not None for one in part),
+        }
+    facts = {
+        "name": config.name,
+        "description": config.description,
+        "licence": config.licence,
+        "sources": found.versions,
+        "sample_rate": decode.SAMPLE_RATE,
+        "bandwidth": config.bandwidth,
+        "languages": sorted({one.utterance.language or "unknown" for one in kept}),
+        "splits": splits,
+        "dropped": {k: n for k, n in found.skipped.items() if n} | Counter(dropped.values()),
+        "dropped_ids": dropped,
+    }
+    with atomic_path(folder / "corpus.json") as temporary:
+        temporary.write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", "utf-8")

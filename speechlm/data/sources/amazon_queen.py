@@ -1,0 +1,80 @@
+"""Flight of the Amazon Queen: English game dialogue by a full cast, narrow-band (4.4 kHz)."""
+
+from __future__ import annotations
+
+import io
+import struct
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from speechlm.data import debian
+from speechlm.data.config import DebianConfig
+from speechlm.data.corpus import Source, Utterance
+from speechlm.errors import SpeechLMError
+
+ARCHIVE = "usr/share/scummvm/flight-of-the-amazon-queen/queen.1c"
+HEADER = struct.Struct(">4s6sxxBH")
+ENTRY = struct.Struct(">12sBII")
+MP3 = 1
+
+
+class Entry(NamedTuple):
+    """One file inside the archive: its place in bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def source(config: DebianConfig) -> Source:
+    """Fetch the package and list the voices in the game's archive.
+
+    Who speaks is known for the hero alone (his lines are ``...J<n>.SB``); all others are the cast.
+    """
+    root, versions = debian.unpacked(config.packages, Path(config.package_cache), config.name)
+    path = root / ARCHIVE
+    with path.open("rb") as archive:
+        table = directory(archive.read(1 << 20), path)
+    utterances = []
+    for entry in table:
+        stem, dot, ending = entry.name.partition(".")
+        if ending == "SB":
+            utterances.append(
+                Utterance(
+                    id=f"amazon-queen-{stem.lower()}",
+                    load=partial(_read, path, entry),
+                    speaker="amazon-queen-joe" if stem[-2:-1] == "J" else "amazon-queen-cast",
+                    language="en",
+                )
+            )
+    return Source(utterances, versions)
+
+
+def directory(head: bytes, path: Path) -> list[Entry]:
+    """Parse ScummVM's compressed archive: ``QTBL``, version, two unknown bytes, compression, count.
+
+    An entry is a name of 12 bytes, a flag, and a big-endian offset and size of 4 bytes each.
+    """
+    try:
+        magic, _, compression, count = HEADER.unpack_from(head)
+        if magic != b"QTBL" or compression != MP3:
+            raise SpeechLMError(f"{path}: not the game's archive with MP3 voices")
+        entries = (ENTRY.unpack_from(head, HEADER.size + i * ENTRY.size) for i in range(count))
+        return [Entry(n.rstrip(b"\0").decode("ascii"), at, size) for n, _, at, size in entries]
+    except (struct.error, UnicodeDecodeError):
+        raise SpeechLMError(f"{path}: the archive's directory is damaged") from None
+
+
+def _read(path: Path, entry: Entry) -> tuple[np.ndarray, int]:
+    with path.open("rb") as archive:
+        archive.seek(entry.offset)
+        voice = archive.read(entry.size)
+    try:
+        wave, rate = soundfile.read(io.BytesIO(voice), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise SpeechLMError(f"{path}: {entry.name}: {error}") from None
+    return wave.mean(axis=1), rate

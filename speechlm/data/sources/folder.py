@@ -1,0 +1,81 @@
+"""A folder of recordings: one's own, or a corpus that was downloaded by hand.
+
+Recordings are any files that libsndfile reads, at any depth. What is said in them comes from the
+lists in ``transcripts`` or, when none is named, the lists that the folder brings
+(``speechlm.data.sources.lists``), or else from a ``NAME.txt`` beside each recording. A list also
+says which recordings to take. The speaker is the list's, or else the name of the folder that holds
+the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from speechlm.data import decode
+from speechlm.data.config import FolderConfig
+from speechlm.data.corpus import Source, Utterance
+from speechlm.data.sources import lists
+from speechlm.data.sources.lists import Listed
+from speechlm.errors import SpeechLMError
+
+ENDINGS = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .aifc .au .caf .sph .nist .w64 .rf64".split()
+)
+
+
+def source(config: FolderConfig) -> Source:
+    """Find the recordings of a folder."""
+    folder = Path(config.path)
+    if not folder.is_dir():
+        raise SpeechLMError(f"{folder}: no such folder of recordings; give path=FOLDER")
+    files = list(_recordings(folder, Path(config.output)))
+    named = [folder / name for name in config.transcripts] or lists.find(folder)
+    if not named:
+        entries = [Listed(audio=str(path), text=_beside(path)) for path in files]
+    else:
+        entries = [entry for name in named for entry in lists.read(name)]
+    by_stem = {path.stem: path for path in files}
+    utterances, missing = [], 0
+    for entry in entries:
+        path = Path(entry.audio)
+        if not path.is_file():
+            if entry.audio not in by_stem:
+                missing += 1
+                continue
+            path = by_stem[entry.audio]
+        utterances.append(
+            Utterance(
+                id=_id(path, folder),
+                load=partial(decode.read, path),
+                speaker=entry.speaker or path.parent.resolve().name,
+                language=entry.language or config.language,
+                text=entry.text,
+                split=entry.split,
+            )
+        )
+    return Source(utterances, skipped={"listed but not there": missing})
+
+
+def _recordings(folder: Path, output: Path) -> Iterator[Path]:
+    """Give the audio files below ``folder``, without hidden ones and our own output."""
+    output = output.resolve()
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if path.suffix.lower() in ENDINGS and not hidden and output not in path.resolve().parents:
+            yield path
+
+
+def _beside(path: Path) -> str | None:
+    words = path.with_suffix(".txt")
+    return " ".join(words.read_text("utf-8").split()) if words.is_file() else None
+
+
+def _id(path: Path, folder: Path) -> str:
+    try:
+        inside = path.resolve().relative_to(folder.resolve())
+    except ValueError:
+        inside = Path(path.name)
+    return "-".join(inside.with_suffix("").parts)
