@@ -1,0 +1,76 @@
+# make demo [INPUT=my.wav]   compress a recording, decode it, print a table
+# make test                  lint, types, tests
+# make bench                 speed against EnCodec and DAC
+# make peers | eval | asr    add an extra to .venv
+# make system-deps           Debian packages that some tests and corpora use
+# make clean                 remove .venv and what the tools left
+#
+# Everything installs into .venv, at the versions of constraints.txt; with CONSTRAINTS= (empty), at
+# the newest that pyproject.toml allows. PYTHON=... names the interpreter to make .venv with.
+
+SHELL := bash
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+INPUT ?=
+# What `make test` installs. A test that needs another extra skips and says so.
+EXTRAS ?= dev
+PYTEST_FLAGS ?= --numprocesses auto --maxprocesses 4
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install \
+  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+# The file .with-NAME says that the extra NAME is installed; .with-base, the package itself.
+WITH := $(VENV)/.with-
+# Packages of an extra to install without what they declare: pyproject.toml says why.
+ALONE_eval := resemblyzer==0.1.4
+ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
+
+.PHONY: demo test bench peers eval asr dev pesq system-deps clean
+
+demo: $(WITH)base
+	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
+
+test: $(EXTRAS:%=$(WITH)%)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy speechlm
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+bench: $(WITH)peers
+	$(BIN)/speechlm bench codec
+
+peers eval asr dev: %: $(WITH)%
+
+pesq: $(WITH)base
+	$(INSTALL) --editable '.[pesq]'
+
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	  $$python -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	    2>/dev/null && exec $$python -m venv $(VENV); \
+	done; \
+	echo 'error: no Python 3.11 to 3.13 with venv found; name one: make PYTHON=/path/to/python3.x' >&2; \
+	exit 1
+
+$(WITH)base: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo 'Installing speechlm into $(VENV) (PyTorch is several GB: some minutes)'
+	@$(INSTALL) --editable .
+	@$(INSTALL) --editable '.[pesq]' >$(VENV)/pesq.log 2>&1 || echo 'No PESQ: it has no wheel and' \
+	  'building it failed, see $(VENV)/pesq.log; tables say so in its place and everything else' \
+	  'works. With a C compiler installed: make pesq'
+	@touch $@
+
+$(WITH)%: $(WITH)base
+	@echo 'Installing the extra $* into $(VENV)'
+	@$(INSTALL) --editable '.[$*]'
+	@$(if $(ALONE_$*),$(INSTALL) --no-deps $(ALONE_$*))
+	@touch $@
+
+# Opus, Speex and Codec2 are judged beside the codec, Chromium opens the report page, PESQ is
+# compiled. (Corpora in Debian packages are fetched and unpacked, never installed.)
+system-deps:
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes --no-install-recommends \
+	  build-essential chromium codec2 opus-tools speex
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

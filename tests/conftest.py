@@ -1,0 +1,35 @@
+"""What every test gets: one torch thread, repeatable property tests, corpora, a recording."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+import speechlm
+from tests.tools import require
+
+# Under several pytest workers, more threads only fight each other; set before torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", parent=settings.get_profile("local"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The recording that the package ships: speech, 16 kHz mono FLAC, 7.27 s."""
+    return Path(speechlm.__file__).parent / "assets" / "sample.flac"
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of corpora as they were published (``an4/test/wav``, ...): SPEECHLM_CORPORA."""
+    folder = os.environ.get("SPEECHLM_CORPORA")
+    require(folder is not None, "SPEECHLM_CORPORA, the folder of corpora")
+    path = Path(folder or "")
+    require(path.is_dir(), f"{path}, the folder that SPEECHLM_CORPORA names")
+    return path
