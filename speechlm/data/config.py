@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import MISSING
 
+from speechlm import declaration
 from speechlm.errors import SpeechLMError
 
 
@@ -92,46 +91,15 @@ def load(path: str | Path, overrides: list[str]) -> CorpusConfig:
     """Read a corpus declaration and apply dotted overrides (``split.dev=0.1``).
 
     Raises:
-        SpeechLMError: naming the file and the key, for an unreadable file, an unknown key, a value
-            of the wrong type or a key that has no value yet.
+        SpeechLMError: naming the file and the key that is wrong.
     """
-    path = Path(path)
-    try:
-        declared = OmegaConf.load(path)
-        changes = OmegaConf.from_dotlist(overrides)
-    except FileNotFoundError:
-        raise SpeechLMError(f"{path}: no such file; data/README.md lists the corpora") from None
-    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
-        raise SpeechLMError(f"{path}: {_one_line(error)}") from None
-    if not isinstance(declared, DictConfig) or declared.get("kind") not in KINDS:
+    declared = declaration.read(path, overrides)
+    if declared.get("kind") not in KINDS:
         raise SpeechLMError(f"{path}: needs kind: one of {', '.join(KINDS)}")
-    kind = KINDS[declared.kind]
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(kind), declared, changes)
-        config: Any = OmegaConf.to_object(merged)
-    except ConfigKeyError as error:
-        known = _keys(SplitConfig) if error.full_key.startswith("split.") else _keys(kind)
-        raise SpeechLMError(f"{path}: unknown key {error.full_key}; known: {known}") from None
-    except MissingMandatoryValue as error:
-        key = error.full_key
-        raise SpeechLMError(f"{path}: {key} has no value; add {key}=... to the command") from None
-    except OmegaConfBaseException as error:
-        raise SpeechLMError(f"{path}: {error.full_key}: {_one_line(error)}") from None
-    _check(path, config)
-    return config
-
-
-def _check(path: Path, config: CorpusConfig) -> None:
+    config = declaration.fill(KINDS[declared.kind], declared, path)
     split = config.split
     if split.by not in ("speaker", "utterance"):
         raise SpeechLMError(f"{path}: split.by={split.by} must be speaker or utterance")
     if min(split.dev, split.test) < 0 or split.dev + split.test > 1:
-        raise SpeechLMError(f"{path}: split.dev and split.test must be shares that sum to 1 or less")
-
-
-def _keys(kind: type) -> str:
-    return ", ".join(f.name for f in fields(kind))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split("\n    full_key")[0].split())
+        raise SpeechLMError(f"{path}: split.dev and split.test must be shares, together 1 or less")
+    return config

@@ -6,50 +6,46 @@ from pathlib import Path
 
 import numpy as np
 
+from speechlm import audio
 from speechlm.errors import SpeechLMError
 
 SAMPLE_RATE = 16000
 SILENCE = 10 ** (-50 / 20)
 """A recording whose peak is lower (-50 dBFS) holds no speech."""
-
-
-def read(path: Path) -> tuple[np.ndarray, int]:
-    """Read any file that libsndfile knows, and G.722, as float32 (samples,) and its rate."""
-    if path.suffix == ".g722":
-        return read_g722(path)
-    import soundfile
-
-    try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise SpeechLMError(f"{path}: {error}") from None
-    return wave.mean(axis=1), rate
+DC_OFFSET = 0.005
+"""A mean beyond this (-46 dBFS) is a recorder's fault, and is taken out."""
 
 
 def read_g722(path: Path) -> tuple[np.ndarray, int]:
-    """Decode headerless G.722 (ITU-T, 64 kbit/s, 16 kHz) with the FFmpeg that PyAV brings."""
+    """Decode headerless G.722 (ITU-T, 64 kbit/s) with the FFmpeg that PyAV brings.
+
+    Returns:
+        float32 (samples,), and its rate, 16 kHz.
+
+    Raises:
+        SpeechLMError: when the file is empty or FFmpeg refuses it.
+    """
     import av
 
-    if path.stat().st_size == 0:
-        return np.zeros(0, np.float32), SAMPLE_RATE
     try:
         with av.open(str(path), format="g722") as container:
             frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
-    except av.FFmpegError as error:
+    except (av.FFmpegError, IndexError) as error:
         raise SpeechLMError(f"{path}: {error}") from None
+    if not frames:
+        raise SpeechLMError(f"{path}: holds no samples")
     return np.concatenate(frames).astype(np.float32) / 32768, SAMPLE_RATE
 
 
 def conform(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Resample to 16 kHz; scale down (never up) where the peak exceeds full scale.
+    """Resample to 16 kHz, take out a constant offset, scale down where the peak exceeds full scale.
 
     Levels are otherwise left as they were recorded. Scaling the whole recording, unlike clipping,
-    adds no distortion.
+    adds no distortion; a faultless recording at 16 kHz comes back as it is.
     """
-    if rate != SAMPLE_RATE and wave.size:
-        import torch
-        from torchaudio.functional import resample
-
-        wave = resample(torch.from_numpy(wave), rate, SAMPLE_RATE).numpy()
-    peak = float(np.abs(wave).max(initial=0.0))
+    wave = np.concatenate(list(audio.resampled([wave], rate, SAMPLE_RATE)))
+    offset = wave.mean()
+    if abs(offset) > DC_OFFSET:
+        wave = wave - offset
+    peak = float(np.abs(wave).max())
     return wave * np.float32(0.999 / peak) if peak > 0.999 else wave

@@ -12,10 +12,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import soundfile
+import numpy as np
 from omegaconf import OmegaConf
 from rich.progress import track
 
+from speechlm import audio
 from speechlm.data import config as declarations
 from speechlm.data import decode
 from speechlm.data.config import CorpusConfig
@@ -120,20 +121,17 @@ def _split(utterance: Utterance, key: str, own: set[str], config: CorpusConfig) 
 def _store(utterance: Utterance, flac: Path, min_seconds: float) -> int:
     """Decode one recording into its FLAC unless it is there; give its length in samples."""
     if flac.exists():
-        return int(soundfile.info(flac).frames)
+        return audio.info(flac).frames
     try:
         wave, rate = utterance.load()
-    except SpeechLMError:
-        raise _Unfit("unreadable") from None
-    if not wave.size:
-        raise _Unfit("empty")
+    except SpeechLMError as error:
+        raise _Unfit("empty or unreadable") from error
     if wave.size < min_seconds * rate:
         raise _Unfit(f"shorter than {min_seconds:g} s")
     wave = decode.conform(wave, rate)
-    if abs(wave).max() < decode.SILENCE:
+    if np.abs(wave).max() < decode.SILENCE:
         raise _Unfit("silent")
-    with atomic_path(flac) as temporary:
-        soundfile.write(temporary, wave, decode.SAMPLE_RATE, subtype="PCM_16")
+    audio.write(flac, wave, decode.SAMPLE_RATE)
     return int(wave.size)
 
 

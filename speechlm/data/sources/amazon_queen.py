@@ -33,25 +33,31 @@ class Entry(NamedTuple):
 def source(config: DebianConfig) -> Source:
     """Fetch the package and list the voices in the game's archive.
 
-    Who speaks is known for the hero alone (his lines are ``...J<n>.SB``); all others are the cast.
+    A line is ``KEYn.SB``, n being its segment's hexadecimal number; the hero's keys are ``JOE...``
+    and ``...J``, all others are the cast's. Sound effects have names filled up with ``S``.
     """
     root, versions = debian.unpacked(config.packages, Path(config.package_cache), config.name)
     path = root / ARCHIVE
     with path.open("rb") as archive:
         table = directory(archive.read(1 << 20), path)
-    utterances = []
+    utterances, effects = [], 0
     for entry in table:
-        stem, dot, ending = entry.name.partition(".")
-        if ending == "SB":
-            utterances.append(
-                Utterance(
-                    id=f"amazon-queen-{stem.lower()}",
-                    load=partial(_read, path, entry),
-                    speaker="amazon-queen-joe" if stem[-2:-1] == "J" else "amazon-queen-cast",
-                    language="en",
-                )
+        name, _, ending = entry.name.partition(".")
+        if ending != "SB":
+            continue
+        if name.endswith("SSS"):
+            effects += 1
+            continue
+        hero = name.startswith("JOE") or name[-2:-1] == "J"
+        utterances.append(
+            Utterance(
+                id=f"amazon-queen-{name.lower()}",
+                load=partial(_read, path, entry),
+                speaker="amazon-queen-joe" if hero else "amazon-queen-cast",
+                language="en",
             )
-    return Source(utterances, versions)
+        )
+    return Source(utterances, versions, {"sound effects": effects})
 
 
 def directory(head: bytes, path: Path) -> list[Entry]:

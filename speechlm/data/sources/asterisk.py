@@ -7,7 +7,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from speechlm.data import decode, debian
+from speechlm.data import debian, decode
 from speechlm.data.config import VoicesConfig
 from speechlm.data.corpus import Source, Utterance
 from speechlm.errors import SpeechLMError
@@ -44,7 +44,7 @@ def source(config: VoicesConfig) -> Source:
             utterances.append(
                 Utterance(
                     id=f"asterisk-{language}-{name.replace('/', '-')}",
-                    load=partial(decode.read, path),
+                    load=partial(decode.read_g722, path),
                     speaker=f"asterisk-{voice.rsplit('_')[-1].lower()}",
                     language=language,
                     text=texts.get(name),

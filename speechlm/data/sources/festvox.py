@@ -6,7 +6,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from speechlm.data import decode, debian
+from speechlm import audio
+from speechlm.data import debian
 from speechlm.data.config import DebianConfig
 from speechlm.data.corpus import Source, Utterance
 
@@ -20,7 +21,7 @@ def source(config: DebianConfig) -> Source:
     utterances = [
         Utterance(
             id=f"festvox-{path.stem}",
-            load=partial(decode.read, path),
+            load=partial(audio.read, path),
             speaker="festvox-nsh",
             language="ru",
             text=prompts.get(path.stem),

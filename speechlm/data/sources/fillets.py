@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from speechlm.data import decode, debian
+from speechlm import audio
+from speechlm.data import debian
 from speechlm.data.config import VoicesConfig
 from speechlm.data.corpus import Source, Utterance
 from speechlm.errors import SpeechLMError
@@ -22,10 +23,10 @@ LINE = re.compile(
 
 
 class Line(NamedTuple):
-    """One line of dialogue: the subtitle font (one a character) and the text."""
+    """One line of dialogue: the subtitle font (one a character) and the text, if it is certain."""
 
     font: str
-    text: str
+    text: str | None
 
 
 def source(config: VoicesConfig) -> Source:
@@ -37,19 +38,23 @@ def source(config: VoicesConfig) -> Source:
         sounds = sorted((game / "sound").rglob(f"{language}/*.ogg"))
         if not sounds:
             raise SpeechLMError(f"fillets: the packages hold no voices for {language}")
-        script: dict[str, Line] = {}
-        for part in sorted((game / "script").rglob(f"*dialogs_{language}.lua")):
-            script.update(dialogue(part.read_text("utf-8")))
+        levels = {
+            part: dialogue(part.read_text("utf-8"))
+            for part in sorted((game / "script").rglob(f"*dialogs_{language}.lua"))
+        }
+        shared = unambiguous(list(levels.values()))
         for path in sounds:
-            line = script.get(path.stem)
-            if line is None or not re.search(r"\w", line.text):
+            level = path.parent.parent.name
+            own = levels.get(game / "script" / level / f"dialogs_{language}.lua", {})
+            line = own.get(path.stem) or shared.get(path.stem)
+            if line is None:
                 wordless += 1
                 continue
             character = line.font.removeprefix("font_") or "other"
             utterances.append(
                 Utterance(
-                    id=f"fillets-{language}-{path.parent.parent.name}-{path.stem}",
-                    load=partial(decode.read, path),
+                    id=f"fillets-{language}-{level}-{path.stem}",
+                    load=partial(audio.read, path),
                     speaker=f"fillets-{language}-{character}",
                     language=language,
                     text=line.text,
@@ -59,8 +64,28 @@ def source(config: VoicesConfig) -> Source:
 
 
 def dialogue(script: str) -> dict[str, Line]:
-    """Parse pairs of ``dialogId(id, font, English)`` and ``dialogStr(text)`` of a level's Lua."""
-    return {
-        name: Line(font, " ".join(re.sub(r"\\(.)", r"\1", text).split()))
-        for name, font, _, text in LINE.findall(script)
-    }
+    """Parse pairs of ``dialogId(id, font, English)`` and ``dialogStr(text)`` of a level's Lua.
+
+    Lines without a word are left out; a text with a placeholder (``%1``) is None, since nobody
+    wrote down what stands in its place.
+    """
+    lines = {}
+    for name, font, _, quoted in LINE.findall(script):
+        text = " ".join(re.sub(r"\\(.)", r"\1", quoted).split())
+        if re.search(r"\w", text):
+            lines[name] = Line(font, None if re.search(r"%\d", text) else text)
+    return lines
+
+
+def unambiguous(levels: list[dict[str, Line]]) -> dict[str, Line]:
+    """Merge the lines of all levels, without the ids that mean different lines in different ones.
+
+    Sounds that levels share have no script of their own folder's name, so they are found here.
+    """
+    merged: dict[str, Line] = {}
+    clashing = set()
+    for lines in levels:
+        for name, line in lines.items():
+            if merged.setdefault(name, line) != line:
+                clashing.add(name)
+    return {name: line for name, line in merged.items() if name not in clashing}

@@ -13,16 +13,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from speechlm.data import decode
+from speechlm import audio
 from speechlm.data.config import FolderConfig
 from speechlm.data.corpus import Source, Utterance
 from speechlm.data.sources import lists
 from speechlm.data.sources.lists import Listed
 from speechlm.errors import SpeechLMError
 
-ENDINGS = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .aifc .au .caf .sph .nist .w64 .rf64".split()
-)
+ENDINGS = {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg"}
+ENDINGS |= {".opus", ".rf64", ".sph", ".w64", ".wav"}
 
 
 def source(config: FolderConfig) -> Source:
@@ -48,7 +47,7 @@ def source(config: FolderConfig) -> Source:
         utterances.append(
             Utterance(
                 id=_id(path, folder),
-                load=partial(decode.read, path),
+                load=partial(audio.read, path),
                 speaker=entry.speaker or path.parent.resolve().name,
                 language=entry.language or config.language,
                 text=entry.text,

@@ -42,7 +42,7 @@ def source(config: LhotseConfig) -> Source:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SpeechLMError(f"{config.name}: Lhotse recipe {config.recipe}: {reason}") from None
     parts = {"": manifests} if "recordings" in manifests else manifests
-    utterances = []
+    utterances: list[Utterance] = []
     for part, manifest in parts.items():
         if "supervisions" not in manifest:
             raise SpeechLMError(f"{config.name}: Lhotse recipe {config.recipe} has no supervisions")
@@ -61,7 +61,7 @@ def _recipe(verb: str, name: str) -> Callable[..., Any]:
         known = [n.removeprefix(f"{verb}_") for n in dir(recipes) if n.startswith(f"{verb}_")]
         near = difflib.get_close_matches(name, known, n=3) or known[:3]
         raise SpeechLMError(f"Lhotse has no {verb}_{name}; near: {', '.join(near)}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _call(recipe: Callable[..., Any], folder: Path, options: dict[str, Any]) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from speechlm.data import decode, debian
+from speechlm import audio
+from speechlm.data import debian
 from speechlm.data.config import VoicesConfig
 from speechlm.data.corpus import Source, Utterance
 
@@ -30,7 +31,7 @@ def source(config: VoicesConfig) -> Source:
             utterances.append(
                 Utterance(
                     id=f"tuxpaint-{language}-{place}-{name}",
-                    load=partial(decode.read, path),
+                    load=partial(audio.read, path),
                     speaker=f"tuxpaint-{language}",
                     language=language,
                     text=texts.get(language),
