@@ -1,0 +1,136 @@
+"""The codec seam: what compression, tokenization and evaluation ask of any codec."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from speechlm.errors import SpeechLMError
+from speechlm.nn import State
+
+
+class Codec(ABC):
+    """Mono waveform (batch, samples) to codes (batch, levels, frames) and back.
+
+    Attributes:
+        sample_rate: of the waveform, in Hz.
+        hop: samples a frame.
+        levels: codebooks a frame, at most.
+        cardinality: entries a codebook.
+        delay: samples by which decoding lags, beyond the filling of a hop.
+        model_id: name of the model, as files that it wrote give it.
+        weights_hash: first eight bytes of a digest of the weights, in hexadecimal.
+    """
+
+    sample_rate: int
+    hop: int
+    levels: int
+    cardinality: int
+    delay: int
+    model_id: str
+    weights_hash: str
+
+    @staticmethod
+    def from_pretrained(name: str | Path | None = None) -> Codec:
+        """Load a model folder, a hub id, or (None) the shipped default: see :func:`load`."""
+        from speechlm.codec.load import load
+
+        return load(name)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop
+
+    @property
+    def latency(self) -> int:
+        """Algorithmic latency in samples: filling a hop, and the delay of the decoder."""
+        return self.hop + self.delay
+
+    @property
+    def bits_per_code(self) -> int:
+        """Bits that hold one code."""
+        return max(1, math.ceil(math.log2(self.cardinality)))
+
+    def frames(self, samples: int) -> int:
+        """Frames that cover ``samples`` samples and the decoder's delay; none for none."""
+        return -(-(samples + self.delay) // self.hop) if samples else 0
+
+    def kbps(self, levels: int | None = None) -> float:
+        """Nominal bitrate of ``levels`` levels (all by default)."""
+        return (levels or self.levels) * self.bits_per_code * self.frame_rate / 1000
+
+    def choose_levels(self, levels: int | None = None, kbps: float | None = None) -> int:
+        """The number of levels asked for: itself, nearest to a bitrate, or all.
+
+        Raises:
+            SpeechLMError: when both are given, or the model does not reach there.
+        """
+        if levels is not None and kbps is not None:
+            raise SpeechLMError("give levels or kbps, not both")
+        if levels is not None:
+            if not 1 <= levels <= self.levels:
+                raise SpeechLMError(f"{self.model_id} has 1 to {self.levels} levels, not {levels}")
+            return levels
+        if kbps is None:
+            return self.levels
+        low, high = self.kbps(1), self.kbps()
+        if not 0.75 * low <= kbps <= 1.1 * high:
+            raise SpeechLMError(f"{self.model_id} reaches {low:g} to {high:g} kbps, not {kbps:g}")
+        return min(max(round(kbps / low), 1), self.levels)
+
+    @abstractmethod
+    def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
+        """Codes (batch, levels, frames(samples)) of ``wave`` (batch, samples)."""
+
+    @abstractmethod
+    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
+        """Waveform of ``codes``: ``length`` samples, or all that they cover."""
+
+    @abstractmethod
+    def stream_encoder(self, levels: int | None = None, kbps: float | None = None) -> StreamEncoder:
+        """Encode chunk by chunk."""
+
+    @abstractmethod
+    def stream_decoder(self) -> StreamDecoder:
+        """Decode chunk by chunk."""
+
+
+class StreamEncoder(ABC):
+    """Takes samples in chunks of any size, gives the codes that are ready."""
+
+    state: State
+
+    @abstractmethod
+    def push(self, wave: Tensor) -> Tensor:
+        """Codes (batch, levels, ready) after the chunk ``wave`` (batch, samples); maybe none."""
+
+    @abstractmethod
+    def flush(self) -> Tensor:
+        """The codes that cover what was pushed to its last sample. The stream ends."""
+
+
+class StreamDecoder(ABC):
+    """Takes codes in chunks of any size, gives the samples that are ready."""
+
+    state: State
+
+    @abstractmethod
+    def push(self, codes: Tensor) -> Tensor:
+        """Samples (batch, ready) after ``codes`` (batch, levels, frames)."""
+
+    @abstractmethod
+    def flush(self, length: int | None = None) -> Tensor:
+        """The samples still owed when ``length`` is that of the whole. The stream ends."""
+
+
+def check_wave(wave: Tensor) -> None:
+    """Raises: SpeechLMError, unless ``wave`` is a float (batch, samples)."""
+    if wave.ndim != 2 or not torch.is_floating_point(wave):
+        raise SpeechLMError(
+            f"a waveform is a float tensor (batch, samples), not {wave.dtype} {tuple(wave.shape)}"
+        )

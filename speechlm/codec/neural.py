@@ -1,0 +1,152 @@
+"""This project's codecs, trained and ready for use."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from speechlm import hub
+from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
+from speechlm.codec.config import CodecConfig
+from speechlm.codec.network import CodecNetwork
+from speechlm.errors import SpeechLMError
+from speechlm.nn import State
+
+BLOCK_SECONDS = 10.0
+"""Offline coding runs in blocks of this length, in bounded memory whatever the input's."""
+
+
+class NeuralCodec(Codec):
+    """A trained :class:`CodecNetwork` behind the codec seam.
+
+    Encoding runs in double precision where the device has it. A code is the nearest entry, and
+    single precision differs in the last bits between chunk sizes, batch sizes and processors: near
+    a tie that flips a code, about once in half an hour of speech. Double precision moves that to
+    once in tens of thousands of years, so streamed, batched and offline codes are identical, for a
+    thousandth of real time. Decoding has no ties and runs in single precision.
+    """
+
+    def __init__(self, network: CodecNetwork, device: str | torch.device = "cpu"):
+        self.network = network.eval().requires_grad_(False).to(device)
+        self.device = torch.device(device)
+        precision = torch.float32 if self.device.type == "mps" else torch.float64
+        self.precision = precision
+        self.encoder = copy.deepcopy(self.network.encoder).to(precision)
+        self.quantizer = copy.deepcopy(self.network.quantizer).to(precision)
+        self.quantizer.freeze()
+        config = network.config
+        self.model_id = config.name
+        self.sample_rate = config.sample_rate
+        self.hop = config.hop
+        self.delay = network.delay
+        self.levels = network.quantizer.levels
+        self.cardinality = network.quantizer.cardinality
+        self.weights_hash = hub.weights_hash(network.state_dict())
+
+    @staticmethod
+    def from_pretrained(
+        name: str | Path | None = None, device: str | torch.device = "cpu"
+    ) -> NeuralCodec:
+        """Load a model folder, a hub id, or (None) the shipped default.
+
+        Raises:
+            SpeechLMError: when there is no such model, or its files do not fit together.
+        """
+        config, weights = hub.load_model(name, CodecConfig)
+        network = CodecNetwork(config)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError:
+            raise SpeechLMError(
+                f"{name}: the weights do not fit {hub.CONFIG}: another architecture"
+            ) from None
+        return NeuralCodec(network, device)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write a model folder. Weights are stored in half precision: their hash changes once."""
+        return hub.save_model(folder, self.network.config, self.network.state_dict())
+
+    def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
+        check_wave(wave)
+        stream = self.stream_encoder(levels, kbps)
+        blocks = wave.split(round(BLOCK_SECONDS * self.sample_rate), dim=1)
+        return torch.cat([*(stream.push(block) for block in blocks), stream.flush()], dim=2)
+
+    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
+        stream = self.stream_decoder()
+        blocks = codes.split(round(BLOCK_SECONDS * self.frame_rate), dim=2)
+        waves = [stream.push(block) for block in blocks]
+        return torch.cat([*waves, stream.flush()], dim=1)[:, :length]
+
+    def stream_encoder(
+        self, levels: int | None = None, kbps: float | None = None
+    ) -> NeuralStreamEncoder:
+        return NeuralStreamEncoder(self, self.choose_levels(levels, kbps))
+
+    def stream_decoder(self) -> NeuralStreamDecoder:
+        return NeuralStreamDecoder(self)
+
+
+class NeuralStreamEncoder(StreamEncoder):
+    """``state`` and ``pushed`` (samples taken so far) are all it remembers."""
+
+    def __init__(self, codec: NeuralCodec, levels: int):
+        self.codec = codec
+        self.levels = levels
+        self.state: State = None
+        self.pushed = 0
+
+    def push(self, wave: Tensor) -> Tensor:
+        check_wave(wave)
+        self.pushed += wave.shape[1]
+        return self._step(wave)
+
+    def flush(self) -> Tensor:
+        if self.state is None:
+            return torch.zeros(1, self.levels, 0, dtype=torch.int64)
+        missing = self.codec.frames(self.pushed) * self.codec.hop - self.pushed
+        batch = self.state_batch
+        return self._step(torch.zeros(batch, missing))
+
+    @torch.inference_mode()
+    def _step(self, wave: Tensor) -> Tensor:
+        codec = self.codec
+        wave = wave.to(codec.device, codec.precision)
+        if self.state is None:
+            self.state = codec.encoder.initial_state(wave)
+            self.state_batch = len(wave)
+        z, self.state = codec.encoder.step(wave, self.state)
+        return codec.quantizer.encode(z, self.levels)
+
+
+class NeuralStreamDecoder(StreamDecoder):
+    """``state`` and ``skip`` (samples of the delay still to drop) are all it remembers."""
+
+    def __init__(self, codec: NeuralCodec):
+        self.codec = codec
+        self.state: State = None
+        self.skip = codec.delay
+
+    @torch.inference_mode()
+    def push(self, codes: Tensor) -> Tensor:
+        codec = self.codec
+        if codes.ndim != 3 or not 1 <= codes.shape[1] <= codec.levels:
+            raise SpeechLMError(
+                f"codes of {codec.model_id} are (batch, 1 to {codec.levels} levels, frames), "
+                f"not {tuple(codes.shape)}"
+            )
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codec.cardinality:
+            raise SpeechLMError(f"codes of {codec.model_id} lie in [0, {codec.cardinality})")
+        z = codec.network.quantizer.decode(codes.to(codec.device))
+        if self.state is None:
+            self.state = codec.network.decoder.initial_state(z)
+        wave, self.state = codec.network.decoder.step(z, self.state)
+        dropped = min(self.skip, wave.shape[1])
+        self.skip -= dropped
+        return wave[:, dropped:]
+
+    def flush(self, length: int | None = None) -> Tensor:
+        return torch.zeros(1, 0)

@@ -1,0 +1,104 @@
+"""Model folders: ``config.yaml``, ``model.safetensors`` and a card, local or on a hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path
+
+CONFIG = "config.yaml"
+WEIGHTS = "model.safetensors"
+DEFAULT_CODEC = "codec-16k"
+
+T = TypeVar("T")
+
+
+def save_model(
+    folder: str | Path, config: Any, weights: dict[str, Tensor], facts: dict[str, Any] | None = None
+) -> Path:
+    """Write a model folder: the dataclass ``config`` as YAML, ``weights`` in half precision.
+
+    ``facts`` (steps, measured figures) go into the metadata of the weights file.
+    """
+    from omegaconf import OmegaConf
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    half = {
+        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        for name, value in weights.items()
+    }
+    metadata = {name: json.dumps(value) for name, value in (facts or {}).items()}
+    with atomic_path(folder / CONFIG) as path:
+        OmegaConf.save(OmegaConf.structured(config), path)
+    with atomic_path(folder / WEIGHTS) as path:
+        save_file(half, path, metadata={"format": "pt", **metadata})
+    return folder
+
+
+def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Tensor]]:
+    """The configuration (a dataclass of type ``kind``) and float32 weights of a model.
+
+    ``name`` is a folder, a hub id, or None for the model that the package ships.
+
+    Raises:
+        SpeechLMError: when there is no such model, or its files do not fit together.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = find_model(name)
+    try:
+        read = OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.load(folder / CONFIG))
+        config = OmegaConf.to_object(read)
+    except (OmegaConfBaseException, OSError, ValueError) as error:
+        raise SpeechLMError(f"{folder / CONFIG}: {str(error).splitlines()[0]}") from None
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise SpeechLMError(f"{folder / WEIGHTS}: {error}") from None
+    assert isinstance(config, kind)
+    return config, {
+        key: value.float() if value.is_floating_point() else value for key, value in weights.items()
+    }
+
+
+def find_model(name: str | Path | None) -> Path:
+    """The folder of a model: a local one, the shipped default, or a snapshot from a hub."""
+    if name is None:
+        return Path(str(files("speechlm") / "models" / DEFAULT_CODEC))
+    folder = Path(name)
+    if (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file():
+        return folder
+    if folder.exists() or str(name).count("/") != 1:
+        raise SpeechLMError(
+            f"{name}: not a model folder (with {CONFIG} and {WEIGHTS}) nor a hub id (owner/name)"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS]))
+    except Exception as error:  # the hub's client raises a dozen unrelated types
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None
+
+
+def weights_hash(weights: dict[str, Tensor]) -> str:
+    """First eight bytes, in hexadecimal, of the SHA-256 of named tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,21 @@
+"""Streaming building blocks with explicit state."""
+
+from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
+from speechlm.nn.convnext import ConvNeXtBlock
+from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_compress, power_expand
+from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, state_to_bytes
+
+__all__ = [
+    "CausalConv1d",
+    "CausalConvTranspose1d",
+    "CausalISTFT",
+    "CausalSTFT",
+    "Chain",
+    "ConvNeXtBlock",
+    "State",
+    "Streaming",
+    "power_compress",
+    "power_expand",
+    "state_from_bytes",
+    "state_to_bytes",
+]

@@ -1,0 +1,91 @@
+"""Causal short-time Fourier transform and its inverse."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from speechlm.nn.streaming import State, Streaming
+
+
+def sqrt_hann(size: int) -> Tensor:
+    """Square root of the periodic Hann window: used twice, it overlap-adds to one at half hops."""
+    return torch.hann_window(size, periodic=True, dtype=torch.float64).sqrt()
+
+
+def power_compress(spectrum: Tensor, exponent: float) -> Tensor:
+    """Raise the magnitude of a complex ``spectrum`` to ``exponent`` and keep its phase.
+
+    The smallest magnitude is kept away from zero, where the slope has no bound.
+    """
+    magnitude = spectrum.abs().clamp_min(1e-5)
+    return spectrum * magnitude ** (exponent - 1)
+
+
+def power_expand(spectrum: Tensor, exponent: float) -> Tensor:
+    """The inverse of :func:`power_compress` above its floor."""
+    return power_compress(spectrum, 1 / exponent)
+
+
+class CausalSTFT(Streaming):
+    """Frames of ``window`` samples every ``hop``; frame t ends with sample ``(t + 1) * hop - 1``.
+
+    Input (batch, samples), output complex (batch, window // 2 + 1, samples // hop), scaled so that
+    white noise of unit variance has bins of unit variance. The state holds the last
+    ``window - hop`` samples (zeros at first) and those of an unfinished hop.
+    """
+
+    window: Tensor
+
+    def __init__(self, hop: int, window: int):
+        super().__init__()
+        if window % hop:
+            raise ValueError(f"the window {window} is no multiple of the hop {hop}")
+        self.hop = hop
+        self.size = window
+        taper = sqrt_hann(window)
+        self.register_buffer("window", taper.float(), persistent=False)
+        self.gain = float(taper.square().sum().rsqrt())
+
+    def initial_state(self, like: Tensor) -> State:
+        return like.new_zeros(like.shape[0], self.size - self.hop)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        x = torch.cat([state, x], dim=1)
+        ready = (x.shape[1] - self.size) // self.hop + 1
+        if ready <= 0:
+            empty = x.new_zeros(x.shape[0], self.size // 2 + 1, 0)
+            return torch.complex(empty, empty), x
+        frames = x.unfold(1, self.size, self.hop)
+        spectrum = torch.fft.rfft(frames * (self.window * self.gain), dim=2)
+        return spectrum.transpose(1, 2), x[:, ready * self.hop :]
+
+
+class CausalISTFT(Streaming):
+    """Overlap-add synthesis; the inverse of :class:`CausalSTFT` with a delay of ``window - hop``.
+
+    Input complex (batch, window // 2 + 1, frames), output (batch, frames * hop). Only a window of
+    two hops is used here: its squared root-Hann halves sum to one. The state is the overlap that
+    the next frame completes.
+    """
+
+    window: Tensor
+
+    def __init__(self, hop: int):
+        super().__init__()
+        self.hop = hop
+        taper = sqrt_hann(2 * hop)
+        self.register_buffer("window", taper.float(), persistent=False)
+        self.gain = float(taper.square().sum().sqrt())
+
+    def initial_state(self, like: Tensor) -> State:
+        return like.real.new_zeros(like.shape[0], 1, self.hop)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        if x.shape[2] == 0:
+            return x.real.new_zeros(x.shape[0], 0), state
+        frames = torch.fft.irfft(x.transpose(1, 2), n=2 * self.hop, dim=2)
+        frames = frames * (self.window * self.gain)
+        head, tail = frames[:, :, : self.hop], frames[:, :, self.hop :]
+        overlap = torch.cat([state, tail[:, :-1]], dim=1)
+        return (head + overlap).flatten(1), tail[:, -1:]

@@ -1,0 +1,65 @@
+"""The quantizer seam."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Quantized:
+    """What a training pass through a quantizer gives.
+
+    Attributes:
+        z: quantized latents (batch, dim, frames); the gradient reaches the input with slope one.
+        codes: int64 (batch, levels, frames).
+        losses: scalars to add to the training loss, by name, unweighted.
+    """
+
+    z: Tensor
+    codes: Tensor
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Quantizer(nn.Module):
+    """Latents (batch, dim, frames) to codes (batch, levels, frames) in ``[0, cardinality)``."""
+
+    levels: int
+    cardinality: int
+
+    @abstractmethod
+    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+        """Quantize for training; ``levels`` (batch,) says how many each example keeps."""
+
+    @abstractmethod
+    def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
+        """Codes of the first ``levels`` levels (all by default)."""
+
+    @abstractmethod
+    def decode(self, codes: Tensor) -> Tensor:
+        """Latents of codes with any number of levels up to ``self.levels``."""
+
+    def freeze(self) -> None:
+        """Prepare for use: the weights change no more."""
+
+
+def usage(codes: Tensor, cardinality: int) -> Tensor:
+    """Share of the entries that occur, for each level of codes (batch, levels, frames)."""
+    return (_histogram(codes, cardinality) > 0).double().mean(dim=1)
+
+
+def perplexity(codes: Tensor, cardinality: int) -> Tensor:
+    """Exponential of the entropy of each level's codes: the number of entries in effective use."""
+    counts = _histogram(codes, cardinality).double()
+    p = counts / counts.sum(dim=1, keepdim=True)
+    return torch.special.entr(p).sum(dim=1).exp()
+
+
+def _histogram(codes: Tensor, cardinality: int) -> Tensor:
+    levels = codes.shape[1]
+    flat = codes.transpose(0, 1).reshape(levels, -1)
+    counts = torch.zeros(levels, cardinality, dtype=torch.int64, device=codes.device)
+    return counts.scatter_add_(1, flat, torch.ones_like(flat))

@@ -1,0 +1,173 @@
+"""Residual quantization: each level quantizes what the levels before it left over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from speechlm.quantize.base import Quantized, Quantizer
+from speechlm.quantize.finite_scalar import ScalarGrid
+from speechlm.quantize.vector import VectorQuantizer
+
+
+class ResidualQuantizer(Quantizer):
+    """Vector quantizers in a row (Juang & Gray 1982; SoundStream, Zeghidour et al. 2021).
+
+    The plumbing on which most collapses hang:
+
+    - residuals are detached between levels: a level is no path for another's gradient;
+    - one straight-through estimator spans the sum of the levels, with slope exactly one;
+    - codebooks start by k-means one level a training step, each on another batch, since the
+      residuals of a level mean nothing before the levels under it are in place;
+    - commitment is asked of the levels that an example keeps.
+
+    ``forward`` takes the number of levels of every example (structured dropout, chosen by the
+    caller), so that one model serves all rates.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        levels: int,
+        cardinality: int,
+        update: str = "ema",
+        lookup: int | None = None,
+        decay: float = 0.99,
+        restart: float = 0.1,
+    ):
+        super().__init__()
+        self.levels = levels
+        self.cardinality = cardinality
+        modules = [
+            VectorQuantizer(dim, cardinality, update, lookup, decay, restart) for _ in range(levels)
+        ]
+        self.stages = cast(Sequence[VectorQuantizer], nn.ModuleList(modules))
+
+    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+        x = z.transpose(1, 2)
+        if levels is None:
+            levels = torch.full((len(x),), self.levels, device=x.device)
+        residual = x.detach()
+        total = torch.zeros_like(x)
+        codes, commitments, codebook = [], [], []
+        for k, stage in enumerate(self.stages):
+            fresh = self.training and not bool(stage.started)
+            y, code, loss = stage.quantize(residual)
+            keep = (k < levels).to(x.dtype)[:, None, None]
+            # The residual as seen by the encoder: detached sums, live input.
+            error = (x - total.detach() - y.detach()).square()
+            commitments.append((error * keep).mean() / keep.mean().clamp_min(1e-6))
+            codebook.append(loss)
+            codes.append(code)
+            total = total + y * keep
+            residual = residual - y.detach()
+            if fresh:
+                break
+        done = len(codes)
+        codes += [torch.zeros_like(codes[0])] * (self.levels - done)
+        z = (total + x - x.detach()).transpose(1, 2)
+        losses = {
+            "commitment": torch.stack(commitments).mean(),
+            "codebook": torch.stack(codebook).mean(),
+        }
+        return Quantized(z, torch.stack(codes, dim=1), losses)
+
+    @torch.no_grad()
+    def encode(self, z: Tensor, levels: int | None = None, beam: int = 1) -> Tensor:
+        """Codes of ``z``; a ``beam`` above one keeps that many partial sums at each level and
+        returns the best whole, never a worse one than the greedy choice of its first level."""
+        x = z.transpose(1, 2)
+        rows = x.reshape(-1, x.shape[-1])
+        search = self._greedy if beam == 1 else self._beam
+        codes = search(rows, levels or self.levels, beam)
+        return codes.view(*x.shape[:2], -1).transpose(1, 2)
+
+    def _greedy(self, rows: Tensor, levels: int, beam: int) -> Tensor:
+        codes = []
+        for stage in self.stages[:levels]:
+            code = stage.nearest(stage.project_in(rows))
+            rows = rows - stage.embed(code)
+            codes.append(code)
+        return torch.stack(codes, dim=1)
+
+    def _beam(self, rows: Tensor, levels: int, beam: int) -> Tensor:
+        n, dim = rows.shape
+        residual = rows[:, None]
+        codes = torch.zeros(n, 1, 0, dtype=torch.int64, device=rows.device)
+        for stage in self.stages[:levels]:
+            width = residual.shape[1]
+            flat = residual.reshape(-1, dim)
+            best = stage.scores(stage.project_in(flat)).topk(beam, dim=1).indices
+            left = flat[:, None] - stage.embed(best)
+            left = left.view(n, width * beam, dim)
+            order = left.square().sum(-1).topk(min(beam, width * beam), dim=1, largest=False)
+            pick = order.indices
+            residual = left.gather(1, pick[..., None].expand(-1, -1, dim))
+            path = codes.gather(1, (pick // beam)[..., None].expand(-1, -1, codes.shape[2]))
+            code = best.view(n, width * beam).gather(1, pick)
+            codes = torch.cat([path, code[..., None]], dim=2)
+        return codes[:, 0]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        total = self.stages[0].embed(codes[:, 0])
+        for k in range(1, codes.shape[1]):
+            total = total + self.stages[k].embed(codes[:, k])
+        return total.transpose(1, 2)
+
+    def freeze(self) -> None:
+        for stage in self.stages:
+            stage.freeze()
+
+
+class ResidualScalarQuantizer(Quantizer):
+    """Finite scalar quantization in stages, each on a grid as wide as the last one's cells.
+
+    A stage with L values leaves a residual within half a spacing, ``1 / (L - 1)``; scaled up by
+    ``L - 1`` it fills [-1, 1] again, so no stage starves as in plain residual FSQ. Four stages of
+    three values equal one grid of 17: later stages are bit planes of the first.
+    """
+
+    def __init__(self, dim: int, levels: int, grid: tuple[int, ...]):
+        super().__init__()
+        self.levels = levels
+        self.grid = ScalarGrid(grid)
+        self.cardinality = self.grid.cardinality
+        self.project_in = nn.Linear(dim, len(grid))
+        self.project_out = nn.Linear(len(grid), dim)
+
+    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+        x = torch.tanh(self.project_in(z.transpose(1, 2)))
+        if levels is None:
+            levels = torch.full((len(x),), self.levels, device=x.device)
+        points, codes = self._stages(x.detach(), self.levels)
+        keep = torch.arange(self.levels, device=x.device) < levels[:, None]
+        q = (points * keep[:, :, None, None]).sum(dim=1)
+        y = self.project_out(x + (q - x).detach())
+        return Quantized(y.transpose(1, 2), codes)
+
+    def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
+        x = torch.tanh(self.project_in(z.transpose(1, 2)))
+        return self._stages(x, levels or self.levels)[1]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        points = self.grid.point(codes)
+        for k in range(1, codes.shape[1]):
+            points[:, k] = points[:, k] * self._scale(k)
+        x = points.sum(dim=1).to(self.project_out.weight.dtype)
+        return self.project_out(x).transpose(1, 2)
+
+    def _stages(self, x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+        points, codes = [], []
+        for k in range(levels):
+            scale = self._scale(k).to(x.dtype)
+            point = self.grid.round(x / scale)
+            codes.append(self.grid.index(point))
+            points.append(point * scale)
+            x = x - points[-1]
+        return torch.stack(points, dim=1), torch.stack(codes, dim=1)
+
+    def _scale(self, stage: int) -> Tensor:
+        return (self.grid.spacing.double() / 2) ** stage

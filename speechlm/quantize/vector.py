@@ -1,0 +1,175 @@
+"""One codebook: nearest-neighbour vector quantization."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechlm.quantize.base import Quantized, Quantizer
+
+
+class VectorQuantizer(Quantizer):
+    """A codebook of ``cardinality`` vectors, learned by moving averages or by gradient.
+
+    ``update="ema"``: entries follow the mean of what they quantize (van den Oord et al. 2017,
+    appendix A.1; SoundStream). ``update="gradient"``: entries follow a codebook loss (VQ-VAE).
+    With ``lookup`` below ``dim`` the search happens in a projection of that many dimensions on
+    l2-normalised vectors (Yu et al. 2021, "ViT-VQGAN"; DAC); this needs ``update="gradient"``.
+
+    The first training batch sets the entries by k-means. An entry used less than ``restart`` times
+    as often as under uniform use is replaced by a vector of the present batch. The ratio, unlike a
+    fixed count, means the same for every batch and codebook size.
+
+    Raises:
+        ValueError: for an unknown ``update``, or a ``lookup`` with moving averages.
+    """
+
+    levels = 1
+    entries: Tensor
+    counts: Tensor
+    started: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        cardinality: int,
+        update: str = "ema",
+        lookup: int | None = None,
+        decay: float = 0.99,
+        restart: float = 0.1,
+    ):
+        super().__init__()
+        if update not in ("ema", "gradient"):
+            raise ValueError(f"update is 'ema' or 'gradient', not {update!r}")
+        if lookup is not None and update == "ema":
+            raise ValueError("a low-dimensional look-up is trained by gradient, not by ema")
+        self.cardinality = cardinality
+        self.update = update
+        self.lookup = lookup
+        self.decay = decay
+        self.restart = restart
+        self.frozen: Tensor | None = None
+        self.project_in = nn.Linear(dim, lookup) if lookup else nn.Identity()
+        self.project_out = nn.Linear(lookup, dim) if lookup else nn.Identity()
+        entries = torch.randn(cardinality, lookup or dim)
+        if update == "ema":
+            self.register_buffer("entries", entries)
+        else:
+            self.entries = nn.Parameter(entries)
+        self.register_buffer("counts", torch.zeros(cardinality))
+        self.register_buffer("started", torch.tensor(False))
+
+    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+        x = z.transpose(1, 2)
+        y, codes, loss = self.quantize(x)
+        commitment = (x - y.detach()).square().mean()
+        # y carries the gradient of the codebook; z passes with slope one.
+        y = (y + x - x.detach()).transpose(1, 2)
+        return Quantized(y, codes[:, None], {"commitment": commitment, "codebook": loss})
+
+    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantize ``x`` (..., dim) as data, without a gradient to it.
+
+        Returns the quantized vectors (their gradient reaches the codebook's own parameters only),
+        the codes (...), and the codebook loss. In training mode the codebook learns.
+        """
+        h = self.project_in(x.detach())
+        rows = h.detach().reshape(-1, h.shape[-1])
+        if self.training and not self.started:
+            self._start(rows)
+        codes = self.nearest(rows)
+        if self.training:
+            self._follow(rows, codes)
+        codes = codes.view(h.shape[:-1])
+        if self.update == "ema":
+            return F.embedding(codes, self.entries), codes, x.new_zeros(())
+        q = F.embedding(codes, self.entries)
+        loss = (q - h.detach()).square().mean()
+        if self.lookup is None:
+            return q.detach(), codes, loss
+        # The projections learn from the reconstruction, straight through the look-up, and the
+        # input projection must stay near its entries or the look-up drifts.
+        loss = loss + 0.25 * (h - q.detach()).square().mean()
+        return self.project_out(h + (q - h).detach()), codes, loss
+
+    def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
+        x = self.project_in(z.transpose(1, 2))
+        return self.nearest(x.reshape(-1, x.shape[-1])).view(x.shape[:-1])[:, None]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.embed(codes[:, 0]).transpose(1, 2)
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Vectors (..., dim) of codes (...)."""
+        return self.project_out(F.embedding(codes, self.entries))
+
+    def nearest(self, rows: Tensor) -> Tensor:
+        """Index of the nearest entry to each row (n, dim); of equal ones the first."""
+        scores = self.scores(rows).detach()
+        if scores.device.type == "cpu":
+            # numpy's search is vectorised: ten times as fast, and a tenth of a training step.
+            return torch.from_numpy(scores.numpy().argmax(axis=1))
+        return scores.argmax(dim=1)
+
+    def scores(self, rows: Tensor) -> Tensor:
+        """Closeness (n, cardinality) of rows to entries: half the negative squared distance, up to
+        a constant for each row; the cosine, up to a factor for each row, in a look-up."""
+        table = self._table() if self.frozen is None else self.frozen
+        if self.lookup is not None:
+            return rows @ table
+        return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1) @ table
+
+    def freeze(self) -> None:
+        """Compute the search table once and for all: the entries change no more."""
+        self.frozen = self._table()
+
+    def _table(self) -> Tensor:
+        """A matrix (dim or dim + 1, cardinality) whose product with rows scores the entries."""
+        if self.lookup is not None:
+            return F.normalize(self.entries, dim=1).T
+        # The offset of an entry as one more row of the product saves a pass over the scores.
+        offset = -0.5 * self.entries.square().sum(dim=1, keepdim=True)
+        return torch.cat([self.entries, offset], dim=1).T
+
+    @torch.no_grad()
+    def _start(self, rows: Tensor) -> None:
+        self.entries.copy_(kmeans(rows, self.cardinality))
+        self.counts.fill_(len(rows) / self.cardinality)
+        self.started.fill_(True)
+
+    @torch.no_grad()
+    def _follow(self, rows: Tensor, codes: Tensor) -> None:
+        counts = torch.bincount(codes, minlength=self.cardinality).to(rows.dtype)
+        self.counts.lerp_(counts, 1 - self.decay)
+        if self.update == "ema":
+            sums = torch.zeros_like(self.entries).index_add_(0, codes, rows)
+            # A mean weighted by the running count: entries that saw nothing do not move.
+            weight = (1 - self.decay) / self.counts.clamp_min(1e-5)
+            self.entries.add_((sums - counts[:, None] * self.entries) * weight[:, None])
+        uniform = len(rows) / self.cardinality
+        dead = self.counts < self.restart * uniform
+        number = int(dead.sum())
+        if number:
+            chosen = torch.randint(len(rows), (number,), device=rows.device)
+            self.entries[dead] = rows[chosen]
+            self.counts[dead] = uniform
+
+
+def kmeans(rows: Tensor, clusters: int, iterations: int = 10) -> Tensor:
+    """Lloyd's algorithm from random rows; an empty cluster is set to a random row.
+
+    Rows (n, dim), centroids (clusters, dim). With fewer rows than clusters, rows repeat.
+    """
+    n = len(rows)
+    order = torch.randperm(n, device=rows.device)
+    centroids = rows[order.repeat(-(-clusters // n))[:clusters]].clone()
+    for _ in range(iterations):
+        nearest = torch.addmm(-0.5 * centroids.square().sum(1), rows, centroids.T).argmax(1)
+        counts = torch.bincount(nearest, minlength=clusters)
+        sums = torch.zeros_like(centroids).index_add_(0, nearest, rows)
+        centroids = sums / counts.clamp_min(1)[:, None]
+        empty = counts == 0
+        chosen = torch.randint(n, (int(empty.sum()),), device=rows.device)
+        centroids[empty] = rows[chosen]
+    return centroids

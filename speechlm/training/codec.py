@@ -1,0 +1,140 @@
+"""Training a codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechlm.codec.config import CodecConfig
+from speechlm.codec.losses import SpectralLoss
+from speechlm.codec.network import CodecNetwork
+from speechlm.data.crops import Crops, Recording, recordings
+from speechlm.training.config import TrainingConfig
+from speechlm.training.objective import Objective
+
+
+@dataclass
+class CodecDataConfig:
+    """Where the speech comes from and how a batch is cut from it."""
+
+    corpora: list[str] = field(default_factory=list)
+    """Folders that ``speechlm prepare`` wrote."""
+    seconds: float = 1.0
+    batch: int = 24
+    gain_db: tuple[float, float] = (-12.0, 6.0)
+    validation: int = 64
+    """Crops of the dev splits on which to validate."""
+
+
+@dataclass
+class CodecLossConfig:
+    """Weights of the losses, and the training schedule of the quantizer."""
+
+    mel: float = 1.0
+    complex: float = 1.0
+    commitment: float = 1.0
+    draws: int | None = 3
+    """Resolutions drawn each step; all when null."""
+    bypass: int = 300
+    """First steps, without the quantizer."""
+    full: float = 0.25
+    """Share of the examples that keep all levels; the others draw their number evenly."""
+
+
+@dataclass
+class CodecRecipe:
+    """The recipe of a codec."""
+
+    kind: str = "codec"
+    name: str = "codec"
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    data: CodecDataConfig = field(default_factory=CodecDataConfig)
+    loss: CodecLossConfig = field(default_factory=CodecLossConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class CodecObjective(Objective):
+    """Reconstruction at a random number of levels for each example."""
+
+    def __init__(self, recipe: CodecRecipe):
+        super().__init__()
+        torch.manual_seed(recipe.training.seed)
+        self.recipe = recipe
+        self.model: CodecNetwork = CodecNetwork(recipe.codec)
+        self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
+        train, dev = _splits(recipe.data)
+        self.crops = self._crops(train, recipe.data.batch, recipe.data.gain_db)
+        # Ends of the usual range of loudness stay out: validation has no gain.
+        self.held_out = self._crops(dev, recipe.data.validation, (0.0, 0.0))
+
+    def _crops(self, items: list[Recording], batch: int, gain_db: tuple[float, float]) -> Crops:
+        rate = self.recipe.codec.sample_rate
+        samples = round(self.recipe.data.seconds * rate)
+        return Crops(items, rate, samples, batch, self.recipe.training.seed, gain_db)
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        return {"wave": torch.from_numpy(self.crops(step))}
+
+    def forward(
+        self, batch: dict[str, Tensor], turn: str, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = self.recipe.loss
+        wave = batch["wave"]
+        levels = self._draw_levels(len(wave)).to(wave.device)
+        estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
+        with torch.autocast(wave.device.type, enabled=False):
+            terms = self.spectral_loss(estimate, wave, loss.draws)
+        total = loss.mel * terms["mel"] + loss.complex * terms["complex"]
+        if quantized.losses:
+            terms |= quantized.losses
+            total = total + loss.commitment * terms["commitment"] + terms.get("codebook", 0.0)
+        return total, terms
+
+    def _draw_levels(self, number: int) -> Tensor:
+        most = self.model.quantizer.levels
+        drawn = torch.randint(1, most + 1, (number,))
+        full = torch.rand(number) < self.recipe.loss.full
+        return torch.where(full, torch.full_like(drawn, most), drawn)
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Losses at a quarter, half and all of the levels; ``loss`` is their mean."""
+        most = self.model.quantizer.levels
+        waves = torch.from_numpy(self.held_out(0)).to(next(model.parameters()).device)
+        figures: dict[str, float] = {}
+        totals = []
+        for levels in sorted({max(1, most // 4), max(1, most // 2), most}):
+            sums: dict[str, list[float]] = {}
+            for wave in waves.split(16):
+                kept = torch.full((len(wave),), levels, device=wave.device)
+                estimate, _ = model(wave, kept)
+                for name, value in self.spectral_loss(estimate, wave).items():
+                    sums.setdefault(name, []).append(float(value))
+            means = {name: float(np.mean(values)) for name, values in sums.items()}
+            figures |= {f"{name}@{levels}": value for name, value in means.items()}
+            weights = self.recipe.loss
+            totals.append(weights.mel * means["mel"] + weights.complex * means["complex"])
+        return {"loss": float(np.mean(totals)), **figures}
+
+    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+        from speechlm.hub import save_model
+
+        save_model(folder, self.recipe.codec, model.state_dict(), facts)
+
+    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.model.named_parameters()
+
+
+def _splits(config: CodecDataConfig) -> tuple[list[Recording], list[Recording]]:
+    train: list[Recording] = []
+    dev: list[Recording] = []
+    for folder in config.corpora:
+        train += recordings(Path(folder), "train")
+        dev += recordings(Path(folder), "dev")
+    return train, dev

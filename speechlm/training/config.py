@@ -1,0 +1,42 @@
+"""What every recipe can set about its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class OptimizerConfig:
+    """``kind`` is ``adamw``, or ``muon``: Muon (Jordan 2024) for the matrices inside the network
+    and AdamW for the rest, with the update of a matrix scaled to AdamW's, so one rate serves both.
+    """
+
+    kind: str = "adamw"
+    rate: float = 1e-3
+    warmup: int = 500
+    """Steps of linear warm-up; then half a cosine down to ``final`` times the rate."""
+    final: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+
+
+@dataclass
+class TrainingConfig:
+    """The loop. Lengths are in steps."""
+
+    out: str = "runs/${name}"
+    """Run folder: checkpoint, log and the exported model."""
+    seed: int = 0
+    steps: int = 1000
+    precision: str = "no"
+    """accelerate's mixed precision: ``no``, ``bf16`` or ``fp16``."""
+    average: float = 0.999
+    """Decay of the moving average of the weights, which is what is validated and exported."""
+    log_every: int = 20
+    validate_every: int = 500
+    checkpoint_every: int = 200
+    resume: str = "auto"
+    """``auto`` continues the checkpoint in ``out`` if there is one; ``never`` starts anew."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

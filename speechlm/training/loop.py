@@ -1,0 +1,198 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.optim import Optimizer
+
+from speechlm.errors import SpeechLMError
+from speechlm.training.average import Average
+from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
+from speechlm.training.config import TrainingConfig
+from speechlm.training.heap import keep_heap
+from speechlm.training.journal import Journal
+from speechlm.training.objective import Objective
+from speechlm.training.optimizers import build_optimizers, learning_rate
+
+
+def train(config: TrainingConfig, objective: Objective) -> Path:
+    """Train ``objective`` as ``config`` says; return the folder of the exported model.
+
+    A step is a function of the weights and the step's number: its batch and all its random draws
+    are seeded by (seed, step). So a run that was killed at any moment and resumed ends with the
+    very weights of one that was not. Interrupting it saves a checkpoint first.
+
+    Raises:
+        SpeechLMError: for a broken checkpoint, or a loss that is no number.
+    """
+    keep_heap()
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(
+        mixed_precision=config.precision,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    average = Average(objective.model, config.average)
+    optimizers = {
+        turn: build_optimizers(config.optimizer, objective.named_weights(turn))
+        for turn in objective.turns
+    }
+    everything = [optimizer for group in optimizers.values() for optimizer in group]
+    path = out / "checkpoint.pt"
+    step = 0
+    if config.resume == "auto" and path.exists():
+        step = _restore(path, objective, average, everything)
+    elif config.resume not in ("auto", "never"):
+        raise SpeechLMError(f"training: resume is 'auto' or 'never', not {config.resume!r}")
+    average.model.to(accelerator.device)
+    prepared = accelerator.prepare(objective, *everything)
+    wrapped = prepared[0]
+    # accelerate wraps the optimizers one for one, in order.
+    rewrapped = iter(prepared[1:])
+    optimizers = {turn: [next(rewrapped) for _ in group] for turn, group in optimizers.items()}
+
+    def save(at: int) -> None:
+        if accelerator.is_main_process:
+            save_checkpoint(path, _content(at, objective, average, everything))
+
+    journal = Journal(out, step)
+    losses = _Means()
+    exported = out / "model"
+    saved = step
+    try:
+        with _progress(accelerator.is_main_process) as progress:
+            bar = progress.add_task("train", total=config.steps, completed=step)
+            objective.train()
+            while step < config.steps:
+                started = time.perf_counter()
+                torch.manual_seed(_mix(config.seed, step, accelerator.process_index))
+                batch = objective.batch(step)
+                batch = {name: value.to(accelerator.device) for name, value in batch.items()}
+                for turn in objective.turns:
+                    if not objective.active(turn, step):
+                        continue
+                    loss, logs = wrapped(batch, turn, step)
+                    accelerator.backward(loss)
+                    rate = learning_rate(config.optimizer, step, config.steps)
+                    norm = _update(accelerator, objective, turn, optimizers[turn], config, rate)
+                    losses.add({f"{turn}/loss": loss, f"{turn}/norm": norm, **logs})
+                step += 1
+                average.update(objective.model, step)
+                losses.add({"seconds": torch.tensor(time.perf_counter() - started)})
+                if step % config.log_every == 0 or step == config.steps:
+                    values = losses.take()
+                    if not all(value == value for value in values.values()):
+                        raise SpeechLMError(
+                            f"{out}: the loss is no number at step {step}; lower "
+                            "training.optimizer.rate and resume"
+                        )
+                    if accelerator.is_main_process:
+                        journal.write(step, "train", {**values, "rate": rate})
+                    loss_now = values[f"{objective.turns[0]}/loss"]
+                    progress.update(bar, description=f"loss {loss_now:.3f}")
+                if step % config.validate_every == 0 or step == config.steps:
+                    if accelerator.is_main_process:
+                        figures = objective.validate(average.model)
+                        journal.write(step, "valid", figures)
+                        objective.export(average.model, exported, {"step": step, **figures})
+                        objective.train()
+                    accelerator.wait_for_everyone()
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    save(step)
+                    saved = step
+                progress.update(bar, completed=step)
+    except KeyboardInterrupt:
+        # The step under way may be half applied; the last whole one is on disk.
+        raise SpeechLMError(
+            f"interrupted; run the same command to continue from step {saved}"
+        ) from None
+    finally:
+        journal.close()
+    return exported
+
+
+def _update(
+    accelerator: Accelerator,
+    objective: Objective,
+    turn: str,
+    optimizers: list[Optimizer],
+    config: TrainingConfig,
+    rate: float,
+) -> torch.Tensor:
+    """Clip, step, and drop the gradients of a turn; return their norm."""
+    weights = [weight for _, weight in objective.named_weights(turn)]
+    norm = accelerator.clip_grad_norm_(weights, config.optimizer.clip)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    # All gradients, not those of this turn: a turn may leave some on another's weights.
+    objective.zero_grad(set_to_none=True)
+    return norm if norm is not None else torch.zeros(())
+
+
+def _mix(seed: int, step: int, process: int) -> int:
+    """A seed for a step of a process: a linear congruence with a full period."""
+    return ((seed * 1_000_003 + step) * 1_000_003 + process) % (1 << 63)
+
+
+def _content(
+    step: int, objective: Objective, average: Average, optimizers: list[Optimizer]
+) -> dict[str, Any]:
+    return {
+        "step": step,
+        "objective": objective.state_dict(),
+        "average": average.model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+    }
+
+
+def _restore(
+    path: Path, objective: Objective, average: Average, optimizers: list[Optimizer]
+) -> int:
+    content = load_checkpoint(path)
+    try:
+        objective.load_state_dict(content["objective"])
+        average.model.load_state_dict(content["average"])
+        for optimizer, state in zip(optimizers, content["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        return int(content["step"])
+    except (KeyError, ValueError, RuntimeError):
+        raise SpeechLMError(
+            f"{path}: from another recipe; give another training.out, or training.resume=never"
+        ) from None
+
+
+class _Means:
+    """Running means of logged tensors, read only when asked: reading waits for the device."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, torch.Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, values: dict[str, torch.Tensor]) -> None:
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+def _progress(visible: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        disable=not visible,
+    )

@@ -1,0 +1,49 @@
+"""What a model family gives to the training loop."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Objective(nn.Module):
+    """A model with its losses and data.
+
+    A step takes ``turns`` in order, each with its own parameters and optimizer: one for most
+    models, two where a discriminator is trained against the model. Everything random in a step
+    comes from torch's generator, which the loop seeds with (seed, step), and from ``batch``.
+    """
+
+    turns: tuple[str, ...] = ("model",)
+    model: nn.Module
+    """What is averaged, validated and exported."""
+
+    @abstractmethod
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """The batch of this step: a function of the step alone."""
+
+    @abstractmethod
+    def forward(
+        self, batch: dict[str, Tensor], turn: str, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a turn, and what to log of it."""
+
+    @abstractmethod
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Figures of ``model`` (the averaged weights) on held-out data; ``loss`` among them."""
+
+    @abstractmethod
+    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+        """Write a model folder that the family's ``from_pretrained`` loads."""
+
+    def active(self, turn: str, step: int) -> bool:
+        """Whether a turn is taken at this step."""
+        return True
+
+    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters that the optimizer of a turn owns."""
+        return self.model.named_parameters()
