@@ -60,9 +60,10 @@ $(WITH)base: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	  'works. With a C compiler installed: make pesq'
 	@touch $@
 
+# No warning of conflicts: pip would tell of them each time that something follows an ALONE package.
 $(WITH)%: $(WITH)base
 	@echo 'Installing the extra $* into $(VENV)'
-	@$(INSTALL) --editable '.[$*]'
+	@$(INSTALL) --no-warn-conflicts --editable '.[$*]'
 	@$(if $(ALONE_$*),$(INSTALL) --no-deps $(ALONE_$*))
 	@touch $@
 
