@@ -23,13 +23,14 @@ def read(path: str | Path, overrides: list[str]) -> DictConfig:
     """
     path = Path(path)
     try:
-        declared = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(overrides))
+        declared = OmegaConf.load(path)
+        if not isinstance(declared, DictConfig):
+            raise SpeechLMError(f"{path}: is not a mapping of keys to values")
+        declared.merge_with(OmegaConf.from_dotlist(overrides))
     except FileNotFoundError:
         raise SpeechLMError(f"{path}: no such file; {path.parent}/README.md lists them") from None
     except (OSError, UnicodeDecodeError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise SpeechLMError(f"{path}: {_one_line(error)}") from None
-    if not isinstance(declared, DictConfig):
-        raise SpeechLMError(f"{path}: is not a mapping of keys to values")
     return declared
 
 

@@ -1,0 +1,1 @@
+"""Corpora: what is declared in ``data/`` -> prepared corpora (Lhotse cuts) -> batches."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import OmegaConf
+from rich.console import Console
 from rich.progress import track
 
 from speechlm import audio
@@ -26,7 +27,7 @@ from speechlm.data.splits import SPLITS, assign
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
 
-WHERE_ONLY = ("output", "package_cache")
+WHERE_ONLY = ("output", "package_cache", "download")
 """Keys that say where files go and not what is in them."""
 
 
@@ -59,7 +60,8 @@ def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
     dropped: dict[str, str] = {}
     alone = len({utterance.speaker for utterance in found.utterances}) == 1
     own = {utterance.split for utterance in found.utterances if utterance.split}
-    for utterance in track(found.utterances, description=config.name):
+    screen = Console(stderr=True)
+    for utterance in track(found.utterances, description=config.name, console=screen):
         flac = folder / "audio" / f"{utterance.id}.flac"
         try:
             samples = _store(utterance, flac, config.min_seconds)

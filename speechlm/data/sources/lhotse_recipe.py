@@ -28,15 +28,18 @@ def source(config: LhotseConfig) -> Source:
     import lhotse
 
     prepare = _recipe("prepare", config.recipe)
+    download = _recipe("download", config.recipe) if config.download else None
+    known = {key for recipe in (prepare, download) if recipe for key in _parameters(recipe)}
+    for key in set(config.options) - known:
+        options = ", ".join(sorted(known))
+        raise SpeechLMError(f"Lhotse recipe {config.recipe} has no option {key}; known: {options}")
     folder = Path(config.path)
+    if download is None and not folder.is_dir():
+        raise SpeechLMError(f"{folder}: no such folder; give path= of the corpus, or download=true")
     try:
-        if config.download:
+        if download is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            folder = Path(_call(_recipe("download", config.recipe), folder, config.options))
-        elif not folder.is_dir():
-            raise SpeechLMError(
-                f"{folder}: no such folder; give path= of the corpus, or download=true"
-            )
+            folder = Path(_call(download, folder, config.options))
         manifests = _call(prepare, folder, config.options)
     except (AssertionError, LookupError, TypeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -64,9 +67,14 @@ def _recipe(verb: str, name: str) -> Callable[..., Any]:
     return function
 
 
+def _parameters(recipe: Callable[..., Any]) -> list[str]:
+    """Name a recipe's parameters after the first, which is the corpus's folder."""
+    return list(inspect.signature(recipe).parameters)[1:]
+
+
 def _call(recipe: Callable[..., Any], folder: Path, options: dict[str, Any]) -> Any:
     """Call a recipe on a folder with those options that it knows."""
-    known = inspect.signature(recipe).parameters
+    known = _parameters(recipe)
     return recipe(folder, **{key: value for key, value in options.items() if key in known})
 
 

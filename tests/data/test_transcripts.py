@@ -1,0 +1,191 @@
+"""Parsers, on lines of the real files."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from speechlm.data.sources import amazon_queen, asterisk, festvox, fillets, lists, tuxpaint
+from speechlm.data.sources.fillets import Line
+from speechlm.data.sources.lists import Listed
+from speechlm.errors import SpeechLMError
+from tests.data.trees import text_file
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "text"),
+    [
+        (
+            "agent-alreadyon: That agent is already logged on.  Please enter your agent number.",
+            "agent-alreadyon",
+            "That agent is already logged on. Please enter your agent number.",
+        ),
+        ("digits/1: one", "digits/1", "one"),
+        ("letters/at: at [@]", "letters/at", "at"),
+        ("letters/space: spazio []", "letters/space", "spazio"),
+        ("letters/exclaimation-point: [!] punto", "letters/exclaimation-point", "punto"),
+        ("vm-isonphone: Is on the phone?", "vm-isonphone", "Is on the phone?"),
+        ("at-tone-time: il tempo sar? esattamente..", "at-tone-time", None),
+        ("spy-h323: H.323 (in inglese)", "spy-h323", None),
+        ("invalid: Spiacente, [quello] non è valido.", "invalid", None),
+        ("confbridge-join: <beep ascending>", "confbridge-join", None),
+        ("number: ", "number", None),
+        (
+            "options: Vous avez ces options:Pour accepter, 1.",
+            "options",
+            "Vous avez ces options:Pour accepter, 1.",
+        ),
+    ],
+)
+def test_asterisk(line: str, name: str, text: str | None) -> None:
+    assert asterisk.transcripts(f"; Core Asterisk Sounds\n\n{line}\n") == {name: text}
+
+
+@pytest.mark.parametrize("name", ["beep", "beeperr", "silence/10", "ascending-2tone", "tt-monkeys"])
+def test_asterisk_tones_are_no_speech(name: str) -> None:
+    assert asterisk.NO_SPEECH.match(name)
+
+
+@pytest.mark.parametrize("name", ["beep-code", "activated", "confbridge-join-now", "silenced"])
+def test_asterisk_prompts_are_speech(name: str) -> None:
+    assert not asterisk.NO_SPEECH.match(name)
+
+
+def test_festvox_marks_of_stress_go() -> None:
+    prompts = (
+        '( ru_0002 "Она завела, прядь зол+отистых волос." )\n'
+        '( ru_0004 "+Окна домов, - ни одна голова." )\n'
+    )
+    assert festvox.transcripts(prompts) == {
+        "ru_0002": "Она завела, прядь золотистых волос.",
+        "ru_0004": "Окна домов, - ни одна голова.",
+    }
+
+
+def test_fillets_dialogue() -> None:
+    script = r"""
+dialogId("let-m-divna", "font_small", "What kind of strange ship is that?")
+dialogStr("Co je to za divnou loď?")
+
+dialogId("wide", "font_big",
+  "A \"quoted\" word.")
+dialogStr(
+"V adresáři C:\\WINDOWS a \"v\"
+uvozovkách.")
+
+dialogId("b1-a", "font_yellow", "A%1.")
+dialogStr("A%1.")
+
+dialogId("silent", "font_big", "...")
+dialogStr("...")
+
+dialogId("untold", "font_big", "No translation")
+"""
+    assert fillets.dialogue(script) == {
+        "let-m-divna": Line("font_small", "Co je to za divnou loď?"),
+        "wide": Line("font_big", 'V adresáři C:\\WINDOWS a "v" uvozovkách.'),
+        "b1-a": Line("font_yellow", None),
+    }
+
+
+def test_fillets_ids_that_clash_between_levels_are_not_shared() -> None:
+    one, other = Line("font_small", "Ano."), Line("font_small", "Ne.")
+    levels = [{"a": one, "b": one, "c": one}, {"a": one, "b": other}, {"b": one}]
+    assert fillets.unambiguous(levels) == {"a": one, "c": one}
+
+
+def test_tuxpaint_descriptions() -> None:
+    words = (
+        "A cheetah.\nca.utf8=Un guepard.\nca@valencia.utf8=Un guepard valencià.\nru.utf8= \nold\n"
+    )
+    assert tuxpaint.descriptions(words) == {
+        "en": "A cheetah.",
+        "ca": "Un guepard.",
+        "ca@valencia": "Un guepard valencià.",
+    }
+    assert tuxpaint.descriptions("") == {}
+
+
+HEAD = b"QTBLCEM10\0\0\0\x01\0\x02"
+
+
+def test_amazon_queen_directory() -> None:
+    entries = struct.pack(">12sBII", b"020001P2.SB", 1, 161106, 7001)
+    entries += struct.pack(">12sBII", b"ANDERSON.ACT", 1, 21337911, 31754)
+    assert amazon_queen.directory(HEAD + entries + b"data", Path("queen.1c")) == [
+        ("020001P2.SB", 161106, 7001),
+        ("ANDERSON.ACT", 21337911, 31754),
+    ]
+
+
+@pytest.mark.parametrize(
+    "head", [b"", HEAD, HEAD + 30 * b"\0", b"QTBLCEM10\0\0\0\x02\0\0", HEAD + 42 * b"\xff"]
+)
+def test_amazon_queen_directory_of_another_file(head: bytes) -> None:
+    with pytest.raises(SpeechLMError, match=r"^queen\.1c: "):
+        amazon_queen.directory(head, Path("queen.1c"))
+
+
+def test_list_as_jsonl(tmp_path: Path) -> None:
+    line = {"audio": "audio/an391-mjwl-b.flac", "text": "ENTER TWO", "speaker": "an4-mjwl"}
+    other = {"audio": "b.flac", "split": "train", "language": "en"}
+    path = text_file(tmp_path / "test.jsonl", f"{json.dumps(line)}\n\n{json.dumps(other)}\n")
+    assert lists.read(path) == [
+        Listed(
+            audio=f"{tmp_path}/audio/an391-mjwl-b.flac",
+            text="ENTER TWO",
+            speaker="an4-mjwl",
+            split="test",
+        ),
+        Listed(audio=f"{tmp_path}/b.flac", language="en", split="train"),
+    ]
+
+
+def test_list_of_sphinx(tmp_path: Path) -> None:
+    path = text_file(
+        tmp_path / "etc/an4_train.transcription",
+        "<s> G TWO EIGHTY NINE </s> (an10-fjmd-b)\nYES (an11-fjmd-b)\n",
+    )
+    assert lists.find(tmp_path) == [path]
+    assert lists.read(path) == [
+        Listed(audio="an10-fjmd-b", text="G TWO EIGHTY NINE", split="train"),
+        Listed(audio="an11-fjmd-b", text="YES", split="train"),
+    ]
+
+
+def test_list_of_kaldi(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "test/wav.scp", "000030012\tWAVE/SPEAKER0003/000030012.WAV\n")
+    text_file(tmp_path / "test/text", "000030012\tMARK IS GOING TO SEE ELEPHANT\n")
+    text_file(tmp_path / "test/utt2spk", "000030012 0003\n")
+    assert lists.find(tmp_path) == [path]
+    assert lists.read(path) == [
+        Listed(
+            audio=f"{tmp_path}/WAVE/SPEAKER0003/000030012.WAV",
+            text="MARK IS GOING TO SEE ELEPHANT",
+            speaker="0003",
+            split="test",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", '{"audio": "x.wav"}\n{"text": "x"}\n', "a.jsonl:2: needs a JSON object"),
+        ("a.jsonl", "[]\n", "a.jsonl:1: needs a JSON object"),
+        ("a.jsonl", "not json\n", "a.jsonl:1: needs a JSON object"),
+        ("a.transcription", "hello\n", "a.transcription:1: needs <s> WORDS </s>"),
+        ("a.csv", "", "a.csv: a list of recordings is .jsonl"),
+    ],
+)
+def test_bad_lists_name_the_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(SpeechLMError, match=message):
+        lists.read(text_file(tmp_path / name, text))
+
+
+def test_missing_list(tmp_path: Path) -> None:
+    with pytest.raises(SpeechLMError, match="no such list"):
+        lists.read(tmp_path / "none.jsonl")
