@@ -62,7 +62,9 @@ def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Ten
     try:
         read = OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.load(folder / CONFIG))
         config = OmegaConf.to_object(read)
-    except (OmegaConfBaseException, OSError, ValueError) as error:
+    except OSError as error:
+        raise SpeechLMError(f"{folder / CONFIG}: {error.strerror}") from None
+    except (OmegaConfBaseException, ValueError) as error:
         raise SpeechLMError(f"{folder / CONFIG}: {str(error).splitlines()[0]}") from None
     try:
         weights = load_file(folder / WEIGHTS)
@@ -95,10 +97,10 @@ def find_model(name: str | Path | None) -> Path:
 
 
 def weights_hash(weights: dict[str, Tensor]) -> str:
-    """First eight bytes, in hexadecimal, of the SHA-256 of named tensors."""
+    """First eight hexadecimal digits of the SHA-256 of named tensors."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         value = weights[name].detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:8]

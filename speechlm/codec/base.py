@@ -23,7 +23,7 @@ class Codec(ABC):
         cardinality: entries a codebook.
         delay: samples by which decoding lags, beyond the filling of a hop.
         model_id: name of the model, as files that it wrote give it.
-        weights_hash: first eight bytes of a digest of the weights, in hexadecimal.
+        weights_hash: first eight hexadecimal digits of a digest of the weights.
     """
 
     sample_rate: int
@@ -122,6 +122,10 @@ class StreamDecoder(ABC):
     @abstractmethod
     def push(self, codes: Tensor) -> Tensor:
         """Samples (batch, ready) after ``codes`` (batch, levels, frames)."""
+
+    @abstractmethod
+    def conceal(self, frames: int) -> Tensor:
+        """Samples (batch, ready) in the place of ``frames`` lost frames."""
 
     @abstractmethod
     def flush(self, length: int | None = None) -> Tensor:

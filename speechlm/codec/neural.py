@@ -98,6 +98,7 @@ class NeuralStreamEncoder(StreamEncoder):
         self.levels = levels
         self.state: State = None
         self.pushed = 0
+        self.batch = 1
 
     def push(self, wave: Tensor) -> Tensor:
         check_wave(wave)
@@ -106,10 +107,9 @@ class NeuralStreamEncoder(StreamEncoder):
 
     def flush(self) -> Tensor:
         if self.state is None:
-            return torch.zeros(1, self.levels, 0, dtype=torch.int64)
+            return torch.zeros(self.batch, self.levels, 0, dtype=torch.int64)
         missing = self.codec.frames(self.pushed) * self.codec.hop - self.pushed
-        batch = self.state_batch
-        return self._step(torch.zeros(batch, missing))
+        return self._step(torch.zeros(self.batch, missing))
 
     @torch.inference_mode()
     def _step(self, wave: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class NeuralStreamEncoder(StreamEncoder):
         wave = wave.to(codec.device, codec.precision)
         if self.state is None:
             self.state = codec.encoder.initial_state(wave)
-            self.state_batch = len(wave)
+            self.batch = len(wave)
         z, self.state = codec.encoder.step(wave, self.state)
         return codec.quantizer.encode(z, self.levels)
 
@@ -129,6 +129,7 @@ class NeuralStreamDecoder(StreamDecoder):
         self.codec = codec
         self.state: State = None
         self.skip = codec.delay
+        self.batch = 1
 
     @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
@@ -143,10 +144,19 @@ class NeuralStreamDecoder(StreamDecoder):
         z = codec.network.quantizer.decode(codes.to(codec.device))
         if self.state is None:
             self.state = codec.network.decoder.initial_state(z)
+            self.batch = len(z)
         wave, self.state = codec.network.decoder.step(z, self.state)
+        return self._aligned(wave)
+
+    def conceal(self, frames: int) -> Tensor:
+        """Silence, after which the decoder starts anew: what it knows is no context any more."""
+        self.state = None
+        return self._aligned(torch.zeros(self.batch, frames * self.codec.hop))
+
+    def _aligned(self, wave: Tensor) -> Tensor:
         dropped = min(self.skip, wave.shape[1])
         self.skip -= dropped
         return wave[:, dropped:]
 
     def flush(self, length: int | None = None) -> Tensor:
-        return torch.zeros(1, 0)
+        return torch.zeros(self.batch, 0)

@@ -81,9 +81,9 @@ class ResidualQuantizer(Quantizer):
         returns the best whole, never a worse one than the greedy choice of its first level."""
         x = z.transpose(1, 2)
         rows = x.reshape(-1, x.shape[-1])
+        levels = levels or self.levels
         search = self._greedy if beam == 1 else self._beam
-        codes = search(rows, levels or self.levels, beam)
-        return codes.view(*x.shape[:2], -1).transpose(1, 2)
+        return search(rows, levels, beam).view(*x.shape[:2], levels).transpose(1, 2)
 
     def _greedy(self, rows: Tensor, levels: int, beam: int) -> Tensor:
         codes = []

@@ -1,0 +1,224 @@
+"""The command line: parse, call one function, print.
+
+Nothing heavy is imported here: ``speechlm --help`` answers without loading torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from speechlm.errors import SpeechLMError
+
+app = typer.Typer(
+    help="Speech as discrete units: codec, unit language model, vocoder, evaluation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+stream = typer.Typer(help="Live, from standard input to standard output.", no_args_is_help=True)
+bench = typer.Typer(help="Speed against peers, in one run.", no_args_is_help=True)
+app.add_typer(stream, name="stream")
+app.add_typer(bench, name="bench")
+
+console = Console()
+errors = Console(stderr=True)
+
+Model = Annotated[
+    str | None, typer.Option(help="Model folder, hub id or peer; default: the shipped codec.")
+]
+Kbps = Annotated[float | None, typer.Option(help="Bitrate; default: the model's highest.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the file: key=value ...")]
+Conceal = Annotated[bool, typer.Option(help="Put silence where the file is damaged.")]
+
+
+def main() -> None:
+    """Run the command line; a problem that the user can mend is one line and status 2."""
+    try:
+        app()
+    except SpeechLMError as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output went away: no message, and none at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.command()
+def compress(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.slm")],
+    kbps: Annotated[
+        float | None, typer.Option(help="Bitrate; default: the model's highest.")
+    ] = None,
+    model: Model = None,
+    threads: Threads = 1,
+) -> None:
+    """Compress a recording."""
+    use_threads(threads)
+    from speechlm import bitstream, codec, compression
+
+    coded = compression.compress(source, target, codec.load(model), kbps)
+    real = bitstream.inspect(target)
+    print_row(
+        {
+            "seconds": f"{coded.seconds:.2f}",
+            "kbps": f"{real.kbps:.3f}",
+            "levels": str(coded.levels),
+            "bytes": str(real.file_bytes),
+            "encode RTF": f"{coded.rtf:.4f}",
+        }
+    )
+
+
+@app.command()
+def decompress(
+    source: Annotated[Path, typer.Argument(metavar="IN.slm")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")],
+    model: Model = None,
+    conceal: Conceal = False,
+    threads: Threads = 1,
+) -> None:
+    """Decompress to a sound file."""
+    use_threads(threads)
+    from speechlm import codec, compression
+
+    coded = compression.decompress(source, target, codec.load(model), conceal)
+    print_row({"seconds": f"{coded.seconds:.2f}", "decode RTF": f"{coded.rtf:.4f}"})
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE.slm")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Tell what a compressed file holds; needs no model."""
+    from speechlm import bitstream
+
+    found = bitstream.inspect(file)
+    facts = {
+        **asdict(found),
+        "frame_rate": found.frame_rate,
+        "seconds": found.seconds,
+        "kbps": found.kbps,
+    }
+    if json:
+        console.print_json(data=facts)
+        return
+    table = Table(show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+    console.print(table)
+
+
+@stream.command()
+def encode(
+    kbps: Annotated[
+        float | None, typer.Option(help="Bitrate; default: the model's highest.")
+    ] = None,
+    chunk: Annotated[float, typer.Option(min=0.001, help="Seconds a chunk.")] = 0.2,
+    model: Model = None,
+    threads: Threads = 1,
+) -> None:
+    """Raw 16-bit mono PCM at the model's sample rate to .slm, chunk by chunk."""
+    use_threads(threads)
+    from speechlm import codec, compression
+
+    compression.stream_encode(sys.stdin.buffer, sys.stdout.buffer, codec.load(model), kbps, chunk)
+
+
+@stream.command()
+def decode(model: Model = None, conceal: Conceal = False, threads: Threads = 1) -> None:
+    """.slm to raw 16-bit mono PCM at the model's sample rate, chunk by chunk."""
+    use_threads(threads)
+    from speechlm import codec, compression
+
+    compression.stream_decode(sys.stdin.buffer, sys.stdout.buffer, codec.load(model), conceal)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, as recipes/codec.yaml.")],
+    overrides: Overrides = None,
+    threads: Threads = 1,
+) -> None:
+    """Train what a recipe says; run it again to continue."""
+    use_threads(threads)
+    from speechlm.training import recipes
+
+    console.print(f"model: {recipes.run(recipe, overrides or [])}", highlight=False)
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[Path, typer.Argument(help="A corpus, as data/asterisk.yaml.")],
+    overrides: Overrides = None,
+    threads: Threads = 1,
+) -> None:
+    """Fetch and prepare recorded speech; run it again to continue."""
+    use_threads(threads)
+    from speechlm.data.prepare import prepare
+
+    done = prepare(corpus, overrides or [])
+    table = Table("split", "utterances", "minutes")
+    for split, utterances in done.utterances.items():
+        table.add_row(split, str(utterances), f"{done.minutes[split]:.1f}")
+    console.print(table)
+    console.print(f"{done.name}: {done.folder}", highlight=False)
+
+
+@app.command()
+def demo(
+    source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("demo"),
+    model: Model = None,
+    threads: Threads = 1,
+) -> None:
+    """Compress a recording (yours, or the shipped one) at three bitrates, and judge the result."""
+    use_threads(threads)
+    from speechlm import codec
+    from speechlm import demo as demonstration
+
+    rows = demonstration.run(source, out, codec.load(model))
+    columns = "seconds", "kbps asked", "real", "levels", "PESQ-wb", "STOI", "RTF encode", "decode"
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(
+            f"{row.seconds:.2f}",
+            f"{row.kbps:g}",
+            f"{row.real_kbps:.2f}",
+            str(row.levels),
+            f"{row.pesq.value:.2f}",
+            f"{row.stoi.value:.3f}",
+            f"{row.encode_rtf:.4f}",
+            f"{row.decode_rtf:.4f}",
+        )
+    console.print(table)
+    for note in sorted({score.reason for row in rows for score in (row.pesq, row.stoi)} - {""}):
+        console.print(note, highlight=False)
+    console.print(f"files: {out}/", highlight=False)
+
+
+def use_threads(number: int) -> None:
+    """Limit the threads of every numeric library; before any of them is imported."""
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    import torch
+
+    torch.set_num_threads(number)
+
+
+def print_row(values: dict[str, str]) -> None:
+    """A table of one row."""
+    table = Table(*values)
+    table.add_row(*values.values())
+    console.print(table)

@@ -1,0 +1,168 @@
+"""Sound files and streams to .slm and back, in constant memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from speechlm import audio
+from speechlm.bitstream import BitstreamError, Header, LostChunk, Reader, Writer
+from speechlm.bitstream import default_chunk_frames as file_chunk_frames
+from speechlm.codec import Codec
+from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What coding took. ``seconds`` of sound, ``work`` seconds of computing in the codec."""
+
+    seconds: float
+    work: float
+    levels: int
+
+    @property
+    def rtf(self) -> float:
+        """Real-time factor: seconds of computing for a second of sound."""
+        return self.work / self.seconds if self.seconds else float("nan")
+
+
+def compress(source: Path, target: Path, codec: Codec, kbps: float | None = None) -> Coded:
+    """Code a sound file of any length, rate and number of channels into ``target``.
+
+    Raises:
+        SpeechLMError: when the source cannot be read or the codec does not reach the bitrate.
+    """
+    levels = codec.choose_levels(kbps=kbps)
+    with atomic_path(target) as path, path.open("wb") as file:
+        pieces = audio.blocks(source, codec.sample_rate)
+        chunk = file_chunk_frames(codec.bits_per_code * levels, codec.frame_rate)
+        return _encode(pieces, file, codec, levels, chunk)
+
+
+def decompress(source: Path, target: Path, codec: Codec, conceal: bool = False) -> Coded:
+    """Decode ``source`` into a sound file whose format ``target``'s suffix names.
+
+    With ``conceal``, what is damaged becomes silence.
+
+    Raises:
+        SpeechLMError: when the file is damaged, or was written by another model.
+    """
+    try:
+        with source.open("rb") as file:
+            reader = Reader(file, conceal)
+            check_model(reader.header, codec, source)
+            with audio.Writer(target, codec.sample_rate) as writer:
+                return _decode(reader, codec, writer.write)
+    except OSError as error:
+        raise SpeechLMError(f"{source}: {error.strerror or error}") from None
+
+
+def stream_encode(
+    source: BinaryIO, target: BinaryIO, codec: Codec, kbps: float | None, chunk_seconds: float
+) -> Coded:
+    """Raw 16-bit little-endian mono PCM at the codec's rate to .slm, as it arrives.
+
+    Each chunk of ``chunk_seconds`` goes out as soon as it is full.
+    """
+    levels = codec.choose_levels(kbps=kbps)
+    chunk = max(1, round(chunk_seconds * codec.frame_rate))
+    return _encode(_pcm(source, codec.hop), target, codec, levels, chunk)
+
+
+def stream_decode(source: BinaryIO, target: BinaryIO, codec: Codec, conceal: bool) -> Coded:
+    """.slm to raw 16-bit little-endian mono PCM, as it arrives.
+
+    Raises:
+        SpeechLMError: when the stream is damaged, or was written by another model.
+    """
+    reader = Reader(source, conceal)
+    check_model(reader.header, codec, "stream")
+
+    def write(wave: np.ndarray) -> None:
+        target.write((wave.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
+        target.flush()
+
+    return _decode(reader, codec, write)
+
+
+def check_model(header: Header, codec: Codec, source: object) -> None:
+    """Raises: BitstreamError, unless ``codec`` is the model that wrote the file of ``header``."""
+    if header.model != codec.model_id:
+        raise BitstreamError(
+            f"{source}: written by the model {header.model}, not {codec.model_id}; "
+            "name its folder or hub id with --model"
+        )
+    if header.weights_hash != codec.weights_hash:
+        raise BitstreamError(
+            f"{source}: written by {header.model} with weights {header.weights_hash}; these are "
+            f"{codec.weights_hash}: name the version that wrote it with --model"
+        )
+
+
+def _encode(
+    pieces: Iterator[np.ndarray], file: BinaryIO, codec: Codec, levels: int, chunk: int
+) -> Coded:
+    header = Header(
+        model=codec.model_id,
+        weights_hash=codec.weights_hash,
+        sample_rate=codec.sample_rate,
+        hop=codec.hop,
+        bits=codec.bits_per_code,
+        levels=levels,
+        chunk_frames=chunk,
+    )
+    writer = Writer(file, header)
+    stream = codec.stream_encoder(levels)
+    samples, work = 0, 0.0
+    for piece in pieces:
+        start = time.perf_counter()
+        codes = stream.push(torch.from_numpy(piece)[None])
+        work += time.perf_counter() - start
+        samples += len(piece)
+        writer.write(codes[0].numpy())
+    writer.write(stream.flush()[0].numpy())
+    writer.finish(samples)
+    return Coded(samples / codec.sample_rate, work, levels)
+
+
+def _decode(reader: Reader, codec: Codec, write: object) -> Coded:
+    assert callable(write)
+    stream = codec.stream_decoder()
+    written, work = 0, 0.0
+    held = np.zeros(0, dtype=np.float32)
+    for item in reader:
+        start = time.perf_counter()
+        if isinstance(item, LostChunk):
+            wave = stream.conceal(item.frames)
+        else:
+            wave = stream.push(torch.from_numpy(item.codes)[None])
+        work += time.perf_counter() - start
+        # The true length comes with the last chunk; what is past it is padding.
+        held = wave[0].cpu().numpy()
+        if reader.samples is not None:
+            held = held[: max(reader.samples - written, 0)]
+        write(held)
+        written += len(held)
+    if reader.samples is not None and written < reader.samples:
+        rest = stream.flush(reader.samples)[0].numpy()[: reader.samples - written]
+        write(rest)
+        written += len(rest)
+    return Coded(written / codec.sample_rate, work, reader.header.levels)
+
+
+def _pcm(source: BinaryIO, samples: int) -> Iterator[np.ndarray]:
+    """Float32 pieces of a raw 16-bit stream, each as soon as it is there."""
+    read = getattr(source, "read1", source.read)
+    odd = b""
+    while data := read(2 * samples):
+        data = odd + data
+        whole = len(data) // 2 * 2
+        odd = data[whole:]
+        yield np.frombuffer(data[:whole], dtype="<i2").astype(np.float32) / 32768

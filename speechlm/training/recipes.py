@@ -1,0 +1,27 @@
+"""Recipes: a YAML whose ``kind`` says what is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from speechlm import declaration
+from speechlm.errors import SpeechLMError
+from speechlm.training.codec import CodecObjective, CodecRecipe
+from speechlm.training.loop import train
+
+KINDS = {"codec": (CodecRecipe, CodecObjective)}
+
+
+def run(path: Path, overrides: list[str]) -> Path:
+    """Train what the recipe ``path`` says, with dotted ``overrides``; return the model folder.
+
+    Raises:
+        SpeechLMError: for a bad recipe, missing data, or a run that cannot go on.
+    """
+    declared = declaration.read(path, overrides)
+    kind = declared.get("kind")
+    if kind not in KINDS:
+        raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
+    schema, objective = KINDS[kind]
+    recipe = declaration.fill(schema, declared, path)
+    return train(recipe.training, objective(recipe))
