@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from speechlm import audio
+from speechlm.data import decode
 from speechlm.data.config import FolderConfig
 from speechlm.data.corpus import Source, Utterance
 from speechlm.data.sources import lists
@@ -47,7 +48,7 @@ def source(config: FolderConfig) -> Source:
         utterances.append(
             Utterance(
                 id=_id(path, folder),
-                load=partial(audio.read, path),
+                load=partial(audio.read, path, decode.SAMPLE_RATE),
                 speaker=entry.speaker or path.parent.resolve().name,
                 language=entry.language or config.language,
                 text=entry.text,
