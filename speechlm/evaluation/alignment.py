@@ -9,6 +9,7 @@ from scipy.signal import correlate
 
 from speechlm.evaluation.metrics.base import Wave
 
+VERSION = 1  # of the delays found: part of the keys of cached scores
 SEARCH_SECONDS = 0.25
 FINE_SECONDS = 0.004  # half a high voice's pitch period: a wider search would lock on the next one
 ENVELOPE_SECONDS = 0.001

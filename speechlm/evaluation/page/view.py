@@ -1,0 +1,180 @@
+"""Results as the page's template wants them: texts, charts, cells."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+from speechlm.evaluation.page.charts import Point, Series, chart, marker
+from speechlm.evaluation.results import Results
+from speechlm.evaluation.statistics import Interval
+
+NONE, MINUS = "\u2013", "\u2212"  # an en dash for no value, a true minus sign
+
+
+def context(results: Results) -> dict[str, Any]:
+    """Everything but the clips."""
+    data = results.data
+    families = list(
+        dict.fromkeys(
+            data["systems"][name]["family"]
+            for name in results.systems
+            if not _is_original(data, name)
+        )
+    )
+    seconds = sum(clip["seconds"] for clip in data["clips"])
+    return {
+        "data": data,
+        "minutes": f"{seconds / 60:.1f}",
+        "columns": data["columns"],
+        "legend": [(name, marker(index)) for index, name in enumerate(families)],
+        "charts": list(_charts(results, families)),
+        "rows": [_table_row(results, name) for name in data["systems"]],
+        "differences": _differences(results),
+        "speeds": [_speed(name, data["systems"][name]) for name in results.systems],
+        "codebooks": [
+            (name, data["systems"][name]["codebooks"])
+            for name in results.systems
+            if data["systems"][name]["codebooks"]
+        ],
+        "failures": list(_failures(results)),
+    }
+
+
+def number(value: float | None, digits: int) -> str:
+    """As the page writes numbers: fixed digits, a true minus sign, a dash for none."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)  # + 0.0: no minus zero
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference, with its sign; +0.00 stays unsigned."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and float(f"{value:.{digits}f}") else text
+
+
+def _is_original(data: dict[str, Any], name: str) -> bool:
+    return bool(data["systems"][name]["kind"] == "original")
+
+
+def _charts(results: Results, families: list[str]) -> Any:
+    data = results.data
+    for column, facts in results.columns.items():
+        if facts["better"] is None or column == "kbps":
+            continue
+        series = {name: Series(name, index) for index, name in enumerate(families)}
+        level = None
+        for name in results.systems:
+            found = data["summary"][name][column]
+            if found["mean"] is None:
+                continue
+            low, high = (math.nan if found[end] is None else found[end] for end in ("low", "high"))
+            rate = data["summary"][name]["kbps"]["mean"]
+            point = Point(name, rate, found["mean"], low, high)
+            if _is_original(data, name):
+                level = point
+            else:
+                series[data["systems"][name]["family"]].points.append(point)
+        drawn = [each for each in series.values() if each.points]
+        for each in drawn:
+            each.points.sort(key=lambda point: point.kbps)
+        if drawn:
+            picture = chart(facts["title"], facts["unit"], facts["digits"], drawn, level)
+            yield {"column": column, **facts, "svg": picture}
+
+
+def _table_row(results: Results, name: str) -> dict[str, Any]:
+    facts = results.data["systems"][name]
+    row: dict[str, Any] = {"name": name, "absent": facts["absent"], "kbps": facts["kbps"]}
+    if facts["absent"]:
+        return row
+    row["about"] = facts["about"]
+    row["cells"] = {}
+    for column, shown in results.columns.items():
+        found = results.data["summary"][name][column]
+        digits = shown["digits"]
+        row["cells"][column] = {
+            "sort": "" if found["mean"] is None else found["mean"],
+            "mean": number(found["mean"], digits),
+            "interval": _interval(found["low"], found["high"], digits),
+            "n": found["n"],
+            "failed": found["failed"],
+            "reasons": "; ".join(f"{n} clips: {reason}" for reason, n in found["reasons"].items()),
+        }
+    return row
+
+
+def _interval(low: float | None, high: float | None, digits: int) -> str:
+    if low is None or high is None:
+        return ""
+    return f"{number(low, digits)} to {number(high, digits)}"
+
+
+def _differences(results: Results) -> dict[str, dict[str, dict[str, list[Any]]]]:
+    """By baseline, system and column: text, interval, n, and whether it is better or worse."""
+    found: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    for baseline, name in product(results.systems, results.systems):
+        if baseline == name:
+            continue
+        cells = found.setdefault(baseline, {}).setdefault(name, {})
+        for column, facts in results.columns.items():
+            change = results.difference(name, baseline, column)
+            if not math.isfinite(change.mean):
+                continue
+            digits = facts["digits"]
+            interval = ""
+            if math.isfinite(change.low):
+                interval = f"{signed(change.low, digits)} to {signed(change.high, digits)}"
+            cells[column] = [
+                signed(change.mean, digits), interval, change.n, verdict(change, facts["better"])
+            ]  # fmt: skip
+    return found
+
+
+def verdict(change: Interval, better: str | None) -> str:
+    """``better`` or ``worse`` when the interval of a difference excludes zero, else nothing."""
+    if better is None or not change.excludes_zero:
+        return ""
+    return "better" if (change.mean > 0) == (better == "higher") else "worse"
+
+
+def _speed(name: str, facts: dict[str, Any]) -> dict[str, Any]:
+    speed = facts["speed"]
+    row = {
+        "name": name,
+        "about": facts["about"],
+        "compared": facts["compared"],
+        "latency": number(facts["latency_ms"], 1)
+        if facts["latency_ms"] is not None
+        else "not stated",
+        "tokens": f"{facts['tokens_per_second']:g}" if facts["tokens_per_second"] else NONE,
+        "failed": speed.get("failed", ""),
+        "threads": speed.get("threads", NONE),
+        "encode": _factor(speed.get("encode_rtf")),
+        "decode": _factor(speed.get("decode_rtf")),
+        "streaming": NONE,
+    }
+    if "streaming" in speed:
+        codes, wave = speed["streaming"]["codes"], speed["streaming"]["wave"]
+        row["streaming"] = f"{100 * codes:g} % of codes, {wave:.1e} of full scale"
+    return row
+
+
+def _factor(found: dict[str, Any] | None) -> dict[str, str]:
+    if found is None:
+        return {"median": NONE, "spread": "", "sort": ""}
+    return {
+        "median": f"{found['median']:.4f}",
+        "spread": f"{found['low']:.4f} to {found['high']:.4f}, n={found['n']}",
+        "sort": found["median"],
+    }
+
+
+def _failures(results: Results) -> Any:
+    for name in results.systems:
+        for column, facts in results.columns.items():
+            found = results.data["summary"][name][column]
+            for reason, count in found["reasons"].items():
+                yield {"system": name, "metric": facts["title"], "count": count, "reason": reason}

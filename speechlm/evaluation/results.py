@@ -1,0 +1,232 @@
+"""A suite's outcome: rows, columns, means with intervals; what ``results.json`` holds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import speechlm
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation import statistics
+from speechlm.evaluation.clips import Clip
+from speechlm.evaluation.codebooks import usage
+from speechlm.evaluation.columns import Column, cells, columns
+from speechlm.evaluation.plan import Plan
+from speechlm.evaluation.statistics import Interval
+from speechlm.evaluation.systems import Spec, System
+from speechlm.evaluation.work import Outcome
+from speechlm.files import atomic_path
+
+FORMAT = "speechlm-evaluation-1"
+PACKAGES = ("numpy", "torch", "av", "pesq", "pystoi", "faster-whisper", "jiwer")
+
+
+@dataclass
+class Row:
+    """One clip through one system: ``key`` and ``audio`` are where the cache has it."""
+
+    spec: Spec
+    clip: Clip
+    key: str
+    audio: Path
+    outcome: Outcome
+
+
+class Results:
+    """What ``results.json`` holds, and the statistics of it.
+
+    ``data`` is plain: ``columns`` by name, ``clips``, ``systems`` by name (``absent`` says why one
+    did not run), ``rows`` by system, one a clip in the order of ``clips``, with ``cells`` by
+    column: ``{"value": 2.1}`` or ``{"value": null, "reason": "..."}``, and a ``weight`` where a
+    clip's share in the mean is not 1; ``summary`` has the means.
+    """
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """Read ``results.json``.
+
+        Raises:
+            SpeechLMError: when the file is missing or is something else.
+        """
+        try:
+            data = json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise SpeechLMError(f"{path}: {error.strerror}") from None
+        except ValueError:
+            raise SpeechLMError(f"{path}: is not JSON") from None
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise SpeechLMError(f"{path}: is not a results.json of this version of speechlm eval")
+        return cls(data)
+
+    def save(self, path: Path) -> None:
+        """Write ``results.json``; NaN is null there."""
+        with atomic_path(path) as temporary:
+            text = json.dumps(self.data, indent=1, ensure_ascii=False, allow_nan=False)
+            temporary.write_text(text + "\n", "utf-8")
+
+    @property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        columns: dict[str, dict[str, Any]] = self.data["columns"]
+        return columns
+
+    @cached_property
+    def systems(self) -> list[str]:
+        """The systems that ran, in the suite's order."""
+        return [name for name, facts in self.data["systems"].items() if not facts["absent"]]
+
+    def cells(self, system: str, column: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Values and weights (clips,) of one column, NaN where there is none."""
+        found = [row["cells"][column] for row in self.data["rows"][system]]
+        values = [math.nan if cell["value"] is None else cell["value"] for cell in found]
+        return np.array(values, float), np.array([cell.get("weight", 1.0) for cell in found])
+
+    def mean(self, system: str, column: str) -> Interval:
+        """Mean of a column over the clips."""
+        return statistics.mean(*self.cells(system, column))
+
+    def difference(self, system: str, baseline: str, column: str) -> Interval:
+        """Mean of ``system`` minus mean of ``baseline`` on the clips that both have."""
+        values, weights = self.cells(system, column)
+        others, other_weights = self.cells(baseline, column)
+        return statistics.difference(values, others, weights, other_weights)
+
+
+def assemble(plan: Plan, rows: list[Row], speeds: dict[Spec, dict[str, Any]]) -> Results:
+    """Put a finished suite together. ``speeds`` is what ``runtime.measure`` found."""
+    shown = columns(plan)
+    by_system: dict[Spec, list[Row]] = {spec: [] for spec in plan.present}
+    for row in rows:
+        by_system[row.spec].append(row)
+    facts = {
+        spec.name: _facts(spec, made, speeds.get(spec, {}), by_system.get(spec, []))
+        for spec, made in plan.systems.items()
+    }
+    results = Results(
+        {
+            "format": FORMAT,
+            "title": plan.config.title,
+            "about": plan.config.about,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "speechlm": speechlm.__version__,
+            "packages": {name: found for name in PACKAGES if (found := _version(name))},
+            "machine": _machine(),
+            "config": asdict(plan.config),
+            "recognisers": {
+                who.name: made if isinstance(made, str) else made.about
+                for who, made in plan.listeners.items()
+            },
+            "columns": {name: column.facts for name, column in shown.items()},
+            "clips": [
+                {"id": c.id, "seconds": c.seconds, "text": c.text, "speaker": c.speaker}
+                for c in plan.clips
+            ],
+            "systems": facts,
+            "rows": {
+                spec.name: [_row(row, plan, shown) for row in found]
+                for spec, found in by_system.items()
+            },
+        }
+    )
+    results.data["summary"] = {
+        system: {column: _summary(results, system, column) for column in shown}
+        for system in results.systems
+    }
+    return results
+
+
+def number(value: float | None) -> float | None:
+    """``value`` as JSON holds it: null for NaN, seven digits for the rest."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
+
+
+def _summary(results: Results, system: str, column: str) -> dict[str, Any]:
+    found = results.mean(system, column)
+    reasons = Counter(
+        row["cells"][column]["reason"]
+        for row in results.data["rows"][system]
+        if "reason" in row["cells"][column]
+    )
+    return {
+        "mean": number(found.mean),
+        "low": number(found.low),
+        "high": number(found.high),
+        "n": found.n,
+        "failed": found.failed,
+        "reasons": dict(reasons.most_common()),
+    }
+
+
+def _row(row: Row, plan: Plan, shown: dict[str, Column]) -> dict[str, Any]:
+    outcome = row.outcome
+    scores = cells(row.outcome, row.clip, row.spec, plan)
+    return {
+        "payload_bits": outcome.coded.payload_bits if outcome.coded else None,
+        "file_bytes": outcome.coded.file_bytes if outcome.coded else None,
+        "note": outcome.coded.note if outcome.coded else "",
+        "error": outcome.error,
+        "texts": outcome.texts,
+        "cells": {
+            name: {"value": number(scores[name].value)}
+            | ({"reason": scores[name].reason} if scores[name].reason else {})
+            | ({"weight": scores[name].weight} if scores[name].weight != 1 else {})
+            for name in shown
+        },
+    }
+
+
+def _facts(
+    spec: Spec, made: System | str, speed: dict[str, Any], rows: list[Row]
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {"family": spec.family, "kind": spec.kind, "kbps": spec.kbps}
+    if isinstance(made, str):
+        return facts | {"absent": made}
+    return facts | {
+        "absent": "",
+        "about": made.about,
+        "compared": made.compared,
+        "sample_rate": made.sample_rate,
+        "latency_ms": None if made.latency is None else number(1000 * made.latency),
+        "tokens_per_second": made.tokens_per_second,
+        "codebooks": usage((row.audio for row in rows), made.cardinality),
+        "speed": speed,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, Any]:
+    processor = platform.processor()
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+        processor = names[0] if names else processor
+    except OSError:  # not Linux
+        pass
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }

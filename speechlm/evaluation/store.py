@@ -1,0 +1,64 @@
+"""Finished work by the hash of what went in, so that nothing is computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from speechlm.errors import SpeechLMError
+
+
+def default_folder() -> Path:
+    """``speechlm/evaluation`` in the user's cache folder; it may be deleted at any time."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "speechlm" / "evaluation"
+
+
+def key(*parts: object) -> str:
+    """A name for a result: a hash of all that it follows from."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+
+class Store:
+    """Small results in one SQLite file, decoded audio as files beside it.
+
+    Only the suite's own process writes records; each is on disk when ``put`` returns.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            (folder / "audio").mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise SpeechLMError(f"{folder}: no cache can be kept here: {error}") from None
+
+    def get(self, name: str) -> Any:
+        """What ``put`` was given for this key, or None."""
+        row = self._database.execute("SELECT value FROM results WHERE key = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put(self, name: str, value: Any) -> None:
+        """Keep a value that JSON can hold."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO results VALUES (?, ?)", (name, json.dumps(value))
+        )
+
+    def audio(self, name: str) -> Path:
+        """Where the audio of this key is, or will be."""
+        return self.folder / "audio" / name[:2] / f"{name}.flac"
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()

@@ -1,0 +1,120 @@
+"""Run a suite: systems x bitrates x clips, in parallel, never the same work twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation import alignment, coding, page, pool, runtime
+from speechlm.evaluation.coding import Coded
+from speechlm.evaluation.config import load
+from speechlm.evaluation.metrics import Score
+from speechlm.evaluation.metrics.base import failed
+from speechlm.evaluation.plan import Plan, prepare
+from speechlm.evaluation.results import Results, Row, assemble
+from speechlm.evaluation.store import Store, default_folder, key
+from speechlm.evaluation.work import Outcome, Task
+
+
+def run(config: Path, overrides: list[str], out: Path) -> Results:
+    """Run the suite ``config``; write ``out/results.json`` and ``out/report.html``.
+
+    Whatever is finished is kept in the cache, so that an interrupted run continues where it
+    stopped, and a second suite does not repeat the first one's peers.
+
+    Raises:
+        SpeechLMError: for a declaration, a recording or an output folder that cannot be used.
+    """
+    plan = prepare(load(config, overrides))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpeechLMError(f"{out}: cannot be written: {error.strerror}") from None
+    folder = plan.config.cache
+    with Store(Path(folder) if folder else default_folder()) as store:
+        rows = judge(plan, store)
+    results = assemble(plan, rows, runtime.measure(plan))
+    results.save(out / "results.json")
+    page.write(results, rows, plan.config.page, out)
+    return results
+
+
+def judge(plan: Plan, store: Store) -> list[Row]:
+    """Every row of the suite, from the cache where it is known, else freshly judged."""
+    rows = [_Cached(plan, store, row) for row in _rows(plan, store)]
+    tasks = [(cached, task) for cached in rows if (task := cached.task()) is not None]
+    for index, outcome in pool.run([task for _, task in tasks], plan.config.workers):
+        tasks[index][0].keep(outcome)
+    return [cached.row for cached in rows]
+
+
+def _rows(plan: Plan, store: Store) -> Iterator[Row]:
+    for clip in plan.clips:
+        for spec, system in plan.present.items():
+            rate = plan.config.sample_rate
+            versions = coding.VERSION, alignment.VERSION
+            name = key("coded", *versions, clip.digest, rate, system.fingerprint)
+            yield Row(spec, clip, name, store.audio(name), Outcome())
+
+
+class _Cached:
+    """One row and where its parts are kept."""
+
+    def __init__(self, plan: Plan, store: Store, row: Row) -> None:
+        self.plan, self.store, self.row = plan, store, row
+        known = store.get(row.key)
+        if known is not None and row.audio.is_file():
+            row.outcome.coded = Coded(**known)
+            self._recall()
+
+    def task(self) -> Task | None:
+        """What is still to be done, or None."""
+        row, outcome = self.row, self.row.outcome
+        metrics = tuple(m.name for m in self.plan.metrics if m.name not in outcome.scores)
+        listeners = tuple(who for who in self.plan.hearing if who.name not in outcome.texts)
+        if outcome.coded is not None and not metrics and not listeners:
+            return None
+        rate = self.plan.config.sample_rate
+        return Task(row.spec, row.clip, rate, row.audio, outcome.coded, metrics, listeners)
+
+    def keep(self, outcome: Outcome) -> None:
+        """Add what a task gave; remember all of it that will not change."""
+        known = self.row.outcome
+        known.coded, known.error = outcome.coded, outcome.error
+        known.scores |= outcome.scores
+        known.texts |= outcome.texts
+        known.unheard |= outcome.unheard
+        if outcome.coded is None:
+            return
+        self.store.put(self.row.key, asdict(outcome.coded))
+        for metric in self.plan.metrics:
+            score = outcome.scores.get(metric.name)
+            if score is not None and score.lasting:
+                value = score.reason or score.value
+                self.store.put(self._key("score", metric.fingerprint), value)
+        for who, recogniser in self.plan.hearing.items():
+            if who.name in outcome.texts:
+                text = outcome.texts[who.name]
+                self.store.put(self._key("text", recogniser.fingerprint), text)
+
+    def _recall(self) -> None:
+        outcome = self.row.outcome
+        for metric in self.plan.metrics:
+            value = self.store.get(self._key("score", metric.fingerprint))
+            if isinstance(value, str):
+                outcome.scores[metric.name] = failed(value)
+            elif value is not None:
+                outcome.scores[metric.name] = Score(value)
+        for who, recogniser in self.plan.hearing.items():
+            text = self.store.get(self._key("text", recogniser.fingerprint))
+            if text is not None:
+                outcome.texts[who.name] = text
+
+    def _key(self, kind: str, judge: str) -> str:
+        """Names a judgement of this row's audio beside its original."""
+        coded = self.row.outcome.coded
+        assert coded is not None
+        rate = self.plan.config.sample_rate
+        return key(kind, alignment.VERSION, self.row.clip.digest, rate, coded.audio, judge)

@@ -1,0 +1,102 @@
+"""Neural codecs: ours by path, and peers, all behind the ``Codec`` seam."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechlm import bitstream
+from speechlm.evaluation.systems.base import Encoded, Failed, System, Wave
+
+if TYPE_CHECKING:
+    from speechlm.codec.base import Codec
+
+
+class Model(System):
+    """A codec with codebooks. Its price is the whole ``.slm`` file that ``compress`` writes."""
+
+    compared = "file"
+
+    def __init__(self, kbps: float, model: str | None) -> None:
+        self.codec = load(model)
+        self.kbps = kbps
+        self.sample_rate = self.codec.sample_rate
+        self.levels = self.codec.choose_levels(kbps=kbps)
+        self.latency = self.codec.latency / self.codec.sample_rate
+        self.cardinality = self.codec.cardinality
+        self.tokens_per_second = self.codec.frame_rate * self.levels
+        self.about = (
+            f"{self.codec.model_id} {self.codec.weights_hash}, {self.levels} levels of "
+            f"{self.codec.cardinality} at {self.codec.frame_rate:g} Hz"
+        )
+
+    def encode(self, wave: Wave) -> Encoded:
+        import torch
+
+        with torch.inference_mode():
+            codes = self.codec.encode(torch.from_numpy(wave)[None], levels=self.levels)
+        _, levels, frames = codes.shape
+        bits = levels * frames * self.codec.bits_per_code
+        table = codes[0].numpy()
+        return Encoded(codes, bits, file_bytes(self.codec, table, len(wave)), table)
+
+    def decode(self, encoded: Encoded, samples: int) -> Wave:
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(self.codec.decode(encoded.payload, length=samples)[0], np.float32)
+
+    def streamed_difference(self, wave: Wave) -> dict[str, float]:
+        """Streaming against offline on ``wave`` (samples,), in chunks of 20 ms.
+
+        ``codes`` is the share of codes that differ, ``wave`` the largest difference of a sample.
+        """
+        import torch
+
+        chunk = max(1, self.sample_rate // 50)
+        pieces = torch.from_numpy(wave)[None].split(chunk, dim=1)
+        with torch.inference_mode():
+            encoder = self.codec.stream_encoder(levels=self.levels)
+            streamed = torch.cat([*map(encoder.push, pieces), encoder.flush()], dim=2)
+            offline = self.codec.encode(torch.from_numpy(wave)[None], levels=self.levels)
+            decoder = self.codec.stream_decoder()
+            blocks = [decoder.push(frame) for frame in offline.split(1, dim=2)]
+            sound = torch.cat([*blocks, decoder.flush(len(wave))], dim=1)[:, : len(wave)]
+            whole = self.codec.decode(offline, length=len(wave))
+        if streamed.shape != offline.shape or sound.shape != whole.shape:
+            raise Failed(f"streaming gives {tuple(streamed.shape)}, offline {tuple(offline.shape)}")
+        return {
+            "codes": float((streamed != offline).float().mean()),
+            "wave": float((sound - whole).abs().max()),
+        }
+
+
+@lru_cache(maxsize=2)
+def load(model: str | None) -> Codec:
+    """The codec of this name, once a process."""
+    from speechlm import codec
+
+    return codec.load(model)
+
+
+def file_bytes(codec: Codec, codes: NDArray[np.int64], samples: int) -> int:
+    """Size of the ``.slm`` file that holds ``codes`` (levels, frames)."""
+    bits = codec.bits_per_code
+    header = bitstream.Header(
+        model=codec.model_id,
+        weights_hash=codec.weights_hash[:8],
+        sample_rate=codec.sample_rate,
+        hop=codec.hop,
+        bits=bits,
+        levels=len(codes),
+        chunk_frames=bitstream.default_chunk_frames(bits * len(codes), codec.frame_rate),
+    )
+    file = io.BytesIO()
+    writer = bitstream.Writer(file, header)
+    writer.write(codes)
+    writer.finish(samples)
+    return file.tell()
