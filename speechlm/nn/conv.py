@@ -22,7 +22,8 @@ class CausalConv1d(Streaming):
     ``reach = (kernel - 1) * dilation + 1``. A chunk that does not fill a stride waits in the state.
 
     Raises:
-        ValueError: when the stride exceeds the reach (samples would be skipped).
+        ValueError: when a size is below one, or the stride exceeds the reach (samples would be
+            skipped).
     """
 
     def __init__(
@@ -35,6 +36,10 @@ class CausalConv1d(Streaming):
         groups: int = 1,
     ):
         super().__init__()
+        if min(kernel, stride, dilation) < 1:
+            raise ValueError(
+                f"kernel {kernel}, stride {stride}, dilation {dilation}: one is below 1"
+            )
         self.reach = (kernel - 1) * dilation + 1
         self.stride = stride
         if stride > self.reach:
@@ -71,13 +76,13 @@ class CausalConvTranspose1d(Streaming):
     ``kernel - stride`` outputs of a chunk still lack what later inputs add: they are the state.
 
     Raises:
-        ValueError: when the kernel is shorter than the stride (outputs would stay empty).
+        ValueError: when the stride is below one, or exceeds the kernel (outputs would stay empty).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int):
         super().__init__()
-        if kernel < stride:
-            raise ValueError(f"kernel {kernel} is shorter than the stride {stride}")
+        if not 1 <= stride <= kernel:
+            raise ValueError(f"the stride {stride} is not in 1 to the kernel {kernel}")
         self.stride = stride
         self.overlap = kernel - stride
         self.conv = nn.ConvTranspose1d(in_channels, out_channels, kernel, stride)

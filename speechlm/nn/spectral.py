@@ -33,13 +33,16 @@ class CausalSTFT(Streaming):
     Input (batch, samples), output complex (batch, window // 2 + 1, samples // hop), scaled so that
     white noise of unit variance has bins of unit variance. The state holds the last
     ``window - hop`` samples (zeros at first) and those of an unfinished hop.
+
+    Raises:
+        ValueError: when the hop is below one, or the window no multiple of it.
     """
 
     window: Tensor
 
     def __init__(self, hop: int, window: int):
         super().__init__()
-        if window % hop:
+        if hop < 1 or window < hop or window % hop:
             raise ValueError(f"the window {window} is no multiple of the hop {hop}")
         self.hop = hop
         self.size = window
@@ -67,12 +70,17 @@ class CausalISTFT(Streaming):
     Input complex (batch, window // 2 + 1, frames), output (batch, frames * hop). Only a window of
     two hops is used here: its squared root-Hann halves sum to one. The state is the overlap that
     the next frame completes.
+
+    Raises:
+        ValueError: when the hop is below one.
     """
 
     window: Tensor
 
     def __init__(self, hop: int):
         super().__init__()
+        if hop < 1:
+            raise ValueError(f"the hop {hop} is below one")
         self.hop = hop
         taper = sqrt_hann(2 * hop)
         self.register_buffer("window", taper.float(), persistent=False)

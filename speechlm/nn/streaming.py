@@ -88,16 +88,16 @@ def state_from_bytes(data: bytes) -> State:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    def build(node: Any) -> State:
+        if isinstance(node, list):
+            return tuple(build(child) for child in node)
+        return tensors[str(node)]
+
     try:
         tensors = load(data)
+        if tensors["version"].tolist() != 1:
+            raise ValueError("of an unknown version")
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        shape = json.loads(header["__metadata__"]["layout"])
-    except (SafetensorError, KeyError, ValueError) as error:
+        return build(json.loads(header["__metadata__"]["layout"]))
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"not a stored streaming state: {error}") from None
-
-    def build(node: Any) -> State:
-        if isinstance(node, int):
-            return tensors[str(node)]
-        return tuple(build(child) for child in node)
-
-    return build(shape)
