@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from speechlm import hub
 from speechlm.codec.config import CodecConfig
+from speechlm.codec.discriminators import (
+    Discriminators,
+    discriminator_loss,
+    feature_loss,
+    generator_loss,
+)
 from speechlm.codec.losses import SpectralLoss
 from speechlm.codec.network import CodecNetwork
 from speechlm.data.crops import Crops, Recording, recordings
+from speechlm.errors import SpeechLMError
 from speechlm.training.config import TrainingConfig
 from speechlm.training.objective import Objective
 
@@ -48,14 +56,29 @@ class CodecLossConfig:
 
 
 @dataclass
+class AdversarialConfig:
+    """An adversarial phase: from ``start`` on (never, when null), against small discriminators."""
+
+    start: int | None = None
+    windows: list[int] = field(default_factory=lambda: [256, 512, 1024])
+    channels: int = 16
+    weight: float = 0.1
+    """Of the adversarial loss."""
+    feature: float = 1.0
+    """Of feature matching."""
+
+
+@dataclass
 class CodecRecipe:
-    """The recipe of a codec."""
+    """The recipe of a codec. ``init`` is a model (folder or hub id) to start from."""
 
     kind: str = "codec"
     name: str = "codec"
     codec: CodecConfig = field(default_factory=CodecConfig)
     data: CodecDataConfig = field(default_factory=CodecDataConfig)
+    init: str | None = None
     loss: CodecLossConfig = field(default_factory=CodecLossConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -67,6 +90,13 @@ class CodecObjective(Objective):
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
+        if recipe.init is not None:
+            self.model.load_state_dict(_initial(recipe))
+        self.discriminators: Discriminators | None = None
+        if recipe.adversarial.start is not None:
+            adversarial = recipe.adversarial
+            self.discriminators = Discriminators(adversarial.windows, adversarial.channels)
+            self.turns = ("model", "discriminator")
         self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
         train, dev = _splits(recipe.data)
         self.crops = self._crops(train, recipe.data.batch, recipe.data.gain_db)
@@ -84,8 +114,13 @@ class CodecObjective(Objective):
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = self.recipe.loss
         wave = batch["wave"]
+        if turn == "discriminator":
+            assert self.discriminators is not None
+            fake = self.discriminators(self._estimate)
+            total = discriminator_loss(self.discriminators(wave), fake)
+            return total, {}
+        loss = self.recipe.loss
         levels = self._draw_levels(len(wave)).to(wave.device)
         estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
         with torch.autocast(wave.device.type, enabled=False):
@@ -94,7 +129,17 @@ class CodecObjective(Objective):
         if quantized.losses:
             terms |= quantized.losses
             total = total + loss.commitment * terms["commitment"] + terms.get("codebook", 0.0)
+        if self.discriminators is not None and self.active("discriminator", step):
+            real, fake = self.discriminators(wave), self.discriminators(estimate)
+            terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
+            total = total + self.recipe.adversarial.weight * terms["adversarial"]
+            total = total + self.recipe.adversarial.feature * terms["feature"]
+            self._estimate = estimate.detach()
         return total, terms
+
+    def active(self, turn: str, step: int) -> bool:
+        start = self.recipe.adversarial.start
+        return turn == "model" or (start is not None and step >= start)
 
     def _draw_levels(self, number: int) -> Tensor:
         most = self.model.quantizer.levels
@@ -123,12 +168,22 @@ class CodecObjective(Objective):
         return {"loss": float(np.mean(totals)), **figures}
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
-        from speechlm.hub import save_model
-
-        save_model(folder, self.recipe.codec, model.state_dict(), facts)
+        hub.save_model(folder, self.recipe.codec, model.state_dict(), facts)
 
     def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
+        if turn == "discriminator":
+            assert self.discriminators is not None
+            return self.discriminators.named_parameters()
         return self.model.named_parameters()
+
+
+def _initial(recipe: CodecRecipe) -> dict[str, Tensor]:
+    """Weights of the model that training starts from."""
+    config, weights = hub.load_model(recipe.init, CodecConfig)
+    # A name says nothing of the shape.
+    if replace(config, name=recipe.codec.name) != recipe.codec:
+        raise SpeechLMError(f"{recipe.init}: another architecture than that of the recipe")
+    return weights
 
 
 def _splits(config: CodecDataConfig) -> tuple[list[Recording], list[Recording]]:
