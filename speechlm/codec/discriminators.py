@@ -21,20 +21,19 @@ class SpectrogramDiscriminator(nn.Module):
     the last one is the map of scores.
     """
 
+    hann: Tensor
+
     def __init__(self, window: int, channels: int):
         super().__init__()
         self.window = window
         self.register_buffer("hann", torch.hann_window(window), persistent=False)
         widths = [2, channels, channels, 2 * channels, 2 * channels]
         dilations = [1, 1, 2, 4]
-        self.layers = nn.ModuleList(
-            weight_norm(
-                nn.Conv2d(
-                    width, after, (3, 5), (1, 2), padding=(dilation, 2), dilation=(dilation, 1)
-                )
-            )
-            for width, after, dilation in zip(widths, widths[1:], dilations, strict=False)
-        )
+        layers = []
+        for width, after, d in zip(widths, widths[1:], dilations, strict=False):
+            layer = nn.Conv2d(width, after, (3, 5), (1, 2), padding=(d, 2), dilation=(d, 1))
+            layers.append(weight_norm(layer))
+        self.layers = nn.ModuleList(layers)
         self.score = weight_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, wave: Tensor) -> Features:

@@ -92,6 +92,8 @@ class CodecObjective(Objective):
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
         if recipe.init is not None:
             self.model.load_state_dict(_initial(recipe))
+        # What the model's turn made, for the discriminators' turn.
+        self._estimate = torch.empty(0)
         self.discriminators: Discriminators | None = None
         if recipe.adversarial.start is not None:
             adversarial = recipe.adversarial
