@@ -177,6 +177,38 @@ def prepare(
     console.print(f"{done.name}: {done.folder}", highlight=False)
 
 
+@app.command("eval")
+def evaluate(
+    suite: Annotated[Path, typer.Argument(help="A suite, as eval/codec.yaml.")],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results and the page.")] = Path(
+        "runs/eval"
+    ),
+) -> None:
+    """Judge systems on recordings: one results.json, one page to listen to."""
+    from speechlm.evaluation import suite as suites
+
+    results = suites.run(suite, overrides or [], out)
+    console.print(results.table())
+    console.print(f"page: {out / 'report.html'}", highlight=False)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A/results.json")],
+    after: Annotated[Path, typer.Argument(metavar="B/results.json")],
+    metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
+    system: Annotated[list[str] | None, typer.Option(help="Only this system (repeatable).")] = None,
+) -> None:
+    """Paired differences of two results; status 1 when B is worse beyond the interval."""
+    from speechlm.evaluation.compare import compare as compare_results
+
+    comparison = compare_results(before, after, metric or [], system or [])
+    console.print(comparison.table)
+    if comparison.worse:
+        raise typer.Exit(1)
+
+
 @app.command()
 def demo(
     source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
