@@ -84,17 +84,20 @@ def find(config: ClipsConfig) -> list[Clip]:
 
 
 def read_source(path: Path) -> Iterator[Clip]:
-    """The clips of a prepared corpus, a cut manifest, a JSONL list or a folder of audio.
+    """The clips of a prepared corpus, a cut manifest, a JSONL list, a folder or a sound file.
 
     A list has a line ``{"audio": PATH, "text": ..., "speaker": ...}`` for each recording, with
-    paths relative to it. In a folder, ``NAME.txt`` beside ``NAME.wav`` is its text.
+    paths relative to it. ``NAME.txt`` beside the sound file ``NAME.wav`` is its text.
     """
     if (path / "corpus.json").is_file():
         from speechlm.data.corpus import PreparedCorpus
 
         return _cuts(PreparedCorpus.open(path).cuts("test"), path)
     if path.is_dir():
-        return _folder(path)
+        found = sorted(each for each in path.rglob("*") if each.suffix.lower() in AUDIO_SUFFIXES)
+        return (_file(each, each.relative_to(path)) for each in found)
+    if path.suffix.lower() in AUDIO_SUFFIXES:
+        return iter([_file(path, Path(path.name))])
     lines = _lines(path)
     if lines and "audio" in lines[0]:
         return _list(lines, path)
@@ -109,13 +112,10 @@ def read_source(path: Path) -> Iterator[Clip]:
         ) from None
 
 
-def _folder(folder: Path) -> Iterator[Clip]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            beside = path.with_suffix(".txt")
-            text = beside.read_text("utf-8").strip() if beside.is_file() else None
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            yield Clip(name, path, audio.info(path).seconds, text=text)
+def _file(path: Path, name: Path) -> Clip:
+    beside = path.with_suffix(".txt")
+    text = beside.read_text("utf-8").strip() if beside.is_file() else None
+    return Clip(name.with_suffix("").as_posix(), path, audio.info(path).seconds, text=text)
 
 
 def _list(lines: list[dict[str, Any]], path: Path) -> Iterator[Clip]:

@@ -12,6 +12,8 @@ from yaml import YAMLError
 
 from speechlm.errors import SpeechLMError
 
+PAGE_AUDIO = ("auto", "flac", "opus", "mp3")
+
 
 @dataclass
 class ClipsConfig:
@@ -19,7 +21,8 @@ class ClipsConfig:
 
     sources: list[str] = MISSING
     """Path patterns; the first that matches anything is taken, with all that it matches. Each is a
-    prepared corpus (its test split), a Lhotse cut manifest, a JSONL list or a folder of audio."""
+    prepared corpus (its test split), a Lhotse cut manifest, a JSONL list, a folder of audio or a
+    sound file."""
     limit: int | None = None
     """Take so many, evenly spread over the list."""
     min_seconds: float = 0.0
@@ -124,4 +127,7 @@ def load(path: str | Path, overrides: list[str]) -> SuiteConfig:
         raise SpeechLMError(f"{path}: {reason}") from None
     if not config.systems or not any(config.systems.values()):
         raise SpeechLMError(f"{path}: no system to judge; add one under systems")
+    if config.page.audio not in PAGE_AUDIO:
+        known = ", ".join(PAGE_AUDIO)
+        raise SpeechLMError(f"{path}: page.audio={config.page.audio} is none of {known}")
     return config

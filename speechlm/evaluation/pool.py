@@ -83,7 +83,8 @@ def _spread(tasks: Sequence[Task], count: int) -> Iterator[tuple[int, Outcome]]:
                 if not waiting:
                     return
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(future), future.result()
+                    outcome = future.result()
+                    yield waiting.pop(future), outcome
         except BrokenProcessPool:
             lost = [tasks[index] for index in waiting.values()]
             rows = ", ".join(f"{task.spec.name} on {task.clip.id}" for task in lost)

@@ -21,11 +21,9 @@ def chromium() -> str | None:
 
 
 class Browser:
-    """One page. ``errors`` collects console errors and exceptions, ``requests`` all addresses."""
+    """One page. ``errors`` collects its console errors, ``requests`` the addresses it asks for."""
 
-    def __init__(self, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        self.size = width, height
-        self.dark = dark
+    def __init__(self) -> None:
         self.errors: list[str] = []
         self.requests: list[str] = []
         self._events: list[str] = []
@@ -64,16 +62,6 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
-        width, height = self.size
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
-        )  # fmt: skip
-        scheme = "dark" if self.dark else "light"
-        self.call(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": scheme}],
-        )
         return self
 
     def __exit__(
@@ -88,10 +76,17 @@ class Browser:
         os.close(self._read)
         self._profile.cleanup()
 
-    def open(self, path: Path) -> None:
-        """Show a file and wait until it is loaded."""
+    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Show a file in a window of this size and wait until it is loaded."""
+        self.errors.clear()
         self.requests.clear()
         self._events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url=path.resolve().as_uri())
         while "Page.loadEventFired" not in self._events:
             self._receive()

