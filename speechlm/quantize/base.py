@@ -36,7 +36,11 @@ class Quantizer(nn.Module):
 
     @abstractmethod
     def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
-        """Codes of the first ``levels`` levels (all by default)."""
+        """Codes of the first ``levels`` levels (all by default).
+
+        Raises:
+            ValueError: when there are not so many.
+        """
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
@@ -44,6 +48,12 @@ class Quantizer(nn.Module):
 
     def freeze(self) -> None:
         """Prepare for use: the weights change no more."""
+
+    def check_levels(self, levels: int | None) -> int:
+        """The number of levels asked for, all by default; see :meth:`encode`."""
+        if levels is not None and not 1 <= levels <= self.levels:
+            raise ValueError(f"levels are 1 to {self.levels}, not {levels}")
+        return self.levels if levels is None else levels
 
 
 def usage(codes: Tensor, cardinality: int) -> Tensor:

@@ -33,14 +33,15 @@ class FiniteScalarQuantizer(Quantizer):
         x = torch.tanh(self.project_in(z.transpose(1, 2)))
         q = self.grid.round(x)
         codes = self.grid.index(q)
-        y = x + (q - x).detach()
+        y = q + (x - x.detach())
         if self.training and self.dither:
             noisy = torch.rand(len(x), 1, 1, device=x.device) < self.dither
-            noise = (torch.rand_like(x) - 0.5) * self.grid.spacing
+            noise = (torch.rand_like(x) - 0.5) * self.grid.spacing.to(x.dtype)
             y = torch.where(noisy, x + noise, y)
         return Quantized(self.project_out(y).transpose(1, 2), codes[:, None])
 
     def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
+        self.check_levels(levels)
         x = torch.tanh(self.project_in(z.transpose(1, 2)))
         return self.grid.index(self.grid.round(x))[:, None]
 
@@ -62,8 +63,10 @@ class ScalarGrid(nn.Module):
 
     def __init__(self, grid: tuple[int, ...]):
         super().__init__()
-        if not grid or min(grid) < 2 or math.prod(grid) >= 2**62:
+        if not grid or min(grid) < 2:
             raise ValueError(f"a grid needs two or more values a dimension, not {grid}")
+        if math.prod(grid) >= 2**62:
+            raise ValueError(f"the indices of the grid {grid} exceed int64")
         self.cardinality = math.prod(grid)
         sizes = torch.tensor(grid, dtype=torch.int64)
         strides = torch.tensor([math.prod(grid[:i]) for i in range(len(grid))], dtype=torch.int64)

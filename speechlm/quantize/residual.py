@@ -26,6 +26,9 @@ class ResidualQuantizer(Quantizer):
 
     ``forward`` takes the number of levels of every example (structured dropout, chosen by the
     caller), so that one model serves all rates.
+
+    Raises:
+        ValueError: for no levels, and as :class:`VectorQuantizer` does.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class ResidualQuantizer(Quantizer):
         restart: float = 0.1,
     ):
         super().__init__()
+        if levels < 1:
+            raise ValueError(f"one level or more, not {levels}")
         self.levels = levels
         self.cardinality = cardinality
         modules = [
@@ -68,7 +73,7 @@ class ResidualQuantizer(Quantizer):
                 break
         done = len(codes)
         codes += [torch.zeros_like(codes[0])] * (self.levels - done)
-        z = (total + x - x.detach()).transpose(1, 2)
+        z = (total + (x - x.detach())).transpose(1, 2)
         losses = {
             "commitment": torch.stack(commitments).mean(),
             "codebook": torch.stack(codebook).mean(),
@@ -77,11 +82,16 @@ class ResidualQuantizer(Quantizer):
 
     @torch.no_grad()
     def encode(self, z: Tensor, levels: int | None = None, beam: int = 1) -> Tensor:
-        """Codes of ``z``; a ``beam`` above one keeps that many partial sums at each level and
-        returns the best whole, never a worse one than the greedy choice of its first level."""
+        """Codes of ``z``; a ``beam`` above one keeps that many partial sums at each level.
+
+        At one or two levels the greedy codes are among those compared, and no frame gets worse. At
+        more, better beginnings may crowd them out: the error falls on average, not in each frame.
+        """
+        levels = self.check_levels(levels)
+        if beam < 1:
+            raise ValueError(f"a beam keeps one partial sum or more, not {beam}")
         x = z.transpose(1, 2)
         rows = x.reshape(-1, x.shape[-1])
-        levels = levels or self.levels
         search = self._greedy if beam == 1 else self._beam
         return search(rows, levels, beam).view(*x.shape[:2], levels).transpose(1, 2)
 
@@ -100,14 +110,14 @@ class ResidualQuantizer(Quantizer):
         for stage in self.stages[:levels]:
             width = residual.shape[1]
             flat = residual.reshape(-1, dim)
-            best = stage.scores(stage.project_in(flat)).topk(beam, dim=1).indices
+            branches = min(beam, self.cardinality)
+            best = stage.scores(stage.project_in(flat)).topk(branches, dim=1).indices
             left = flat[:, None] - stage.embed(best)
-            left = left.view(n, width * beam, dim)
-            order = left.square().sum(-1).topk(min(beam, width * beam), dim=1, largest=False)
-            pick = order.indices
+            left = left.view(n, width * branches, dim)
+            pick = left.square().sum(-1).topk(min(beam, width * branches), dim=1, largest=False)[1]
             residual = left.gather(1, pick[..., None].expand(-1, -1, dim))
-            path = codes.gather(1, (pick // beam)[..., None].expand(-1, -1, codes.shape[2]))
-            code = best.view(n, width * beam).gather(1, pick)
+            path = codes.gather(1, (pick // branches)[..., None].expand(-1, -1, codes.shape[2]))
+            code = best.view(n, width * branches).gather(1, pick)
             codes = torch.cat([path, code[..., None]], dim=2)
         return codes[:, 0]
 
@@ -128,10 +138,18 @@ class ResidualScalarQuantizer(Quantizer):
     A stage with L values leaves a residual within half a spacing, ``1 / (L - 1)``; scaled up by
     ``L - 1`` it fills [-1, 1] again, so no stage starves as in plain residual FSQ. Four stages of
     three values equal one grid of 17: later stages are bit planes of the first.
+
+    Raises:
+        ValueError: for no levels, or a dimension of two values, whose half spacing is no less than
+            what the stage was given.
     """
 
     def __init__(self, dim: int, levels: int, grid: tuple[int, ...]):
         super().__init__()
+        if levels < 1 or min(grid, default=0) < 3:
+            raise ValueError(
+                f"{levels} levels of a grid {grid}: it needs one, of three values or more"
+            )
         self.levels = levels
         self.grid = ScalarGrid(grid)
         self.cardinality = self.grid.cardinality
@@ -145,12 +163,12 @@ class ResidualScalarQuantizer(Quantizer):
         points, codes = self._stages(x.detach(), self.levels)
         keep = torch.arange(self.levels, device=x.device) < levels[:, None]
         q = (points * keep[:, :, None, None]).sum(dim=1)
-        y = self.project_out(x + (q - x).detach())
+        y = self.project_out(q + (x - x.detach()))
         return Quantized(y.transpose(1, 2), codes)
 
     def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
         x = torch.tanh(self.project_in(z.transpose(1, 2)))
-        return self._stages(x, levels or self.levels)[1]
+        return self._stages(x, self.check_levels(levels))[1]
 
     def decode(self, codes: Tensor) -> Tensor:
         points = self.grid.point(codes)

@@ -22,7 +22,7 @@ class VectorQuantizer(Quantizer):
     fixed count, means the same for every batch and codebook size.
 
     Raises:
-        ValueError: for an unknown ``update``, or a ``lookup`` with moving averages.
+        ValueError: for an unknown ``update``, a ``lookup`` with moving averages, or no entries.
     """
 
     levels = 1
@@ -44,6 +44,8 @@ class VectorQuantizer(Quantizer):
             raise ValueError(f"update is 'ema' or 'gradient', not {update!r}")
         if lookup is not None and update == "ema":
             raise ValueError("a low-dimensional look-up is trained by gradient, not by ema")
+        if cardinality < 1:
+            raise ValueError(f"a codebook has one entry or more, not {cardinality}")
         self.cardinality = cardinality
         self.update = update
         self.lookup = lookup
@@ -65,7 +67,7 @@ class VectorQuantizer(Quantizer):
         y, codes, loss = self.quantize(x)
         commitment = (x - y.detach()).square().mean()
         # y carries the gradient of the codebook; z passes with slope one.
-        y = (y + x - x.detach()).transpose(1, 2)
+        y = (y + (x - x.detach())).transpose(1, 2)
         return Quantized(y, codes[:, None], {"commitment": commitment, "codebook": loss})
 
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,13 +80,13 @@ class VectorQuantizer(Quantizer):
         rows = h.detach().reshape(-1, h.shape[-1])
         if self.training and not self.started:
             self._start(rows)
-        codes = self.nearest(rows)
-        if self.training:
-            self._follow(rows, codes)
-        codes = codes.view(h.shape[:-1])
-        if self.update == "ema":
-            return F.embedding(codes, self.entries), codes, x.new_zeros(())
+        codes = self.nearest(rows).view(h.shape[:-1])
+        # Looked up before the codebook moves: a restart puts another vector in an entry's place.
         q = F.embedding(codes, self.entries)
+        if self.training:
+            self._follow(rows, codes.flatten())
+        if self.update == "ema":
+            return q, codes, x.new_zeros(())
         loss = (q - h.detach()).square().mean()
         if self.lookup is None:
             return q.detach(), codes, loss
@@ -94,6 +96,7 @@ class VectorQuantizer(Quantizer):
         return self.project_out(h + (q - h).detach()), codes, loss
 
     def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
+        self.check_levels(levels)
         x = self.project_in(z.transpose(1, 2))
         return self.nearest(x.reshape(-1, x.shape[-1])).view(x.shape[:-1])[:, None]
 
