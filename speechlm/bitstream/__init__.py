@@ -1,0 +1,24 @@
+"""The container: codes in, bytes out, and back. NumPy only; no model is needed to take it apart.
+
+A stream is a header and then chunks, each checked and decodable on its own given the model. It is
+written and read strictly forwards, so files and pipes hold the same bytes. The format itself is
+described in ``docs/bitstream.md``.
+"""
+
+from speechlm.bitstream.errors import BitstreamError
+from speechlm.bitstream.header import Header
+from speechlm.bitstream.reader import Chunk, LostChunk, Reader
+from speechlm.bitstream.summary import Info, inspect
+from speechlm.bitstream.writer import Writer, default_chunk_frames
+
+__all__ = [
+    "BitstreamError",
+    "Chunk",
+    "Header",
+    "Info",
+    "LostChunk",
+    "Reader",
+    "Writer",
+    "default_chunk_frames",
+    "inspect",
+]

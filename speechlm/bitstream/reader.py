@@ -1,0 +1,227 @@
+"""Bytes to codes, chunk by chunk, through damage if asked to."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO
+
+import numpy as np
+
+from speechlm.bitstream.errors import BitstreamError, Truncated
+from speechlm.bitstream.header import Header
+from speechlm.bitstream.lookahead import Lookahead
+from speechlm.bitstream.packing import unpack
+from speechlm.bitstream.record import CHECK_BYTES, PACKED, TAGS, Shape, check, number_mark
+
+_GAP = 256  # chunks in a row that may be missing
+# What looking for the next good chunk may cost, in bytes checked in vain: so much to begin with,
+# and so much more for each byte of the stream. One trial costs as much as checking 4 KiB; random
+# bytes cost about 150 each. A stream made to be slow is given up.
+_TRIAL = 1 << 12
+_SEARCH = 1 << 26
+_SEARCH_PER_BYTE = 1 << 9
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A good chunk: its number, its first frame, and its codes still packed."""
+
+    number: int
+    start: int
+    levels: int
+    frames: int
+    bits: int
+    payload: bytes
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """int64 (levels, frames)."""
+        return unpack(self.payload, self.levels, self.frames, self.bits)
+
+
+@dataclass(frozen=True)
+class LostChunk:
+    """A gap of ``frames`` frames, at most a chunk's, where a chunk was damaged or is missing."""
+
+    start: int
+    frames: int
+
+
+class Reader:
+    """Read a stream strictly forwards: iterate over its chunks.
+
+    Reads no byte further than it must, so it works live on a pipe. Memory is bounded by the
+    largest chunk that a header may announce (2**18 codes).
+
+    With ``conceal``, damage after the header is no error: the chunks that it cost come as
+    :class:`LostChunk`, and reading goes on at the next good chunk. A chunk's check covers its
+    number, so the gap has the right length; only at the end of a damaged stream is it estimated,
+    from the bytes that are left. Bytes after the last chunk are not read.
+
+    Attributes:
+        header: what the stream says of itself.
+        frames: up to the end of the chunk that was read last.
+        samples: the exact length of the sound: set when the last chunk has been read (by the time
+            it is handed out, or when iteration ends if it holds no frames); None before, and for a
+            stream whose end is lost.
+
+    Raises:
+        BitstreamError: when the stream is not one, newer, cut short or damaged, or a chunk is in a
+            coding that this version does not know.
+    """
+
+    samples: int | None
+    _again: Chunk | LostChunk | None
+
+    def __init__(self, file: BinaryIO, conceal: bool = False) -> None:
+        name = getattr(file, "name", None)
+        self._name = name if isinstance(name, str) else "stream"
+        self._file = file
+        self._conceal = conceal
+        source = Lookahead(file)
+        try:
+            self.header = Header.parse(source)
+        except Truncated:
+            raise BitstreamError(f"{self._name}: ends inside its header") from None
+        except BitstreamError as error:
+            raise BitstreamError(f"{self._name}: {error}") from None
+        self._head = zlib.crc32(source.taken)
+        self._first = file.tell() if file.seekable() else None
+        self._restart()
+
+    def __iter__(self) -> Iterator[Chunk | LostChunk]:
+        return self
+
+    def __next__(self) -> Chunk | LostChunk:
+        item = self._again or next(self._items)
+        self._again = None
+        self.frames = item.start + item.frames
+        return item
+
+    def seek(self, frame: int) -> int:
+        """Make the next item the one that holds ``frame``, and return its first frame.
+
+        What lies between is checked, not unpacked.
+
+        Raises:
+            BitstreamError: when there is no such frame, or it lies behind on a pipe.
+        """
+        if frame < self.frames:
+            if self._first is None:
+                raise BitstreamError(f"{self._name}: a pipe cannot be read backwards")
+            self._file.seek(self._first)
+            self._restart()
+        for item in self:
+            if frame < self.frames:
+                self._again = item
+                self.frames = item.start
+                return item.start
+        raise BitstreamError(f"{self._name}: ends before frame {frame}")
+
+    def _restart(self) -> None:
+        self._source = Lookahead(self._file)
+        self._number = 0  # of the next chunk
+        self._searched = 0
+        self._items = self._read()
+        self._again = None
+        self.frames = 0
+        self.samples = None
+
+    def _read(self) -> Iterator[Chunk | LostChunk]:
+        start = 0
+        while self.samples is None:
+            number, place = self._number, self._source.position
+            shape, payload, trouble = self._expected()
+            if trouble and not self._conceal:
+                seconds = start / self.header.frame_rate
+                raise BitstreamError(
+                    f"{self._name}: {trouble} in chunk {number}, at {seconds:.2f} s; --conceal "
+                    "decodes the rest"
+                )
+            if trouble:
+                found = self._search()
+                lost = self._lost(shape, place, number, to_the_end=found is None)
+                while lost > 0:
+                    gap = LostChunk(start, min(lost, self.header.chunk_frames))
+                    start, lost = start + gap.frames, lost - gap.frames
+                    yield gap
+                if found is None:
+                    return
+                shape, payload = found
+            assert shape is not None
+            self._source.accept()
+            if shape.coding != PACKED:
+                raise BitstreamError(
+                    f"{self._name}: chunk {self._number} is in coding {shape.coding}, which this "
+                    "speechlm does not know: upgrade speechlm"
+                )
+            number, first, start = self._number, start, start + shape.frames
+            self._number += 1
+            if shape.trim is not None:
+                self.samples = max(0, start * self.header.hop - shape.trim)
+            if shape.frames:
+                yield Chunk(number, first, shape.levels, shape.frames, self.header.bits, payload)
+
+    def _expected(self) -> tuple[Shape | None, bytes, str]:
+        """Take the next chunk: its fields as far as they can be read, payload, and any trouble."""
+        shape, payload = None, b""
+        try:
+            shape = Shape.parse(self._source, self.header)
+            payload, mark = self._body(shape)
+        except BitstreamError as error:
+            return shape, payload, str(error)
+        return shape, payload, "" if mark == number_mark(self._number) else "is damaged"
+
+    def _body(self, shape: Shape) -> tuple[bytes, int]:
+        """Take the payload and the check, and return the payload and the mark of its number."""
+        payload = self._source.take(shape.size)
+        as_first = check(self._head, self._source.taken, 0)
+        return payload, int.from_bytes(self._source.take(CHECK_BYTES), "little") ^ as_first
+
+    def _search(self) -> tuple[Shape, bytes] | None:
+        """Go on to the next good chunk, take it and set its number; None when there is none."""
+        source = self._source
+        marks = {number_mark(self._number + ahead): ahead for ahead in range(_GAP)}
+        while self._searched <= _SEARCH + _SEARCH_PER_BYTE * source.position:
+            source.give_back()
+            self._searched += _TRIAL
+            try:
+                shape = Shape.parse(source, self.header)
+                payload, mark = self._body(shape)
+                if mark in marks:
+                    self._number += marks[mark]
+                    return shape, payload
+                self._searched += shape.size
+            except BitstreamError:  # Truncated too: a shorter chunk may follow
+                pass
+            try:
+                source.skip_to(TAGS)
+            except Truncated:
+                return None
+        return None
+
+    def _lost(self, stated: Shape | None, place: int, number: int, to_the_end: bool) -> int:
+        """Frames missing between byte ``place``, where chunk ``number`` should be, and here.
+
+        A lost chunk counts as a full one. The fields that a damaged one states are believed instead
+        if it is no full one's size and ends where the next good one begins, or if it ends at or
+        beyond the end of the stream.
+        """
+        header, here = self.header, self._source.position
+        full = 1 + header.chunk_bytes + CHECK_BYTES
+        stated_end = -1
+        if stated is not None:
+            stated_end = place + len(stated.to_bytes(header)) + stated.size + CHECK_BYTES
+        if not to_the_end:
+            frames = (self._number - number) * header.chunk_frames
+            if stated is not None and stated_end == here != place + full:
+                frames += stated.frames - header.chunk_frames
+            return frames
+        if stated is not None and stated_end >= here:
+            return stated.frames
+        chunks, rest = divmod(here - place, full)
+        frames = rest * 8 // (header.levels * header.bits)
+        return chunks * header.chunk_frames + min(frames, header.chunk_frames)

@@ -1,0 +1,102 @@
+"""A chunk on the wire: a tag, what differs from the header, the payload, and a check.
+
+The size of packed codes follows from their shape, so it is not stored: a chunk like the header
+says costs five bytes besides its codes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from speechlm.bitstream.errors import BitstreamError
+from speechlm.bitstream.header import Header
+from speechlm.bitstream.lookahead import Lookahead, varint
+from speechlm.bitstream.packing import packed_size
+
+PACKED = 0  # the coding of payloads that `packing` makes
+CHECK_BYTES = 4
+
+_CODING = 0x0F
+_HAS_LEVELS = 0x10
+_HAS_FRAMES = 0x20
+_IS_LAST = 0x40
+_RESERVED = 0x80
+TAGS = frozenset(range(PACKED, _RESERVED, 0x10))  # of chunks in the coding that we know
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The fields of a chunk.
+
+    Attributes:
+        levels, frames: of its codes.
+        trim: None, or in the last chunk by how many samples the sound is shorter than its frames.
+        coding: how the payload holds the codes.
+        size: of the payload, bytes.
+    """
+
+    levels: int
+    frames: int
+    trim: int | None
+    coding: int
+    size: int
+
+    def to_bytes(self, header: Header) -> bytes:
+        tag = self.coding
+        fields = b""
+        if self.levels != header.levels:
+            tag |= _HAS_LEVELS
+            fields += bytes([self.levels])
+        if self.frames != header.chunk_frames:
+            tag |= _HAS_FRAMES
+            fields += varint(self.frames)
+        if self.trim is not None:
+            tag |= _IS_LAST
+            fields += varint(self.trim)
+        if self.coding != PACKED:
+            fields += varint(self.size)
+        return bytes([tag]) + fields
+
+    @classmethod
+    def parse(cls, source: Lookahead, header: Header) -> Shape:
+        """Take the fields of a chunk.
+
+        Raises:
+            Truncated: when the stream ends inside them.
+            BitstreamError: when they hold impossible values.
+        """
+        tag = source.take(1)[0]
+        coding, last = tag & _CODING, bool(tag & _IS_LAST)
+        levels = source.take(1)[0] if tag & _HAS_LEVELS else header.levels
+        frames = source.varint() if tag & _HAS_FRAMES else header.chunk_frames
+        trim = source.varint() if last else None
+        if (
+            tag & _RESERVED
+            or not 1 <= levels <= header.levels
+            or not (0 if last else 1) <= frames <= header.chunk_frames
+        ):
+            raise BitstreamError("is damaged")
+        packed = packed_size(levels, frames, header.bits)
+        size = packed if coding == PACKED else source.varint()
+        if size > packed:  # such a payload would have been packed instead
+            raise BitstreamError("is damaged")
+        return cls(levels, frames, trim, coding, size)
+
+
+def check(head: int, record: bytes, number: int) -> int:
+    """The check of chunk ``number``: CRC-32 of the header's bytes, the record and the number.
+
+    ``head`` is the CRC-32 of the header, from which this goes on: a chunk does not pass under
+    another header, nor out of its place.
+    """
+    return zlib.crc32((number % (1 << 32)).to_bytes(4, "little"), zlib.crc32(record, head))
+
+
+def number_mark(number: int) -> int:
+    """The bits in which the check of a record as chunk ``number`` differs from that as chunk 0.
+
+    They are the same for all records, since a CRC is linear; so a number is found from a check
+    without trying every one.
+    """
+    return check(0, b"", number) ^ check(0, b"", 0)

@@ -1,0 +1,57 @@
+"""The page that describes the format is right: its decoder decodes, its table is what we write."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlm.bitstream.header import Header
+from tests.bitstream.streams import default_header, encode, headers, random_codes
+
+PAGE = (Path(__file__).parents[2] / "docs" / "bitstream.md").read_text()
+
+
+def decoder_of_the_page():
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict = {}
+    exec(compile(code, "docs/bitstream.md", "exec"), names)
+    return names["decode"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(headers, st.lists(st.tuples(st.integers(1, 32), st.integers(0, 40)), max_size=3))
+def test_the_decoder_of_the_page_decodes_what_we_write(header: Header, parts):
+    codes = [
+        random_codes(header, frames, i, min(levels, header.levels))
+        for i, (levels, frames) in enumerate(parts)
+    ]
+    trim = min(5, sum(part.shape[1] for part in codes) * header.hop)
+    fields, chunks, samples = decoder_of_the_page()(encode(header, *codes, trim=trim))
+    assert Header(*fields) == header
+    decoded = [frame for chunk in chunks for frame in chunk]
+    assert decoded == [list(frame) for part in codes for frame in part.T]
+    assert samples == len(decoded) * header.hop - trim
+
+
+def test_the_sizes_of_the_page():
+    rows = re.findall(
+        r"^\| ([\d.]+) \| (\d+) \| (\d+) \(.*?\) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) % \|$",
+        PAGE,
+        re.MULTILINE,
+    )
+    assert [row[0] for row in rows] == ["0.5", "1.0", "1.5", "3.0", "6.0"]
+    for kbps, levels, chunk_frames, size, real, over in rows:
+        header = default_header(int(levels))
+        stream = encode(header, random_codes(header, 501), trim=320)
+        assert header.chunk_frames == int(chunk_frames)
+        assert len(stream) == int(size.replace(",", ""))
+        assert f"{len(stream) * 8e-4:.3f}" == real
+        assert f"{100 * (len(stream) / (float(kbps) * 1250) - 1):.1f}" == over
+    minute = encode(default_header(1), np.zeros((1, 3001), int), trim=320)
+    assert f"{100 * (len(minute) / 3750 - 1):.1f} % over nominal.\n" in PAGE
+    long, short = (len(default_header(levels).to_bytes()) for levels in (3, 12))
+    assert f"takes {long} bytes, or {short} with chunks of fewer than 128 frames" in PAGE
