@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
+from rich.text import Text
 
 import speechlm
 from speechlm.errors import SpeechLMError
@@ -26,6 +28,7 @@ from speechlm.evaluation.columns import Column, cells, columns
 from speechlm.evaluation.plan import Plan
 from speechlm.evaluation.statistics import Interval
 from speechlm.evaluation.systems import Spec, System
+from speechlm.evaluation.wording import number
 from speechlm.evaluation.work import Outcome
 from speechlm.files import atomic_path
 
@@ -89,6 +92,29 @@ class Results:
         """The systems that ran, in the suite's order."""
         return [name for name, facts in self.data["systems"].items() if not facts["absent"]]
 
+    def table(self) -> Table:
+        """Means with intervals for the terminal, and who did not run and why."""
+        table = Table(title=self.data["title"], caption=f"n={len(self.data['clips'])} clips")
+        table.add_column("system")
+        for facts in self.columns.values():
+            arrow = {"higher": "\u2191", "lower": "\u2193", None: ""}[facts["better"]]
+            table.add_column(f"{facts['title']} {facts['unit']}{arrow}", justify="right")
+        for name, facts in self.data["systems"].items():
+            if facts["absent"]:
+                table.add_row(name, Text(f"not run: {facts['absent']}", style="yellow"))
+                continue
+            cells = [name]
+            for column, shown in self.columns.items():
+                found, digits = self.data["summary"][name][column], shown["digits"]
+                cell = number(found["mean"], digits)
+                if found["low"] is not None:
+                    cell += f"\n{number(found['low'], digits)} to {number(found['high'], digits)}"
+                if found["failed"]:
+                    cell += f"\n{found['failed']} failed"
+                cells.append(cell)
+            table.add_row(*map(Text, cells))
+        return table
+
     def cells(self, system: str, column: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """Values and weights (clips,) of one column, NaN where there is none."""
         found = [row["cells"][column] for row in self.data["rows"][system]]
@@ -149,7 +175,7 @@ def assemble(plan: Plan, rows: list[Row], speeds: dict[Spec, dict[str, Any]]) ->
     return results
 
 
-def number(value: float | None) -> float | None:
+def plain(value: float | None) -> float | None:
     """``value`` as JSON holds it: null for NaN, seven digits for the rest."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
 
@@ -162,9 +188,9 @@ def _summary(results: Results, system: str, column: str) -> dict[str, Any]:
         if "reason" in row["cells"][column]
     )
     return {
-        "mean": number(found.mean),
-        "low": number(found.low),
-        "high": number(found.high),
+        "mean": plain(found.mean),
+        "low": plain(found.low),
+        "high": plain(found.high),
         "n": found.n,
         "failed": found.failed,
         "reasons": dict(reasons.most_common()),
@@ -181,7 +207,7 @@ def _row(row: Row, plan: Plan, shown: dict[str, Column]) -> dict[str, Any]:
         "error": outcome.error,
         "texts": outcome.texts,
         "cells": {
-            name: {"value": number(scores[name].value)}
+            name: {"value": plain(scores[name].value)}
             | ({"reason": scores[name].reason} if scores[name].reason else {})
             | ({"weight": scores[name].weight} if scores[name].weight != 1 else {})
             for name in shown
@@ -200,7 +226,7 @@ def _facts(
         "about": made.about,
         "compared": made.compared,
         "sample_rate": made.sample_rate,
-        "latency_ms": None if made.latency is None else number(1000 * made.latency),
+        "latency_ms": None if made.latency is None else plain(1000 * made.latency),
         "tokens_per_second": made.tokens_per_second,
         "codebooks": usage((row.audio for row in rows), made.cardinality),
         "speed": speed,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import sys
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import quality, scores
-from speechlm.evaluation.metrics import METRICS, named
-from speechlm.evaluation.metrics.base import Metric, Score, Unavailable, Unscored, require
+from speechlm.evaluation.metrics import METRICS, dnsmos, named, pitch, speaker, visqol
+from speechlm.evaluation.metrics.base import Metric, Score, Unavailable, Unscored
+from speechlm.evaluation.metrics.base import require as required
+from tests.tools import require
 
 from .voices import RATE, noisy, voice
 
@@ -92,7 +97,7 @@ def test_a_judge_that_raises_costs_its_own_cell():
         raise Unscored("not speech")
 
     def absent(reference, estimate, rate):
-        require("no_such_module_at_all", "the-package")
+        required("no_such_module_at_all", "the-package")
 
     made = [Metric("m", "M", "higher", "a test", each) for each in (crash, refuse, absent)]
     first, second, third = (metric(voice(), voice(), RATE) for metric in made)
@@ -110,7 +115,7 @@ def test_a_score_is_finite_or_has_a_reason():
 
 def test_require_names_what_to_install():
     with pytest.raises(Unavailable, match=r"pip install 'speechlm\[asr\]'"):
-        require("no_such_module_at_all", "faster-whisper", "asr")
+        required("no_such_module_at_all", "faster-whisper", "'speechlm[asr]'")
 
 
 def test_quality_is_plain_numbers_and_unknown_names_are_refused():
@@ -119,3 +124,76 @@ def test_quality_is_plain_numbers_and_unknown_names_are_refused():
     assert list(found) == ["stoi", "mel"] and all(isinstance(v, float) for v in found.values())
     with pytest.raises(SpeechLMError, match="'pesk' is unknown: choose from pesq"):
         named(["pesk"])
+
+
+def heavy(module: str, package: str) -> None:
+    require(importlib.util.find_spec(module) is not None, f"{package} (make eval)")
+
+
+@pytest.fixture(scope="module")
+def speech(sample) -> np.ndarray:
+    wave, _ = soundfile.read(sample, dtype="float32")
+    return wave[: 3 * RATE]
+
+
+JUDGES = [
+    ("visqol", "visqol", "visqol-python[lattice]"),
+    ("speaker", "resemblyzer", "resemblyzer"),
+    ("f0", "parselmouth", "praat-parselmouth"),
+    ("voicing", "parselmouth", "praat-parselmouth"),
+    ("dnsmos", "speechmos", "speechmos"),
+    ("dnsmos_noise", "speechmos", "speechmos"),
+]
+
+
+@pytest.mark.parametrize(("name", "module", "package"), JUDGES)
+def test_judges_prefer_clean_speech(name, module, package, speech):
+    heavy(module, package)
+    clean, dirty = (METRICS[name](speech, noisy(speech, snr), RATE) for snr in (40, 5))
+    assert (clean.reason, dirty.reason) == ("", "")
+    assert (clean.value > dirty.value) == (METRICS[name].better == "higher")
+
+
+def test_f0_error_is_in_cents():
+    heavy("parselmouth", "praat-parselmouth")
+    steady = 0.1 * np.sin(2 * np.pi * 150 * np.arange(RATE) / RATE)
+    sharp = 0.1 * np.sin(2 * np.pi * 150 * 2 ** (1 / 12) * np.arange(RATE) / RATE)
+    assert METRICS["f0"](steady, sharp, RATE).value == pytest.approx(100, abs=1)
+    assert METRICS["f0"](steady, steady, RATE).value == 0
+    assert "less than 0.1 s are voiced" in METRICS["f0"](steady, 0 * steady, RATE).reason
+
+
+def test_two_voices_are_not_one(speech):
+    heavy("resemblyzer", "resemblyzer")
+    same = METRICS["speaker"](speech, noisy(speech, 40), RATE)
+    other = METRICS["speaker"](speech, voice(3.0), RATE)
+    assert same.value > 0.95
+    assert np.isnan(other.value) or other.value < 0.8
+
+
+def test_visqol_without_its_lattice_is_refused(monkeypatch, speech):
+    heavy("visqol", "visqol-python[lattice]")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    visqol._judge.cache_clear()
+    score = METRICS["visqol"](speech, speech, RATE)
+    visqol._judge.cache_clear()
+    assert math.isnan(score.value)
+    assert "without it the numbers are others" in score.reason
+    assert not score.lasting
+
+
+@pytest.mark.parametrize("name", ["pesq", "stoi", "visqol", "speaker", "f0", "dnsmos"])
+def test_a_judge_that_is_not_installed_says_so(name, monkeypatch):
+    metric = METRICS[name]
+    names = {"speaker": "resemblyzer", "stoi": "pystoi", "f0": "parselmouth"}
+    names["dnsmos"] = "speechmos.dnsmos"
+    monkeypatch.setitem(sys.modules, names.get(name, name), None)
+    for module in (pitch, speaker, dnsmos, visqol):
+        for cached in vars(module).values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
+    score = metric(voice(), voice(), RATE)
+    assert math.isnan(score.value)
+    assert "pip install" in score.reason
+    assert not score.lasting

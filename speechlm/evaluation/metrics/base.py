@@ -90,13 +90,13 @@ class Metric:
         return " ".join((f"{self.name}-{self.version}", *versions))
 
 
-def require(module: str, package: str, extra: str = "eval") -> ModuleType:
-    """Import ``module``, or raise ``Unavailable`` naming the package and the extra that has it."""
+def require(module: str, package: str, install: str = "'speechlm[eval]'") -> ModuleType:
+    """Import ``module``, or raise ``Unavailable`` naming the package and what brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise Unavailable(
-            f"{package} cannot be imported ({error}): pip install 'speechlm[{extra}]'"
+            f"{package} cannot be imported ({error}): pip install {install}"
         ) from None
 
 

@@ -9,7 +9,7 @@ RATE = 16000
 
 
 def _pesq_wb(reference: Wave, estimate: Wave, rate: int) -> float:
-    package = require("pesq", "pesq (built from source: it needs a C compiler)")
+    package = require("pesq", "pesq", "'speechlm[pesq]' (needs a C compiler)")
     if not estimate.any():
         raise Unscored("the estimate is silent")
     pair = (resample(wave, rate, RATE) for wave in (reference, estimate))
