@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from speechlm import declaration
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
 
@@ -53,24 +54,18 @@ def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Ten
     Raises:
         SpeechLMError: when there is no such model, or its files do not fit together.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = find_model(name)
-    try:
-        read = OmegaConf.merge(OmegaConf.structured(kind), OmegaConf.load(folder / CONFIG))
-        config = OmegaConf.to_object(read)
-    except OSError as error:
-        raise SpeechLMError(f"{folder / CONFIG}: {error.strerror}") from None
-    except (OmegaConfBaseException, ValueError) as error:
-        raise SpeechLMError(f"{folder / CONFIG}: {str(error).splitlines()[0]}") from None
+    path = folder / CONFIG
+    if not path.is_file():
+        raise SpeechLMError(f"{path}: no such file")
+    config = declaration.fill(kind, declaration.read(path, []), path)
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise SpeechLMError(f"{folder / WEIGHTS}: {error}") from None
-    assert isinstance(config, kind)
     return config, {
         key: value.float() if value.is_floating_point() else value for key, value in weights.items()
     }

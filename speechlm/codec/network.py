@@ -28,30 +28,54 @@ class CodecNetwork(nn.Module):
     ``delay`` is the number of samples by which the decoder's output lags the encoder's input.
 
     Raises:
-        SpeechLMError: for an unknown architecture or quantizer, or strides that miss the hop.
+        SpeechLMError: for a configuration of which no network can be made.
     """
+
+    encoder: Streaming
+    decoder: Streaming
 
     def __init__(self, config: CodecConfig):
         super().__init__()
         self.config = config
-        self.encoder: Streaming
-        self.decoder: Streaming
+        try:
+            self._build(config)
+        except (ValueError, RuntimeError) as error:  # torch's, for a size below zero, is the latter
+            raise SpeechLMError(f"codec: {str(error).splitlines()[0]}") from None
+
+    def _build(self, config: CodecConfig) -> None:
+        if config.sample_rate < 1:
+            raise ValueError(f"sample_rate is {config.sample_rate}")
         if config.architecture == "spectral":
             self.encoder, self.decoder = SpectralEncoder(config), SpectralDecoder(config)
             self.delay = config.hop
         elif config.architecture == "seanet":
-            if math.prod(config.seanet.strides) != config.hop:
-                raise SpeechLMError(
-                    f"codec: the product of seanet.strides {list(config.seanet.strides)} "
-                    f"is not the hop {config.hop}"
+            strides = list(config.seanet.strides)
+            if math.prod(strides) != config.hop:
+                raise ValueError(
+                    f"the product of seanet.strides {strides} is not the hop {config.hop}"
                 )
             self.encoder, self.decoder = SeanetEncoder(config), SeanetDecoder(config)
             self.delay = 0
         else:
-            raise SpeechLMError(
-                f"codec: architecture is 'spectral' or 'seanet', not {config.architecture!r}"
-            )
+            raise ValueError(f"architecture is spectral or seanet, not {config.architecture}")
         self.quantizer = build_quantizer(config.quantizer, config.latent)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The state that use needs: all but how often training saw each entry."""
+        return {name: value for name, value in self.state_dict().items() if not _is_count(name)}
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """The inverse of :meth:`weights`.
+
+        Raises:
+            SpeechLMError: when they are those of another architecture.
+        """
+        try:
+            missing, unexpected = self.load_state_dict(weights, strict=False)
+        except RuntimeError:
+            missing, unexpected = [], ["a tensor of another shape"]
+        if unexpected or not all(_is_count(name) for name in missing):
+            raise SpeechLMError("the weights do not fit the configuration: another architecture")
 
     def frames(self, samples: int) -> int:
         """Frames that cover ``samples`` samples and the decoder's delay."""
@@ -76,8 +100,16 @@ class CodecNetwork(nn.Module):
         return estimate[:, self.delay : self.delay + samples], quantized
 
 
+def _is_count(name: str) -> bool:
+    return name.endswith(".counts")
+
+
 def build_quantizer(config: QuantizerConfig, dim: int) -> Quantizer:
-    """The quantizer that ``config`` names, for latents of ``dim`` channels."""
+    """The quantizer that ``config`` names, for latents of ``dim`` channels.
+
+    Raises:
+        ValueError: for another name, or settings that the quantizer refuses.
+    """
     grid = tuple(config.grid)
     if config.kind == "residual-vector":
         return ResidualQuantizer(
@@ -93,7 +125,6 @@ def build_quantizer(config: QuantizerConfig, dim: int) -> Quantizer:
         return ResidualScalarQuantizer(dim, config.levels, grid)
     if config.kind == "scalar":
         return FiniteScalarQuantizer(dim, grid, config.dither)
-    raise SpeechLMError(
-        "codec: quantizer.kind is 'residual-vector', 'residual-scalar' or 'scalar', "
-        f"not {config.kind!r}"
+    raise ValueError(
+        f"quantizer.kind is residual-vector, residual-scalar or scalar, not {config.kind}"
     )

@@ -44,7 +44,7 @@ class NeuralCodec(Codec):
         self.delay = network.delay
         self.levels = network.quantizer.levels
         self.cardinality = network.quantizer.cardinality
-        self.weights_hash = hub.weights_hash(network.state_dict())
+        self.weights_hash = hub.weights_hash(network.weights())
 
     @staticmethod
     def from_pretrained(
@@ -58,16 +58,14 @@ class NeuralCodec(Codec):
         config, weights = hub.load_model(name, CodecConfig)
         network = CodecNetwork(config)
         try:
-            network.load_state_dict(weights)
-        except RuntimeError:
-            raise SpeechLMError(
-                f"{name}: the weights do not fit {hub.CONFIG}: another architecture"
-            ) from None
+            network.load_weights(weights)
+        except SpeechLMError as error:
+            raise SpeechLMError(f"{name}: {error}") from None
         return NeuralCodec(network, device)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write a model folder. Weights are stored in half precision: their hash changes once."""
-        return hub.save_model(folder, self.network.config, self.network.state_dict())
+        return hub.save_model(folder, self.network.config, self.network.weights())
 
     def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
         check_wave(wave)
@@ -76,6 +74,9 @@ class NeuralCodec(Codec):
         return torch.cat([*(stream.push(block) for block in blocks), stream.flush()], dim=2)
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
+        covered = max(codes.shape[-1] * self.hop - self.delay, 0)
+        if length is not None and not 0 <= length <= covered:
+            raise SpeechLMError(f"{codes.shape[-1]} frames hold {covered} samples, not {length}")
         stream = self.stream_decoder()
         blocks = codes.split(round(BLOCK_SECONDS * self.frame_rate), dim=2)
         waves = [stream.push(block) for block in blocks]
@@ -91,7 +92,10 @@ class NeuralCodec(Codec):
 
 
 class NeuralStreamEncoder(StreamEncoder):
-    """``state`` and ``pushed`` (samples taken so far) are all it remembers."""
+    """``state`` and ``pushed`` (samples taken so far) are all it remembers.
+
+    A push replaces them and changes nothing in place, so ``copy.copy`` forks a stream.
+    """
 
     def __init__(self, codec: NeuralCodec, levels: int):
         self.codec = codec
@@ -123,7 +127,10 @@ class NeuralStreamEncoder(StreamEncoder):
 
 
 class NeuralStreamDecoder(StreamDecoder):
-    """``state`` and ``skip`` (samples of the delay still to drop) are all it remembers."""
+    """``state`` and ``skip`` (samples of the delay still to drop) are all it remembers.
+
+    ``copy.copy`` forks it, as it does an encoder.
+    """
 
     def __init__(self, codec: NeuralCodec):
         self.codec = codec
@@ -134,10 +141,11 @@ class NeuralStreamDecoder(StreamDecoder):
     @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
         codec = self.codec
-        if codes.ndim != 3 or not 1 <= codes.shape[1] <= codec.levels:
+        fits = codes.ndim == 3 and 1 <= codes.shape[1] <= codec.levels
+        if not fits or codes.dtype != torch.int64:
             raise SpeechLMError(
-                f"codes of {codec.model_id} are (batch, 1 to {codec.levels} levels, frames), "
-                f"not {tuple(codes.shape)}"
+                f"codes of {codec.model_id} are int64 (batch, 1 to {codec.levels} levels, frames), "
+                f"not {codes.dtype} {tuple(codes.shape)}"
             )
         if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codec.cardinality:
             raise SpeechLMError(f"codes of {codec.model_id} lie in [0, {codec.cardinality})")

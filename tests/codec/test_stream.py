@@ -1,0 +1,224 @@
+"""Streamed, batched and offline are one: the same codes to the bit, the same wave to rounding."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlm import audio
+from speechlm.codec import CodecConfig, NeuralCodec
+from speechlm.codec.config import QuantizerConfig, SeanetConfig, SpectralConfig
+from speechlm.errors import SpeechLMError
+from speechlm.nn import state_from_bytes, state_to_bytes
+
+from ..chunks import chunk_sizes, cut
+from .tiny import (
+    ARCHITECTURES,
+    HOP,
+    KINDS,
+    assert_same_wave,
+    codec,
+    decode_chunks,
+    encode_chunks,
+    network,
+    waves,
+)
+
+every = [
+    pytest.mark.parametrize("architecture", ARCHITECTURES),
+    pytest.mark.parametrize("kind", KINDS),
+]
+
+
+def every_codec(test):
+    for mark in every:
+        test = mark(test)
+    return test
+
+
+@every_codec
+@settings(max_examples=25)
+@given(
+    samples=st.integers(1, 20 * HOP),
+    batch=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+    sizes=chunk_sizes(3 * HOP),
+    frames=chunk_sizes(5),
+    data=st.data(),
+)
+def test_any_chunking_gives_the_offline_codes_and_wave(
+    architecture, kind, samples, batch, seed, sizes, frames, data
+):
+    model = codec(architecture, kind)
+    levels = data.draw(st.integers(1, model.levels))
+    wave = waves(batch, samples, seed)
+    codes = model.encode(wave, levels=levels)
+    assert codes.shape == (batch, levels, model.frames(samples))
+    streamed = encode_chunks(model.stream_encoder(levels=levels), cut(wave, sizes))
+    assert torch.equal(streamed, codes)
+    decoded = model.decode(codes, samples)
+    assert decoded.shape == (batch, samples)
+    assert decoded.dtype == torch.float32
+    again = decode_chunks(model.stream_decoder(), cut(codes, frames), samples)
+    assert_same_wave(again, decoded)
+    # And one example of a batch is what it is alone.
+    alone = model.encode(wave[-1:], levels=levels)
+    assert torch.equal(alone, codes[-1:])
+    assert_same_wave(model.decode(alone, samples), decoded[-1:])
+
+
+@every_codec
+def test_codes_follow_the_wave(architecture, kind):
+    """Or the tests here would compare constants."""
+    model = codec(architecture, kind)
+    codes = model.encode(waves(1, 100 * HOP))
+    for level in codes[0]:
+        assert len(level.unique()) >= 8
+
+
+@every_codec
+def test_lengths_from_one_sample_up(architecture, kind):
+    model = codec(architecture, kind)
+    for samples in (1, 2, HOP - 1, HOP, HOP + 1, 2 * HOP, 7 * HOP + 5):
+        codes = model.encode(waves(1, samples))
+        needed = samples + model.delay
+        assert (codes.shape[2] - 1) * HOP < needed <= codes.shape[2] * HOP
+        assert model.decode(codes, samples).shape == (1, samples)
+        assert model.decode(codes).shape == (1, codes.shape[2] * HOP - model.delay)
+
+
+@every_codec
+def test_nothing_in_nothing_out(architecture, kind):
+    model = codec(architecture, kind)
+    codes = model.encode(torch.zeros(2, 0))
+    assert codes.shape == (2, model.levels, 0)
+    assert codes.dtype == torch.int64
+    assert model.decode(codes).shape == (2, 0)
+    assert model.decode(codes, 0).shape == (2, 0)
+    assert model.stream_encoder().flush().shape == (1, model.levels, 0)
+    assert model.stream_decoder().flush().shape == (1, 0)
+
+
+@every_codec
+@settings(max_examples=10)
+@given(at=st.integers(0, 8 * HOP), seed=st.integers(0, 1000))
+def test_a_stream_forks_anywhere(architecture, kind, at, seed):
+    model = codec(architecture, kind)
+    head, *tails = waves(1, at, seed), waves(1, 50, seed + 1), waves(1, 31, seed + 2)
+    encoder, decoder = model.stream_encoder(), model.stream_decoder()
+    codes = encoder.push(head)
+    wave = decoder.push(codes)
+    for tail in tails:
+        whole = torch.cat([head, tail], dim=1)
+        for pack in (lambda state: state, copy.deepcopy, _stored):
+            fork = copy.copy(encoder)
+            fork.state = pack(encoder.state)
+            rest = encode_chunks(fork, cut(tail, [7, 0, 13]))
+            assert torch.equal(torch.cat([codes, rest], dim=2), model.encode(whole))
+            fork = copy.copy(decoder)
+            fork.state = pack(decoder.state)
+            more = decode_chunks(fork, cut(rest, [1, 2]))
+            assert_same_wave(torch.cat([wave, more], dim=1), model.decode(model.encode(whole)))
+
+
+def _stored(state):
+    return state_from_bytes(state_to_bytes(state))
+
+
+@pytest.fixture(scope="module", params=itertools.product(ARCHITECTURES, KINDS), ids="-".join)
+def wideband(request) -> NeuralCodec:
+    """A thin codec for the rate of the sample recording."""
+    architecture, kind = request.param
+    made = CodecConfig(
+        latent=16,
+        architecture=architecture,
+        spectral=SpectralConfig(24, 2, 24, 2),
+        seanet=SeanetConfig(channels=2),
+        quantizer=QuantizerConfig(kind=kind, levels=6, cardinality=256),
+    )
+    return NeuralCodec(network(made))
+
+
+def test_speech_streams_to_the_offline_codes(wideband, sample):
+    wave = torch.from_numpy(audio.read(sample)[0])[None]
+    codes = wideband.encode(wave)
+    assert len(codes[:, 0].unique()) > 20
+    decoded = wideband.decode(codes, wave.shape[1])
+    generator = torch.Generator().manual_seed(0)
+    odd = torch.randint(0, 900, (200,), generator=generator).tolist()
+    for sizes in ([320] * 363, odd):
+        streamed = encode_chunks(wideband.stream_encoder(), cut(wave, sizes))
+        assert torch.equal(streamed, codes)
+    again = decode_chunks(wideband.stream_decoder(), cut(codes, [1] * 360), wave.shape[1])
+    assert_same_wave(again, decoded)
+    batch = torch.cat([wave.flip(1), wave, 0.1 * wave])
+    assert torch.equal(wideband.encode(batch)[1:2], codes)
+
+
+def test_a_recording_longer_than_a_block_is_coded_as_one():
+    """Offline coding goes in blocks of ten seconds; twelve thousand samples are one here."""
+    model = codec()
+    wave = waves(1, 30_001)
+    codes = model.encode(wave)
+    assert torch.equal(codes, encode_chunks(model.stream_encoder(), [wave]))
+    once = decode_chunks(model.stream_decoder(), [codes], 30_001)
+    assert_same_wave(model.decode(codes, 30_001), once)
+
+
+@every_codec
+def test_concealed_frames_are_silence_of_the_right_length(architecture, kind):
+    model = codec(architecture, kind)
+    codes = model.encode(waves(2, 20 * HOP))
+    before, lost, after = codes[:, :, :5], 4, codes[:, :, 9:]
+    stream = model.stream_decoder()
+    parts = [stream.push(before), stream.conceal(lost), stream.push(after)]
+    whole = model.decode(codes)
+    assert torch.cat(parts, dim=1).shape == whole.shape
+    assert_same_wave(parts[0], whole[:, : parts[0].shape[1]])
+    assert not parts[1].any()
+    # What follows is decoded as from a fresh start.
+    fresh = model.stream_decoder()
+    fresh.skip = 0
+    assert_same_wave(parts[2], fresh.push(after))
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        torch.zeros(4, 3, dtype=torch.int64),
+        torch.zeros(1, 0, 3, dtype=torch.int64),
+        torch.zeros(1, 5, 3, dtype=torch.int64),
+        torch.full((1, 2, 3), 16),
+        torch.full((1, 2, 3), -1),
+        torch.zeros(1, 2, 3),
+    ],
+)
+def test_codes_that_the_model_does_not_have_are_refused(codes):
+    with pytest.raises(SpeechLMError, match="codes of tiny"):
+        codec().stream_decoder().push(codes)
+
+
+@pytest.mark.parametrize(
+    "wave", [torch.zeros(5), torch.zeros(1, 1, 5), torch.zeros(1, 5, dtype=torch.int16)]
+)
+def test_what_is_no_waveform_is_refused(wave):
+    with pytest.raises(SpeechLMError, match="a waveform is a float tensor"):
+        codec().encode(wave)
+    with pytest.raises(SpeechLMError, match="a waveform is a float tensor"):
+        codec().stream_encoder().push(wave)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_length_that_the_codes_do_not_hold_is_refused(architecture):
+    model = codec(architecture)
+    codes = model.encode(waves(1, 5 * HOP))
+    held = codes.shape[2] * HOP - model.delay
+    assert model.decode(codes, held).shape[1] == held
+    for length in (held + 1, -1):
+        with pytest.raises(SpeechLMError, match=f"{codes.shape[2]} frames hold {held} samples"):
+            model.decode(codes, length)
