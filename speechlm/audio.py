@@ -101,7 +101,7 @@ def resampled(pieces: Iterable[np.ndarray], source: int, target: int) -> Iterato
     """Resample a stream from ``source`` to ``target`` Hz: float32 (samples,) pieces of any lengths.
 
     For n samples in, ceil(n * target / source) come out: to float rounding those of
-    ``torchaudio.functional.resample`` on the whole (a Hann-windowed sinc over 6 zero crossings),
+    ``torchaudio.transforms.Resample`` on the whole (a Hann-windowed sinc over 6 zero crossings),
     whatever the lengths of the pieces.
 
     Raises:
