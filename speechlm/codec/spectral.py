@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from speechlm.codec.config import CodecConfig
 from speechlm.nn import (
-    CausalConv1d,
     CausalISTFT,
     CausalSTFT,
     Chain,
@@ -85,7 +84,7 @@ class SpectralDecoder(Streaming):
         self.compress = spectral.compress
         self.polar = spectral.head == "polar"
         self.stack = Chain(
-            CausalConv1d(config.latent, dim, 3),
+            FrameLinear(config.latent, dim),
             FrameNorm(dim),
             *(ConvNeXtBlock(dim) for _ in range(spectral.decoder_blocks)),
             FrameNorm(dim),

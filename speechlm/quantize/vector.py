@@ -143,6 +143,10 @@ class VectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, codes: Tensor) -> None:
+        uniform = len(rows) / self.cardinality
+        if not self.counts.any():
+            # A codebook from a model folder, which holds no counts: none of its entries is dead.
+            self.counts.fill_(uniform)
         counts = torch.bincount(codes, minlength=self.cardinality).to(rows.dtype)
         self.counts.lerp_(counts, 1 - self.decay)
         if self.update == "ema":
@@ -150,7 +154,6 @@ class VectorQuantizer(Quantizer):
             # A mean weighted by the running count: entries that saw nothing do not move.
             weight = (1 - self.decay) / self.counts.clamp_min(1e-5)
             self.entries.add_((sums - counts[:, None] * self.entries) * weight[:, None])
-        uniform = len(rows) / self.cardinality
         dead = self.counts < self.restart * uniform
         number = int(dead.sum())
         if number:

@@ -46,7 +46,11 @@ class CodecLossConfig:
 
     mel: float = 1.0
     complex: float = 1.0
-    commitment: float = 1.0
+    commitment: float = 0.5
+    early_commitment: float = 0.1
+    """Commitment in the first ``early`` steps. Asked for strongly from the start, the encoder gives
+    up dimensions that the quantizer could have coded: an effective 13 of 128, not 40, were left."""
+    early: int = 1600
     draws: int | None = 3
     """Resolutions drawn each step; all when null."""
     bypass: int = 300
@@ -91,7 +95,7 @@ class CodecObjective(Objective):
         self.recipe = recipe
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
         if recipe.init is not None:
-            self.model.load_state_dict(_initial(recipe))
+            self.model.load_weights(_initial(recipe))
         # What the model's turn made, for the discriminators' turn.
         self._estimate = torch.empty(0)
         self.discriminators: Discriminators | None = None
@@ -130,7 +134,8 @@ class CodecObjective(Objective):
         total = loss.mel * terms["mel"] + loss.complex * terms["complex"]
         if quantized.losses:
             terms |= quantized.losses
-            total = total + loss.commitment * terms["commitment"] + terms.get("codebook", 0.0)
+            commitment = loss.early_commitment if step < loss.early else loss.commitment
+            total = total + commitment * terms["commitment"] + terms["codebook"]
         if self.discriminators is not None and self.active("discriminator", step):
             real, fake = self.discriminators(wave), self.discriminators(estimate)
             terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
@@ -170,7 +175,8 @@ class CodecObjective(Objective):
         return {"loss": float(np.mean(totals)), **figures}
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
-        hub.save_model(folder, self.recipe.codec, model.state_dict(), facts)
+        assert isinstance(model, CodecNetwork)
+        hub.save_model(folder, self.recipe.codec, model.weights(), facts)
 
     def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
         if turn == "discriminator":

@@ -1,0 +1,217 @@
+"""The verbs, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechlm import bitstream
+from speechlm.codec import CodecConfig, CodecNetwork, NeuralCodec
+from speechlm.codec.config import QuantizerConfig, SpectralConfig
+
+RATE = 16000
+
+
+def run(
+    *arguments: object, stdin: bytes = b"", expect: int = 0
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line; whatever happens, no traceback."""
+    command = [sys.executable, "-m", "speechlm", *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    assert done.returncode == expect, done.stderr.decode()
+    return done
+
+
+def error_line(*arguments: object, stdin: bytes = b"") -> str:
+    """The one line that a failing command prints."""
+    lines = run(*arguments, stdin=stdin, expect=2).stderr.decode().strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny codec with random weights: 50 Hz, four levels of 1024 entries."""
+    torch.manual_seed(0)
+    config = CodecConfig(
+        name="tiny",
+        latent=8,
+        spectral=SpectralConfig(16, 1, 16, 1),
+        quantizer=QuantizerConfig(levels=4),
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return NeuralCodec(CodecNetwork(config)).save_pretrained(folder)
+
+
+def test_help_is_fast() -> None:
+    code = "import sys, speechlm, speechlm.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert b"compress" in run("--help").stdout
+
+
+def test_compress_and_decompress(model: Path, sample: Path, tmp_path: Path) -> None:
+    packed, sound = tmp_path / "a.slm", tmp_path / "a.wav"
+    run("compress", sample, packed, "--kbps", 1, "--model", model)
+    run("decompress", packed, sound, "--model", model)
+    assert soundfile.info(sound).frames == soundfile.info(sample).frames
+    facts = json.loads(run("info", packed, "--json").stdout)
+    assert facts["model"] == "tiny"
+    assert facts["levels"] == 2
+    assert facts["frame_rate"] == 50
+    assert facts["samples"] == soundfile.info(sample).frames
+    assert facts["kbps"] == pytest.approx(packed.stat().st_size * 8e-3 / facts["seconds"])
+    assert 1 <= facts["kbps"] < 1.1
+
+
+@pytest.mark.parametrize("kbps", [1.5, 3, 6])
+def test_real_size_is_near_nominal(kbps: float, sample: Path, tmp_path: Path) -> None:
+    """Ten seconds, header and all, through the shipped model: within 3 %."""
+    wave = np.tile(soundfile.read(sample)[0], 2)[: 10 * RATE]
+    soundfile.write(tmp_path / "ten.wav", wave, RATE)
+    run("compress", tmp_path / "ten.wav", tmp_path / "ten.slm", "--kbps", kbps)
+    assert bitstream.inspect(tmp_path / "ten.slm").kbps == pytest.approx(kbps, rel=0.03)
+
+
+def test_streams_give_what_files_give(model: Path, sample: Path, tmp_path: Path) -> None:
+    wave = soundfile.read(sample, dtype="int16")[0]
+    soundfile.write(tmp_path / "a.wav", wave, RATE, subtype="PCM_16")
+    run("compress", tmp_path / "a.wav", tmp_path / "a.slm", "--model", model)
+    run("decompress", tmp_path / "a.slm", tmp_path / "b.wav", "--model", model)
+    streamed = run("stream", "encode", "--model", model, stdin=wave.tobytes()).stdout
+    (tmp_path / "s.slm").write_bytes(streamed)
+    assert codes(tmp_path / "s.slm").tolist() == codes(tmp_path / "a.slm").tolist()
+    sound = np.frombuffer(run("stream", "decode", "--model", model, stdin=streamed).stdout, "<i2")
+    filed = soundfile.read(tmp_path / "b.wav", dtype="int16")[0].astype(int)
+    assert len(sound) == len(wave)
+    # Random weights are loud: the last bits of floats far beyond full scale.
+    assert np.abs(sound - filed).max() <= 3
+
+
+def codes(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return np.concatenate([chunk.codes for chunk in bitstream.Reader(file)], axis=1)
+
+
+def test_stream_is_live(model: Path, sample: Path) -> None:
+    """Chunks come out while the input is still open."""
+    wave = soundfile.read(sample, dtype="int16")[0][: 3 * RATE].tobytes()
+    command = [sys.executable, "-m", "speechlm", "stream"]
+    encoder = subprocess.Popen(
+        [*command, "encode", "--model", str(model)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert encoder.stdin is not None
+    assert encoder.stdout is not None
+    decoder = subprocess.Popen(
+        [*command, "decode", "--model", str(model)], stdin=encoder.stdout, stdout=subprocess.PIPE
+    )
+    assert decoder.stdout is not None
+    encoder.stdout.close()
+    encoder.stdin.write(wave)
+    encoder.stdin.flush()
+    early = decoder.stdout.read(RATE)  # half a second of sound, before the end of the input
+    encoder.stdin.close()
+    rest = decoder.stdout.read()
+    assert len(early) + len(rest) == len(wave)
+    assert encoder.wait() == 0
+    assert decoder.wait() == 0
+
+
+def test_damage(model: Path, sample: Path, tmp_path: Path) -> None:
+    packed, sound = tmp_path / "a.slm", tmp_path / "a.wav"
+    run("compress", sample, packed, "--model", model)
+    data = bytearray(packed.read_bytes())
+    data[len(data) // 2] ^= 4
+    packed.write_bytes(data)
+    message = error_line("decompress", packed, sound, "--model", model)
+    assert str(packed) in message
+    assert not sound.exists()
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".wav"]
+    run("decompress", packed, sound, "--model", model, "--conceal")
+    wave = soundfile.read(sound)[0]
+    assert len(wave) == soundfile.info(sample).frames
+    silent = np.abs(wave).reshape(-1, 10)[: len(wave) // 10].max(axis=1) == 0
+    assert silent.sum() * 10 > RATE  # the lost chunk, of a second or more
+
+
+def test_another_model(model: Path, sample: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "a.slm"
+    run("compress", sample, packed, "--model", model)
+    message = error_line("decompress", packed, tmp_path / "a.wav")
+    assert "tiny" in message
+    assert "--model" in message
+    other = tmp_path / "other"
+    torch.manual_seed(1)
+    codec = NeuralCodec.from_pretrained(model)
+    NeuralCodec(CodecNetwork(codec.network.config)).save_pretrained(other)
+    assert "weights" in error_line("decompress", packed, tmp_path / "a.wav", "--model", other)
+    assert not (tmp_path / "a.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["compress", "absent.wav", "a.slm"], "absent.wav"),
+        (["compress", "text.wav", "a.slm"], "text.wav"),
+        (["compress", "good.wav", "a.slm", "--kbps", 50], "50"),
+        (["compress", "good.wav", "nowhere/a.slm"], "nowhere"),
+        (["decompress", "text.wav", "a.wav"], "text.wav"),
+        (["decompress", "absent.slm", "a.wav"], "absent.slm"),
+        (["info", "text.wav"], "text.wav"),
+        (["info", "absent.slm"], "absent.slm"),
+        (["train", "absent.yaml"], "absent.yaml"),
+        (["train", "bad.yaml"], "bad.yaml"),
+        (["prepare", "absent.yaml"], "absent.yaml"),
+        (["compress", "good.wav", "a.slm", "--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[object], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.wav").write_text("This is no sound.")
+    Path("bad.yaml").write_text("kind: codec\nsteps: 3\n")
+    soundfile.write("good.wav", np.zeros(RATE), RATE)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert named in error_line(*arguments)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_memory_is_constant(model: Path, tmp_path: Path) -> None:
+    """Half an hour takes hardly more memory than a minute."""
+    peaks = [peak_of_compressing(minutes, model, tmp_path) for minutes in (1, 30)]
+    assert peaks[1] - peaks[0] < 40 << 20
+
+
+def peak_of_compressing(minutes: int, model: Path, folder: Path) -> int:
+    """Peak resident bytes of the process that compresses so many minutes of noise."""
+    source = folder / f"{minutes}.flac"
+    random = np.random.default_rng(0)
+    with soundfile.SoundFile(source, "w", RATE, 1) as file:
+        for _ in range(minutes):
+            file.write(random.normal(0, 0.05, 60 * RATE))
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from speechlm import codec, compression\n"
+        "compression.compress(Path(sys.argv[1]), Path(sys.argv[2]), codec.load(sys.argv[3]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, str(source), str(folder / "a.slm"), str(model)]
+    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ})
+    return int(done.stdout) * 1024
+
+
+def test_demo(tmp_path: Path) -> None:
+    printed = run("demo", "--out", tmp_path / "demo").stdout.decode()
+    assert "STOI" in printed
+    names = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"original.wav", "1.5kbps.slm", "3kbps.wav", "6kbps.slm"} <= names
