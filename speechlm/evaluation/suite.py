@@ -9,7 +9,7 @@ from pathlib import Path
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import alignment, coding, page, pool, runtime
 from speechlm.evaluation.coding import Coded
-from speechlm.evaluation.config import load
+from speechlm.evaluation.config import SuiteConfig, load
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.plan import Plan, prepare
@@ -19,7 +19,12 @@ from speechlm.evaluation.work import Outcome, Task
 
 
 def run(config: Path, overrides: list[str], out: Path) -> Results:
-    """Run the suite ``config``; write ``out/results.json`` and ``out/report.html``.
+    """Run the suite that the file ``config`` declares: see :func:`execute`."""
+    return execute(load(config, overrides), out)
+
+
+def execute(config: SuiteConfig, out: Path) -> Results:
+    """Run a suite; write ``out/results.json`` and ``out/report.html``.
 
     Whatever is finished is kept in the cache, so that an interrupted run continues where it
     stopped, and a second suite does not repeat the first one's peers.
@@ -27,7 +32,7 @@ def run(config: Path, overrides: list[str], out: Path) -> Results:
     Raises:
         SpeechLMError: for a declaration, a recording or an output folder that cannot be used.
     """
-    plan = prepare(load(config, overrides))
+    plan = prepare(config)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
