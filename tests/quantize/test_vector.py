@@ -139,6 +139,23 @@ def test_a_collapsed_codebook_recovers(update, lookup, collapse):
     assert effective() > 16
 
 
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+@torch.no_grad()
+def test_training_goes_on_from_entries_without_counts(update):
+    """A model folder leaves the counts out: no reason to restart every entry."""
+    torch.manual_seed(0)
+    first = VectorQuantizer(4, 16, update)
+    for _ in range(20):
+        first(torch.randn(4, 4, 100))
+    second = VectorQuantizer(4, 16, update)
+    weights = {name: value for name, value in first.state_dict().items() if name != "counts"}
+    second.load_state_dict(weights, strict=False)
+    second(torch.randn(4, 4, 100))
+    # A moving average moves an entry by a hundredth of the way to the mean of its cell.
+    close(second.entries, first.entries, atol=0.02, rtol=0)
+    close(second.counts.sum(), torch.tensor(400.0))
+
+
 @torch.no_grad()
 def test_entries_in_use_are_not_restarted():
     torch.manual_seed(0)
