@@ -40,6 +40,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(path: str | Path) -> None:
+    """Remove what :func:`atomic_path` left of writes to ``path`` that were killed.
+
+    Only for a file that one process at a time writes: another's unfinished write goes as well.
+    """
+    target = Path(path)
+    for unfinished in target.parent.glob(f".{target.stem}-????????{target.suffix}"):
+        unfinished.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from speechlm.data.corpus import read_cuts
 from speechlm.errors import SpeechLMError
 
 
@@ -26,25 +27,13 @@ class Recording:
 
 
 def recordings(corpus: Path, split: str) -> list[Recording]:
-    """The recordings of a prepared corpus folder, in the order of its manifest.
+    """The recordings of a prepared corpus folder, in the order of its manifest; maybe none.
 
     Raises:
-        SpeechLMError: when the folder holds no such split.
+        SpeechLMError: when the folder is not a prepared corpus.
     """
-    from lhotse import load_manifest_lazy
-
-    manifest = corpus / f"cuts-{split}.jsonl.gz"
-    if not manifest.is_file():
-        raise SpeechLMError(
-            f"{manifest}: no such manifest; prepare the corpus with "
-            f"`speechlm prepare data/{corpus.name}.yaml`"
-        )
-    found = []
-    for cut in load_manifest_lazy(manifest):
-        path = Path(cut.recording.sources[0].source)
-        path = path if path.is_absolute() else corpus / path
-        found.append(Recording(path, cut.recording.num_samples, cut.recording.sampling_rate))
-    return found
+    found = (cut.recording for cut in read_cuts([corpus], split))
+    return [Recording(Path(r.sources[0].source), r.num_samples, r.sampling_rate) for r in found]
 
 
 class Crops:
@@ -58,7 +47,8 @@ class Crops:
         memory: bytes of decoded recordings to keep; the oldest leave first.
 
     Raises:
-        SpeechLMError: when there is nothing to draw, or a recording has another sample rate.
+        SpeechLMError: when there is nothing to draw, or a recording has another sample rate; later,
+            when a recording cannot be read.
     """
 
     def __init__(
@@ -72,7 +62,7 @@ class Crops:
         memory: int = 2 << 30,
     ):
         if not items:
-            raise SpeechLMError("no recordings to train on: the named corpora are empty")
+            raise SpeechLMError("no recordings to draw from: the named corpora have none here")
         for item in items:
             if item.sample_rate != sample_rate:
                 raise SpeechLMError(
@@ -106,7 +96,10 @@ class Crops:
     def _wave(self, path: Path) -> np.ndarray:
         wave = self._kept.pop(path, None)
         if wave is None:
-            wave = soundfile.read(path, dtype="int16")[0]
+            try:
+                wave = soundfile.read(path, dtype="int16")[0]
+            except soundfile.LibsndfileError as error:
+                raise SpeechLMError(f"{path}: {error.error_string}") from None
             self._held += wave.nbytes
         self._kept[path] = wave
         while self._held > self.memory and len(self._kept) > 1:

@@ -200,4 +200,10 @@ def _splits(config: CodecDataConfig) -> tuple[list[Recording], list[Recording]]:
     for folder in config.corpora:
         train += recordings(Path(folder), "train")
         dev += recordings(Path(folder), "dev")
+    for split, found in (("train", train), ("dev", dev)):
+        if not found:
+            raise SpeechLMError(
+                f"data.corpora: no {split} recordings in {list(config.corpora)}; name prepared "
+                "corpora that have some (speechlm prepare ... split.dev=SHARE)"
+            )
     return train, dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,15 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
 
     A step is a function of the weights and the step's number: its batch and all its random draws
     are seeded by (seed, step). So a run that was killed at any moment and resumed ends with the
-    very weights of one that was not. Interrupting it saves a checkpoint first.
+    very weights of one that was not.
 
     Raises:
-        SpeechLMError: for a broken checkpoint, or a loss that is no number.
+        SpeechLMError: for a broken checkpoint, a loss that is no number, or an interruption.
     """
+    if min(config.steps, config.log_every, config.validate_every, config.checkpoint_every) < 1:
+        raise SpeechLMError(
+            "training: steps, log_every, validate_every, checkpoint_every: one is 0"
+        )
     keep_heap()
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -49,7 +54,10 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
     step = 0
     if config.resume == "auto" and path.exists():
         step = _restore(path, objective, average, everything)
-    elif config.resume not in ("auto", "never"):
+    elif config.resume == "never":
+        # Or a kill before the first checkpoint would leave the old run to resume.
+        path.unlink(missing_ok=True)
+    elif config.resume != "auto":
         raise SpeechLMError(f"training: resume is 'auto' or 'never', not {config.resume!r}")
     average.model.to(accelerator.device)
     prepared = accelerator.prepare(objective, *everything)
@@ -86,25 +94,29 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
                 step += 1
                 average.update(objective.model, step)
                 losses.add({"seconds": torch.tensor(time.perf_counter() - started)})
-                if step % config.log_every == 0 or step == config.steps:
+                log, validate, keep = (
+                    step % every == 0 or step == config.steps
+                    for every in (config.log_every, config.validate_every, config.checkpoint_every)
+                )
+                if log:
                     values = losses.take()
-                    if not all(value == value for value in values.values()):
-                        raise SpeechLMError(
-                            f"{out}: the loss is no number at step {step}; lower "
-                            "training.optimizer.rate and resume"
-                        )
+                    turn_losses = [value for name, value in values.items() if "/loss" in name]
+                    if not all(math.isfinite(value) for value in turn_losses):
+                        raise _diverged(out, step)
                     if accelerator.is_main_process:
                         journal.write(step, "train", {**values, "rate": rate})
-                    loss_now = values[f"{objective.turns[0]}/loss"]
-                    progress.update(bar, description=f"loss {loss_now:.3f}")
-                if step % config.validate_every == 0 or step == config.steps:
+                    progress.update(bar, description=f"loss {turn_losses[0]:.3f}")
+                if (validate or keep) and not _finite(objective):
+                    # Neither the exported model nor the checkpoint shall be lost to such weights.
+                    raise _diverged(out, step)
+                if validate:
                     if accelerator.is_main_process:
                         figures = objective.validate(average.model)
                         journal.write(step, "valid", figures)
                         objective.export(average.model, exported, {"step": step, **figures})
                         objective.train()
                     accelerator.wait_for_everyone()
-                if step % config.checkpoint_every == 0 or step == config.steps:
+                if keep:
                     save(step)
                     saved = step
                 progress.update(bar, completed=step)
@@ -116,6 +128,16 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
     finally:
         journal.close()
     return exported
+
+
+def _finite(objective: Objective) -> bool:
+    return all(bool(torch.isfinite(weight).all()) for weight in objective.parameters())
+
+
+def _diverged(out: Path, step: int) -> SpeechLMError:
+    return SpeechLMError(
+        f"{out}: the loss is no number at step {step}; lower training.optimizer.rate and resume"
+    )
 
 
 def _update(
@@ -164,7 +186,7 @@ def _restore(
         for optimizer, state in zip(optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         return int(content["step"])
-    except (KeyError, ValueError, RuntimeError):
+    except (KeyError, TypeError, ValueError, RuntimeError):
         raise SpeechLMError(
             f"{path}: from another recipe; give another training.out, or training.resume=never"
         ) from None
