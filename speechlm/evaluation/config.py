@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import MISSING
 
+from speechlm import declaration
 from speechlm.errors import SpeechLMError
 
 PAGE_AUDIO = ("auto", "flac", "opus", "mp3")
@@ -110,21 +108,7 @@ def load(path: str | Path, overrides: list[str]) -> SuiteConfig:
         SpeechLMError: naming the file and the key, for an unreadable file, an unknown key, a value
             of the wrong type or a key that has no value yet.
     """
-    path = Path(path)
-    try:
-        changes = OmegaConf.from_dotlist(overrides)
-        merged = OmegaConf.merge(OmegaConf.structured(SuiteConfig), OmegaConf.load(path), changes)
-        config: Any = OmegaConf.to_object(merged)
-    except FileNotFoundError:
-        raise SpeechLMError(f"{path}: no such file; eval/README.md lists the suites") from None
-    except ConfigKeyError as error:
-        raise SpeechLMError(f"{path}: unknown key {error.full_key}") from None
-    except MissingMandatoryValue as error:
-        key = error.full_key
-        raise SpeechLMError(f"{path}: {key} has no value; add {key}=... to the command") from None
-    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split("\n    full_key")[0].split())
-        raise SpeechLMError(f"{path}: {reason}") from None
+    config = declaration.fill(SuiteConfig, declaration.read(path, overrides), path)
     if not config.systems or not any(config.systems.values()):
         raise SpeechLMError(f"{path}: no system to judge; add one under systems")
     if config.page.audio not in PAGE_AUDIO:

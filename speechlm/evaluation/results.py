@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +34,7 @@ from speechlm.evaluation.work import Outcome
 from speechlm.files import atomic_path
 
 FORMAT = "speechlm-evaluation-1"
+COLUMNS = 6  # of a table on the terminal
 PACKAGES = ("numpy", "torch", "av", "pesq", "pystoi", "faster-whisper", "jiwer")
 
 
@@ -92,23 +94,30 @@ class Results:
         """The systems that ran, in the suite's order."""
         return [name for name, facts in self.data["systems"].items() if not facts["absent"]]
 
-    def table(self) -> Table:
-        """Means with intervals for the terminal, and who did not run and why."""
-        table = Table(title=self.data["title"], caption=f"n={len(self.data['clips'])} clips")
-        table.add_column("system")
-        for facts in self.columns.values():
+    def table(self) -> Group:
+        """For the terminal: means with intervals, a few columns at a time, and who did not run."""
+        names = list(self.columns)
+        parts = [names[start : start + COLUMNS] for start in range(0, len(names), COLUMNS)]
+        absent = [
+            Text(f"{name} not run: {facts['absent']}", style="yellow")
+            for name, facts in self.data["systems"].items()
+            if facts["absent"]
+        ]
+        return Group(*map(self._part, parts), *absent)
+
+    def _part(self, columns: list[str]) -> Table:
+        table = Table(title=f"{self.data['title']}, n={len(self.data['clips'])}")
+        table.add_column("system", no_wrap=True)
+        for facts in (self.columns[column] for column in columns):
             arrow = {"higher": "\u2191", "lower": "\u2193", None: ""}[facts["better"]]
             table.add_column(f"{facts['title']} {facts['unit']}{arrow}", justify="right")
-        for name, facts in self.data["systems"].items():
-            if facts["absent"]:
-                table.add_row(name, Text(f"not run: {facts['absent']}", style="yellow"))
-                continue
+        for name in self.systems:
             cells = [name]
-            for column, shown in self.columns.items():
-                found, digits = self.data["summary"][name][column], shown["digits"]
+            for column in columns:
+                found, digits = self.data["summary"][name][column], self.columns[column]["digits"]
                 cell = number(found["mean"], digits)
                 if found["low"] is not None:
-                    cell += f"\n{number(found['low'], digits)} to {number(found['high'], digits)}"
+                    cell += f"\n{number(found['low'], digits)}..{number(found['high'], digits)}"
                 if found["failed"]:
                     cell += f"\n{found['failed']} failed"
                 cells.append(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import shlex
@@ -16,9 +17,11 @@ import yaml
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import pool, runtime, suite, work
 from speechlm.evaluation.config import load
+from speechlm.evaluation.metrics import named
 from speechlm.evaluation.plan import prepare
+from speechlm.evaluation.recognition import Listener
 from speechlm.evaluation.results import Results
-from speechlm.evaluation.systems import Spec
+from speechlm.evaluation.systems import Spec, specs
 
 from .voices import RATE
 
@@ -215,8 +218,39 @@ def test_mistakes_in_a_suite_are_one_line(suite_file, tmp_path, changes, reason)
 
 
 def test_a_suite_that_is_not_there(tmp_path: Path):
-    with pytest.raises(SpeechLMError, match=r"no such file; eval/README\.md"):
+    with pytest.raises(SpeechLMError, match=r"no such file; .*/README\.md"):
         suite.run(tmp_path / "none.yaml", [], tmp_path)
     (tmp_path / "broken.yaml").write_text("title: [")
     with pytest.raises(SpeechLMError, match=r"broken\.yaml"):
         suite.run(tmp_path / "broken.yaml", [], tmp_path)
+
+
+SUITES = Path(__file__).parents[2] / "eval"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SUITES.glob("*.yaml")))
+def test_every_shipped_suite_is_a_valid_declaration(name):
+    config = load(SUITES / name, [])
+    named(config.metrics)
+    for family, system in config.systems.items():
+        assert system is not None
+        assert specs(family, system, config.sample_rate)
+    for who, recogniser in config.recognisers.items():
+        assert recogniser is not None
+        Listener.of(who, recogniser)
+    assert f"`{name}`" in (SUITES / "README.md").read_text("utf-8")
+
+
+def test_the_smoke_suite_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(SUITES.parent)
+    changes = ["workers=0", "runtime.repeats=0", f"cache={tmp_path / 'cache'}"]
+    results = suite.run(SUITES / "smoke.yaml", changes, tmp_path / "out")
+    assert results.mean("opus 12", "stoi").mean > results.mean("opus 6", "stoi").mean > 0.85
+    heard = results.data["rows"]["original"][0]
+    if importlib.util.find_spec("faster_whisper") and importlib.util.find_spec(
+        "whisper_normalizer"
+    ):
+        assert heard["cells"]["wer:tiny.en"]["value"] < 20
+    else:
+        assert "speechlm[asr]" in heard["cells"]["wer:tiny.en"]["reason"]
+    assert (tmp_path / "out" / "report.html").stat().st_size > 100_000

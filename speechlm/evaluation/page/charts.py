@@ -83,7 +83,9 @@ def marker(index: int) -> Markup:
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """At most ``most`` round numbers, evenly spaced, that reach from ``low`` to ``high``."""
-    span = (high - low) or abs(high) or 1.0
+    span = high - low
+    if span <= 1e-9 * max(abs(high), 1e-3):  # one value, as good as
+        span = abs(high) if abs(high) > 1e-9 else 1.0
     magnitude = 10 ** math.floor(math.log10(span))
     for step in (magnitude * factor for factor in (0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10)):
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

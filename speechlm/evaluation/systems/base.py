@@ -122,4 +122,4 @@ def read_wav(path: Path, program: str) -> Wave:
 
 def pcm16(wave: Wave) -> NDArray[np.int16]:
     """Float wave -> 16-bit samples, clipped as a file would be."""
-    return np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
+    return np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)

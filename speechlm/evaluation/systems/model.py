@@ -95,7 +95,7 @@ def file_bytes(codec: Codec, codes: NDArray[np.int64], samples: int) -> int:
     bits = codec.bits_per_code
     header = bitstream.Header(
         model=codec.model_id,
-        weights_hash=codec.weights_hash[:8],
+        weights_hash=codec.weights_hash,
         sample_rate=codec.sample_rate,
         hop=codec.hop,
         bits=bits,
