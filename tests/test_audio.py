@@ -15,7 +15,9 @@ from speechlm import audio
 from speechlm.audio import AudioError
 from speechlm.errors import SpeechLMError
 
-RATES = st.sampled_from([8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 3, 7, 10])
+REAL = st.sampled_from([8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000])
+SMALL = st.integers(1, 12)  # every kind of ratio, with short kernels
+RATES = st.tuples(REAL, REAL) | st.tuples(SMALL, SMALL)
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -29,12 +31,13 @@ def tone(samples: int, rate: int) -> np.ndarray:
 # --- resampling ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
-@given(RATES, RATES, st.integers(0, 4000), st.lists(st.integers(0, 1500), max_size=8))
-def test_resampling_in_pieces_equals_torchaudio_on_the_whole(source, target, samples, cuts):
+@settings(max_examples=100, deadline=None)
+@given(RATES, st.integers(0, 3000), st.lists(st.integers(0, 1000), max_size=8))
+def test_resampling_in_pieces_equals_torchaudio_on_the_whole(rates, samples, cuts):
     import torch
     from torchaudio.transforms import Resample
 
+    source, target = rates
     wave = noise(samples)
     pieces = np.split(wave, np.minimum(np.cumsum(cuts, dtype=int), samples))
     joined = np.concatenate(list(audio.resampled(pieces, source, target)))
@@ -126,15 +129,15 @@ def test_a_flac_of_unstated_length_is_counted(tmp_path):
 
 def test_a_long_file_is_read_in_constant_memory(tmp_path):
     with sf.SoundFile(tmp_path / "long.flac", "w", 48000, 1) as file:
-        for _ in range(30):
+        for _ in range(10):
             file.write(np.zeros(48000 * 60, np.float32))
     audio.read(write_wav(tmp_path / "warm.wav"), 8000)  # imports torch
     tracemalloc.start()
     total = sum(len(block) for block in audio.blocks(tmp_path / "long.flac", 16000, 1.0))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert total == 16000 * 1800
-    assert peak < 30e6  # the whole, decoded, is 346 MB
+    assert total == 16000 * 600
+    assert peak < 15e6  # the whole, decoded, is 115 MB
 
 
 # --- bad files ----------------------------------------------------------------------------------
@@ -270,9 +273,9 @@ def test_pieces_make_one_file_and_loud_samples_are_clipped(tmp_path, suffix):
 
 
 def test_a_long_ogg_in_one_piece(tmp_path):
-    # 30 minutes in one call overflow the stack of libsndfile's encoder.
-    audio.write(tmp_path / "long.ogg", np.zeros(8000 * 1800, np.float32), 8000)
-    assert audio.info(tmp_path / "long.ogg").frames == 8000 * 1800
+    # 10 minutes in one call overflow the stack of libsndfile's encoder.
+    audio.write(tmp_path / "long.ogg", np.zeros(8000 * 600, np.float32), 8000)
+    assert audio.info(tmp_path / "long.ogg").frames == 8000 * 600
 
 
 def test_failed_writing_leaves_what_was_there(tmp_path):
