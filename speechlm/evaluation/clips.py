@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from glob import glob
 from pathlib import Path
@@ -73,10 +73,7 @@ def find(config: ClipsConfig) -> list[Clip]:
     if not clips:
         raise SpeechLMError(f"{paths[0]}: holds no recording of the lengths asked for")
     if len({clip.id for clip in clips}) < len(clips):
-        clips = [
-            Clip(f"{number:05d}-{clip.id}", clip.path, clip.seconds, clip.start, clip.text)
-            for number, clip in enumerate(clips)
-        ]
+        clips = [replace(clip, id=f"{number:05d}-{clip.id}") for number, clip in enumerate(clips)]
     if config.limit is not None and config.limit < len(clips):
         chosen = np.linspace(0, len(clips) - 1, max(1, config.limit)).round().astype(int)
         clips = [clips[index] for index in chosen]

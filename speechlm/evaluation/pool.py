@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -26,18 +26,26 @@ def run(tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[int, Outco
         SpeechLMError: when a worker dies, as of a crash in native code or want of memory.
     """
     count = cores() if workers is None else workers
+    with progress("judging", len(tasks)) as advance:
+        for index, outcome in _here(tasks) if count == 0 else _spread(tasks, count):
+            advance(tasks[index].spec.name)
+            yield index, outcome
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on the terminal; call what it gives with the name of each thing that is done."""
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.description}"),
         console=Console(stderr=True),
     )
     with bar:
-        shown = bar.add_task("judging", total=len(tasks))
-        for index, outcome in _here(tasks) if count == 0 else _spread(tasks, count):
-            bar.update(shown, advance=1, description=tasks[index].spec.name)
-            yield index, outcome
+        shown = bar.add_task("", total=total)
+        yield lambda name: bar.update(shown, advance=1, description=name)
 
 
 def cores() -> int:

@@ -230,8 +230,12 @@ def _facts(
     facts: dict[str, Any] = {"family": spec.family, "kind": spec.kind, "kbps": spec.kbps}
     if isinstance(made, str):
         return facts | {"absent": made}
+    coded = [row.outcome.coded for row in rows if row.outcome.coded]
+    seconds = sum(each.seconds for each in coded) or math.nan
     return facts | {
         "absent": "",
+        "payload_kbps": plain(sum(each.payload_bits for each in coded) / seconds / 1000),
+        "file_kbps": plain(sum(8 * each.file_bytes for each in coded) / seconds / 1000),
         "about": made.about,
         "compared": made.compared,
         "sample_rate": made.sample_rate,

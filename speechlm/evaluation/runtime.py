@@ -25,12 +25,17 @@ def measure(plan: Plan) -> dict[Spec, dict[str, Any]]:
     if not clips or not config.repeats:
         return {}
     rate = plan.config.sample_rate
-    with pool.processes(1, config.threads) as alone:
-        return {
-            spec: alone.submit(_speed, spec, clips, rate, config.repeats, config.threads).result()
-            for spec in plan.present
-            if spec.kind != "original"
-        }
+    specs = [spec for spec in plan.present if spec.kind != "original"]
+    found = {}
+    with (
+        pool.processes(1, config.threads) as alone,
+        pool.progress("speed  ", len(specs)) as advance,
+    ):
+        for spec in specs:
+            work = alone.submit(_speed, spec, clips, rate, config.repeats, config.threads)
+            found[spec] = work.result()
+            advance(spec.name)
+    return found
 
 
 def _speed(spec: Spec, clips: list[Clip], rate: int, repeats: int, threads: int) -> dict[str, Any]:

@@ -58,6 +58,16 @@ def test_the_first_source_that_exists_is_taken_within_limits(clips):
     assert [c.id for c in find(ClipsConfig(sources, max_seconds=1.3))] == ["voice-0"]
 
 
+def test_clips_of_one_name_are_kept_apart(clips, tmp_path):
+    lines = [{"audio": str(clips / "voice-0.wav"), "speaker": who} for who in ("ann", "bob")]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    found = find(ClipsConfig([str(tmp_path / "list.jsonl")]))
+    assert [(c.id, c.speaker) for c in found] == [
+        ("00000-voice-0", "ann"),
+        ("00001-voice-0", "bob"),
+    ]
+
+
 def test_audio_is_named_by_its_content_not_its_place(clips, tmp_path):
     shutil.copy(clips / "voice-0.wav", tmp_path / "other-name.wav")
     (copy,) = find(ClipsConfig([str(tmp_path)]))

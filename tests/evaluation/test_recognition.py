@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -91,6 +92,40 @@ def test_a_missing_package_is_named(module, package, use, monkeypatch):
     text._whisper_english.cache_clear()
     with pytest.raises(Unusable, match=package):
         use()
+
+
+def test_torchaudio_bundles_are_read_greedily(monkeypatch):
+    import torch
+    from torchaudio import pipelines
+
+    class Bundle:
+        def get_labels(self):
+            return ("-", "|", "A", "B")
+
+        def get_model(self):
+            model = torch.nn.Module()
+            frames = torch.tensor([0, 2, 2, 0, 2, 1, 1, 3, 0])  # A A, a gap, B
+            model.forward = lambda wave: (torch.eye(4)[frames][None], None)
+            return model
+
+    monkeypatch.setattr(pipelines, "TEST_BUNDLE", Bundle(), raising=False)
+    recogniser = build(Listener.of("me", RecogniserConfig("torchaudio", "TEST_BUNDLE")))
+    assert recogniser.transcribe(np.zeros(16000, np.float32)) == "AA B"
+
+
+def test_transformers_pipelines_are_named_by_a_model(monkeypatch):
+    class Library:
+        __version__ = "9"
+
+        @staticmethod
+        def pipeline(task, model, device):
+            assert task == "automatic-speech-recognition"
+            return lambda audio: {"text": f" {model} heard {len(audio['raw'])} samples "}
+
+    monkeypatch.setitem(sys.modules, "transformers", Library)
+    recogniser = Transformers("a/model")
+    assert recogniser.transcribe(np.zeros(7, np.float32)) == "a/model heard 7 samples"
+    assert "a/model" in recogniser.fingerprint
 
 
 def test_whisper_from_its_wheel_hears_what_is_said(sample, monkeypatch):

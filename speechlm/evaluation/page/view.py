@@ -124,6 +124,9 @@ def _speed(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "about": facts["about"],
         "compared": facts["compared"],
+        "asked": f"{facts['kbps']:g}" if facts["kbps"] else NONE,
+        "payload": number(facts["payload_kbps"], 2),
+        "file": number(facts["file_kbps"], 2),
         "latency": number(facts["latency_ms"], 1)
         if facts["latency_ms"] is not None
         else "not stated",
