@@ -6,12 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechlm.nn.depthwise import depthwise
 from speechlm.nn.streaming import State, Streaming
-
-SHORT = 2
-"""Depthwise inputs up to so many kernels long, and all in double precision, are summed over their
-windows: the library's depthwise kernel costs nine times as much to call on one frame, and has no
-fast form for doubles."""
 
 
 class CausalConv1d(Streaming):
@@ -53,20 +49,19 @@ class CausalConv1d(Streaming):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         x = torch.cat([state, x], dim=2)
-        ready = (x.shape[2] - self.reach) // self.stride + 1
+        length = x.shape[2]
+        ready = (length - self.reach) // self.stride + 1
         if ready <= 0:
             return x.new_zeros(x.shape[0], self.conv.out_channels, 0), x
-        y = self._convolve(x[:, :, : self.reach + (ready - 1) * self.stride])
-        return y, x[:, :, ready * self.stride :]
+        taken = ready * self.stride
+        y = self._convolve(x.narrow(2, 0, self.reach - self.stride + taken))
+        return y, x.narrow(2, taken, length - taken)
 
     def _convolve(self, x: Tensor) -> Tensor:
         conv = self.conv
-        depthwise = conv.groups == conv.in_channels == conv.out_channels and self.stride == 1
-        if not depthwise or (x.dtype != torch.float64 and x.shape[2] > SHORT * self.reach):
-            return conv(x)
-        windows = x.unfold(2, self.reach, 1)[..., :: conv.dilation[0]]
-        y = (windows * conv.weight).sum(dim=3)
-        return y if conv.bias is None else y + conv.bias[:, None]
+        if conv.groups == conv.in_channels == conv.out_channels and self.stride == 1:
+            return depthwise(x, conv.weight, conv.bias, conv.dilation[0])
+        return conv(x)
 
 
 class CausalConvTranspose1d(Streaming):
