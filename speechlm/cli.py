@@ -221,6 +221,8 @@ def demo(
     from speechlm import codec
     from speechlm import demo as demonstration
 
+    source = source or demonstration.SAMPLE
+    out.mkdir(parents=True, exist_ok=True)
     rows = demonstration.run(source, out, codec.load(model))
     columns = "seconds", "kbps asked", "real", "levels", "PESQ-wb", "STOI", "RTF encode", "decode"
     table = Table(*columns)
@@ -239,6 +241,8 @@ def demo(
     for note in sorted({score.reason for row in rows for score in (row.pesq, row.stoi)} - {""}):
         console.print(note, highlight=False)
     console.print(f"files: {out}/", highlight=False)
+    page = demonstration.write_page(source, out, model)
+    console.print(f"page:  {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
 
 
 def use_threads(number: int) -> None:

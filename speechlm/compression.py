@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -126,17 +126,18 @@ def _encode(
         codes = stream.push(torch.from_numpy(piece)[None])
         work += time.perf_counter() - start
         samples += len(piece)
-        writer.write(codes[0].numpy())
-    writer.write(stream.flush()[0].numpy())
+        writer.write(codes[0].cpu().numpy())
+    writer.write(stream.flush()[0].cpu().numpy())
     writer.finish(samples)
     return Coded(samples / codec.sample_rate, work, levels)
 
 
-def _decode(reader: Reader, codec: Codec, write: object) -> Coded:
-    assert callable(write)
+def _decode(reader: Reader, codec: Codec, write: Callable[[np.ndarray], None]) -> Coded:
     stream = codec.stream_decoder()
     written, work = 0, 0.0
-    held = np.zeros(0, dtype=np.float32)
+    # The true length comes with the last chunk, which may be empty: so much is held back until
+    # then, since what is past the length, less than a frame, is padding.
+    held = torch.zeros(0)
     for item in reader:
         start = time.perf_counter()
         if isinstance(item, LostChunk):
@@ -144,16 +145,15 @@ def _decode(reader: Reader, codec: Codec, write: object) -> Coded:
         else:
             wave = stream.push(torch.from_numpy(item.codes)[None])
         work += time.perf_counter() - start
-        # The true length comes with the last chunk; what is past it is padding.
-        held = wave[0].cpu().numpy()
-        if reader.samples is not None:
-            held = held[: max(reader.samples - written, 0)]
-        write(held)
-        written += len(held)
-    if reader.samples is not None and written < reader.samples:
-        rest = stream.flush(reader.samples)[0].numpy()[: reader.samples - written]
-        write(rest)
-        written += len(rest)
+        held = torch.cat([held, wave[0].cpu()])
+        ready, held = held[: -codec.hop], held[-codec.hop :]
+        write(ready.numpy())
+        written += len(ready)
+    held = torch.cat([held, stream.flush(reader.samples)[0].cpu()])
+    if reader.samples is not None:
+        held = held[: reader.samples - written]
+    write(held.numpy())
+    written += len(held)
     return Coded(written / codec.sample_rate, work, reader.header.levels)
 
 

@@ -1,4 +1,4 @@
-"""The demonstration: one recording at three bitrates."""
+"""The demonstration: one recording at three bitrates, and a page to hear it beside Opus."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 
 from speechlm import audio, bitstream, compression
 from speechlm.codec import Codec
+from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.quality import scores
+from speechlm.evaluation.suite import execute
 
 SAMPLE = Path(__file__).parent / "assets" / "sample.flac"
 BITRATES = (1.5, 3.0, 6.0)
+OPUS_BITRATES = (6.0, 9.0, 12.0)
 
 
 @dataclass(frozen=True)
@@ -28,22 +31,19 @@ class Row:
     decode_rtf: float
 
 
-def run(source: Path | None, out: Path, codec: Codec) -> list[Row]:
-    """Compress ``source`` (by default the shipped recording) and decompress it again, into ``out``.
+def run(source: Path, out: Path, codec: Codec) -> list[Row]:
+    """Compress ``source`` and decompress it again, into ``out``.
 
     Leaves there ``original.wav`` and, for each bitrate, a ``.slm`` file and what it decodes to.
 
     Raises:
-        SpeechLMError: when the recording cannot be read.
+        SpeechLMError: when the recording cannot be read or the folder not be written.
     """
-    source = source or SAMPLE
     reference, _ = audio.read(source, codec.sample_rate)
-    out.mkdir(parents=True, exist_ok=True)
     audio.write(out / "original.wav", reference, codec.sample_rate)
     rows = []
     for kbps in BITRATES:
-        name = f"{kbps:g}kbps"
-        packed, sound = out / f"{name}.slm", out / f"{name}.wav"
+        packed, sound = out / f"{kbps:g}kbps.slm", out / f"{kbps:g}kbps.wav"
         encoded = compression.compress(source, packed, codec, kbps)
         decoded = compression.decompress(packed, sound, codec)
         estimate, _ = audio.read(sound)
@@ -60,3 +60,21 @@ def run(source: Path | None, out: Path, codec: Codec) -> list[Row]:
         )
         rows.append(row)
     return rows
+
+
+def write_page(source: Path, out: Path, model: str | None) -> Path:
+    """The evaluation's page for this one recording, Opus beside the codec; return its path."""
+    suite = SuiteConfig(
+        title=f"{source.name} through speechlm",
+        about="One recording at three bitrates, with Opus beside it: listen, and look.",
+        clips=ClipsConfig(sources=[str(source)]),
+        systems={
+            "original": SystemConfig(kind="original"),
+            "speechlm": SystemConfig(kind="model", model=model, kbps=list(BITRATES)),
+            "opus": SystemConfig(kind="opus", kbps=list(OPUS_BITRATES)),
+        },
+        metrics=["pesq", "stoi", "estoi", "si_sdr", "mel", "lsd"],
+        workers=0,
+    )
+    execute(suite, out)
+    return out / "report.html"

@@ -35,7 +35,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            raise SpeechLMError(f"{target}: cannot be written: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
