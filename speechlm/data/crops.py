@@ -67,7 +67,7 @@ class Crops:
             if item.sample_rate != sample_rate:
                 raise SpeechLMError(
                     f"{item.path}: {item.sample_rate} Hz, but the model works at {sample_rate} Hz; "
-                    f"prepare the corpus with sample_rate={sample_rate}"
+                    "speechlm prepare writes 16000 Hz"
                 )
         self.items = items
         self.samples = samples

@@ -36,6 +36,6 @@ class Journal:
 def _before(line: str, step: int) -> bool:
     try:
         return bool(json.loads(line)["step"] <= step)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         # A kill in the middle of a write leaves half a line.
         return False

@@ -38,10 +38,10 @@ def build_optimizers(
         lr=config.rate,
         betas=config.betas,
     )
-    if config.kind == "adamw":
-        return [adamw]
-    if config.kind != "muon":
+    if config.kind not in ("adamw", "muon"):
         raise SpeechLMError(f"training: optimizer.kind is 'adamw' or 'muon', not {config.kind!r}")
+    if not matrices:  # none for Muon in a stack of convolutions
+        return [adamw]
     muon = torch.optim.Muon(
         matrices, lr=config.rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
     )

@@ -1,0 +1,194 @@
+"""The loop: batches, log, divergence, what a run leaves."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from speechlm.codec import NeuralCodec
+from speechlm.errors import SpeechLMError
+from speechlm.training.checkpoint import load_checkpoint
+from speechlm.training.codec import CodecObjective
+from speechlm.training.config import OptimizerConfig
+
+from .runs import CODECS, KEEP, STEPS, log, recipe, run
+
+
+def test_a_batch_is_a_function_of_the_step(corpus, tmp_path):
+    one, other = (CodecObjective(recipe(corpus, tmp_path)) for _ in range(2))
+    waves = {step: one.batch(step)["wave"] for step in (0, 1, 7)}
+    for step in (7, 0, 1, 7):
+        torch.manual_seed(step)
+        assert torch.equal(other.batch(step)["wave"], waves[step])
+    assert not torch.equal(waves[0], waves[1])
+    seeded = CodecObjective(recipe(corpus, tmp_path, seed=1))
+    assert not torch.equal(seeded.batch(0)["wave"], waves[0])
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_a_run_leaves_a_log_a_checkpoint_and_a_model(kind, corpus, tmp_path):
+    made = recipe(corpus, tmp_path, kind)
+    assert run(made) == tmp_path / "model"
+    lines = log(tmp_path)
+    assert [(line["step"], line["kind"]) for line in lines] == [
+        (2, "train"), (4, "train"), (5, "valid"), (6, "train"), (8, "train"),
+        (10, "train"), (10, "valid"),
+    ]  # fmt: skip
+    assert all(
+        math.isfinite(value) for line in lines for name, value in line.items() if name != "kind"
+    )
+    content = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert content["step"] == STEPS
+    # What is exported, and was validated last, is the average.
+    codec = NeuralCodec.from_pretrained(tmp_path / "model")
+    for name, value in codec.network.weights().items():
+        mean = content["average"][name]
+        assert torch.equal(value, mean.half().float() if mean.is_floating_point() else mean)
+    objective = CodecObjective(made)
+    objective.model.load_state_dict(content["average"])
+    figures = objective.validate(objective.model.eval())
+    for name, value in figures.items():
+        assert lines[-1][name] == pytest.approx(value, rel=1e-5)
+    assert any(tmp_path.glob("tensorboard/events*"))
+
+
+def test_validation_is_the_mean_over_levels_of_the_weighted_losses(corpus, tmp_path):
+    made = recipe(corpus, tmp_path)
+    made.loss.mel, made.loss.complex = 0.5, 3.0
+    objective = CodecObjective(made)
+    figures = objective.validate(objective.model.eval())
+    assert figures["loss"] == pytest.approx(
+        sum(0.5 * figures[f"mel@{k}"] + 3.0 * figures[f"complex@{k}"] for k in (1, 2)) / 2
+    )
+
+
+def test_the_adversarial_phase_begins_at_its_step(corpus, tmp_path):
+    run(recipe(corpus, tmp_path, "adversarial", log_every=1))
+    for line in log(tmp_path):
+        if line["kind"] == "train":
+            begun = line["step"] > 5
+            assert ("discriminator/loss" in line) == begun
+            assert ("adversarial" in line) == ("feature" in line) == begun
+
+
+def test_each_turn_moves_its_own_weights(corpus, tmp_path):
+    made = recipe(corpus, tmp_path, "adversarial", steps=7)
+    calls = []
+    real = CodecObjective.forward
+
+    def forward(objective, batch, turn, step):
+        now = {name: value.clone() for name, value in objective.named_parameters()}
+        calls.append((turn, step, now))
+        return real(objective, batch, turn, step)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CodecObjective, "forward", forward)
+        run(made)
+    assert [(turn, step) for turn, step, _ in calls] == [
+        *(("model", step) for step in range(5)),
+        ("model", 5), ("discriminator", 5), ("model", 6), ("discriminator", 6),
+    ]  # fmt: skip
+    for (turn, _, now), (_, _, then) in itertools.pairwise(calls):
+        moved = {name.split(".")[0] for name in now if not torch.equal(now[name], then[name])}
+        assert moved == {"model" if turn == "model" else "discriminators"}
+
+
+@pytest.mark.parametrize(("at", "noticed"), [(0, 3), (5, 6), (7, 8), (8, 9)])
+def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(
+    at, noticed, corpus, tmp_path, monkeypatch
+):
+    real = CodecObjective.forward
+
+    def forward(objective, batch, turn, step):
+        loss, logs = real(objective, batch, turn, step)
+        return loss * (math.nan if step == at else 1.0), logs
+
+    # What comes first after the step notices it: log, model or checkpoint.
+    settings = {"log_every": 9, "validate_every": 3, "checkpoint_every": 4}
+    with monkeypatch.context() as patch:
+        patch.setattr(CodecObjective, "forward", forward)
+        with pytest.raises(SpeechLMError) as no:
+            run(recipe(corpus, tmp_path, **settings))
+    assert str(no.value) == (
+        f"{tmp_path}: the loss is no number at step {noticed}; "
+        "lower training.optimizer.rate and resume"
+    )
+    path = tmp_path / "checkpoint.pt"
+    assert path.exists() == (at >= KEEP)
+    if path.exists():
+        content = load_checkpoint(path)
+        assert content["step"] == at // KEEP * KEEP
+        assert all(torch.isfinite(value).all() for value in content["objective"].values())
+    # The way out that the message names.
+    run(recipe(corpus, tmp_path, **settings, optimizer=OptimizerConfig(rate=1e-4)))
+    assert log(tmp_path)[-1]["step"] == STEPS
+
+
+def test_a_diverging_rate_is_noticed(corpus, tmp_path):
+    optimizer = OptimizerConfig(rate=1e30, warmup=0, clip=1e30)
+    with pytest.raises(SpeechLMError, match="the loss is no number"):
+        run(recipe(corpus, tmp_path, optimizer=optimizer))
+
+
+@pytest.mark.parametrize("name", ["steps", "log_every", "validate_every", "checkpoint_every"])
+def test_nothing_happens_every_zero_steps(name, corpus, tmp_path):
+    with pytest.raises(SpeechLMError, match=name):
+        run(recipe(corpus, tmp_path, **{name: 0}))
+
+
+def test_levels_are_drawn_evenly_but_for_those_that_keep_all(corpus, tmp_path):
+    made = recipe(corpus, tmp_path)
+    made.codec.quantizer.levels = 4
+    objective = CodecObjective(made)
+    torch.manual_seed(0)
+    drawn = objective._draw_levels(8000)
+    shares = F.one_hot(drawn - 1, 4).double().mean(dim=0)
+    # A quarter keep all; the rest are even. Five standard errors are .025.
+    expected = torch.tensor([0.75 / 4] * 3 + [0.25 + 0.75 / 4]).double()
+    torch.testing.assert_close(shares, expected, atol=0.025, rtol=0)
+
+
+def test_commitment_is_soft_at_first(corpus, tmp_path):
+    made = recipe(corpus, tmp_path)
+    made.loss.bypass, made.loss.early, made.loss.draws = 0, 1, None
+    made.loss.early_commitment, made.loss.commitment = 0.25, 4.0
+    made.loss.mel = made.loss.complex = 0.0
+    objective = CodecObjective(made).eval()
+    for step, weight in ((0, 0.25), (1, 4.0)):
+        torch.manual_seed(0)
+        total, terms = objective(objective.batch(0), "model", step)
+        torch.testing.assert_close(total, weight * terms["commitment"])
+
+
+def test_init_starts_from_a_model(corpus, tmp_path):
+    first = run(recipe(corpus, tmp_path / "first"))
+    made = recipe(corpus, tmp_path / "second")
+    made.init = str(first)
+    codec = NeuralCodec.from_pretrained(first)
+    for name, value in codec.network.weights().items():
+        assert torch.equal(CodecObjective(made).model.state_dict()[name], value)
+    other = recipe(corpus, tmp_path / "third", "scalars")
+    other.init = str(first)
+    with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
+        CodecObjective(other)
+
+
+@pytest.mark.parametrize(
+    ("split", "says"), [("train", "no train recordings"), ("dev", "no dev recordings")]
+)
+def test_a_corpus_without_a_split_is_one_line(split, says, corpus, tmp_path, monkeypatch):
+    from speechlm.training import codec
+
+    real = codec.recordings
+    monkeypatch.setattr(codec, "recordings", lambda c, s: [] if s == split else real(c, s))
+    with pytest.raises(SpeechLMError, match=says):
+        CodecObjective(recipe(corpus, tmp_path))
+
+
+def test_what_is_no_corpus_is_one_line(tmp_path):
+    with pytest.raises(SpeechLMError, match="not a prepared corpus; make one with speechlm prep"):
+        CodecObjective(recipe(tmp_path / "nowhere", tmp_path))
