@@ -245,6 +245,25 @@ def demo(
     console.print(f"page:  {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
 
 
+@bench.command("codec")
+def bench_codec(
+    source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
+    model: Model = None,
+    runs: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Encode and decode speed against EnCodec and DAC, and frame by frame."""
+    use_threads(threads)
+    from speechlm.benchmarks import codec
+
+    report = codec.run(model, source, runs=runs)
+    if json:
+        console.print_json(data=report.to_json())
+    else:
+        console.print(report.table())
+
+
 def use_threads(number: int) -> None:
     """Limit the threads of every numeric library; before any of them is imported."""
     os.environ["OMP_NUM_THREADS"] = str(number)

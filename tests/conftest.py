@@ -33,3 +33,22 @@ def corpora() -> Path:
     path = Path(folder or "")
     require(path.is_dir(), f"{path}, the folder that SPEECHLM_CORPORA names")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: a tiny codec with random weights, 50 Hz, four levels of 1024 entries."""
+    import torch
+
+    from speechlm.codec import CodecConfig, CodecNetwork, NeuralCodec
+    from speechlm.codec.config import QuantizerConfig, SpectralConfig
+
+    torch.manual_seed(0)
+    config = CodecConfig(
+        name="tiny",
+        latent=8,
+        spectral=SpectralConfig(16, 1, 16, 1),
+        quantizer=QuantizerConfig(levels=4),
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return NeuralCodec(CodecNetwork(config)).save_pretrained(folder)

@@ -14,8 +14,7 @@ import soundfile
 import torch
 
 from speechlm import bitstream
-from speechlm.codec import CodecConfig, CodecNetwork, NeuralCodec
-from speechlm.codec.config import QuantizerConfig, SpectralConfig
+from speechlm.codec import CodecNetwork, NeuralCodec
 
 RATE = 16000
 
@@ -39,18 +38,10 @@ def error_line(*arguments: object, stdin: bytes = b"") -> str:
     return lines[0]
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny codec with random weights: 50 Hz, four levels of 1024 entries."""
-    torch.manual_seed(0)
-    config = CodecConfig(
-        name="tiny",
-        latent=8,
-        spectral=SpectralConfig(16, 1, 16, 1),
-        quantizer=QuantizerConfig(levels=4),
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return NeuralCodec(CodecNetwork(config)).save_pretrained(folder)
+@pytest.fixture
+def model(tiny_model: Path) -> Path:
+    """The codec of these tests: fast, and good for nothing else."""
+    return tiny_model
 
 
 def test_help_is_fast() -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks that anyone can run: ratios against peers, measured in one process."""
