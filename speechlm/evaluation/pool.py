@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -60,7 +61,13 @@ def processes(count: int, threads: int = 1) -> Iterator[ProcessPoolExecutor]:
     """A pool of fresh processes, whose libraries use so many threads each."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, str(threads)))
-    executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    executor = ProcessPoolExecutor(
+        count,
+        multiprocessing.get_context("spawn"),
+        # Ctrl-C reaches the whole group: workers finish what they have, this process stops.
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
     try:
         yield executor
     finally:

@@ -22,10 +22,10 @@ def measure(plan: Plan) -> dict[Spec, dict[str, Any]]:
     """
     config = plan.config.runtime
     clips = sorted(plan.clips, key=lambda clip: -clip.seconds)[: config.clips]
-    if not clips or not config.repeats:
+    specs = [spec for spec in plan.present if spec.kind != "original"]
+    if not clips or not config.repeats or not specs:
         return {}
     rate = plan.config.sample_rate
-    specs = [spec for spec in plan.present if spec.kind != "original"]
     found = {}
     with (
         pool.processes(1, config.threads) as alone,
