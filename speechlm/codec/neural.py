@@ -13,7 +13,7 @@ from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
 from speechlm.codec.config import CodecConfig
 from speechlm.codec.network import CodecNetwork
 from speechlm.errors import SpeechLMError
-from speechlm.nn import State
+from speechlm.nn import State, quicken
 
 BLOCK_SECONDS = 10.0
 """Offline coding runs in blocks of this length, in bounded memory whatever the input's."""
@@ -37,6 +37,8 @@ class NeuralCodec(Codec):
         self.encoder = copy.deepcopy(self.network.encoder).to(precision)
         self.quantizer = copy.deepcopy(self.network.quantizer).to(precision)
         self.quantizer.freeze()
+        for part in (self.encoder, self.quantizer, self.network):
+            quicken(part)
         config = network.config
         self.model_id = config.name
         self.sample_rate = config.sample_rate
@@ -149,7 +151,7 @@ class NeuralStreamDecoder(StreamDecoder):
             )
         if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codec.cardinality:
             raise SpeechLMError(f"codes of {codec.model_id} lie in [0, {codec.cardinality})")
-        z = codec.network.quantizer.decode(codes.to(codec.device))
+        z = codec.quantizer.decode(codes.to(codec.device)).to(torch.float32)
         if self.state is None:
             self.state = codec.network.decoder.initial_state(z)
             self.batch = len(z)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechlm.codec.config import CodecConfig
 from speechlm.nn import (
@@ -30,7 +31,11 @@ class FrameNorm(nn.Module):
         self.norm = nn.LayerNorm(channels, elementwise_affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x.transpose(1, 2)).transpose(1, 2)
+        norm = self.norm
+        y = torch.layer_norm(
+            x.transpose(1, 2), norm.normalized_shape, norm.weight, norm.bias, norm.eps
+        )
+        return y.transpose(1, 2)
 
 
 class FrameLinear(nn.Module):
@@ -41,7 +46,7 @@ class FrameLinear(nn.Module):
         self.linear = nn.Linear(channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.transpose(1, 2)).transpose(1, 2)
+        return F.linear(x.transpose(1, 2), self.linear.weight, self.linear.bias).transpose(1, 2)
 
 
 class SpectralEncoder(Streaming):

@@ -2,6 +2,7 @@
 
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
+from speechlm.nn.quick import quicken
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_compress, power_expand
 from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, state_to_bytes
 
@@ -16,6 +17,7 @@ __all__ = [
     "Streaming",
     "power_compress",
     "power_expand",
+    "quicken",
     "state_from_bytes",
     "state_to_bytes",
 ]

@@ -32,6 +32,8 @@ class ConvNeXtBlock(Streaming):
         y, state = self.depthwise.step(x, state)
         norm, up, down = self.norm, self.up, self.down
         # The functions that the layers call: on a single frame the calls would be a third of it.
-        y = F.layer_norm(y.transpose(1, 2), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        y = torch.layer_norm(
+            y.transpose(1, 2), norm.normalized_shape, norm.weight, norm.bias, norm.eps
+        )
         y = F.linear(F.gelu(F.linear(y, up.weight, up.bias)), down.weight, down.bias)
-        return torch.addcmul(x, y.transpose(1, 2), self.scale[:, None]), state
+        return torch.addcmul(x, y.transpose(1, 2), self.scale.unsqueeze(1)), state

@@ -23,11 +23,13 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int = 1)
     ready = x.shape[2] - reach
     if ready <= SHORT:
         windows = x.unfold(2, reach + 1, 1)
-        y = ((windows if dilation == 1 else windows[..., ::dilation]) * weight).sum(dim=3)
-        return y if bias is None else y + bias[:, None]
+        if dilation > 1:
+            windows = windows[..., ::dilation]
+        y = (windows * weight).sum(dim=3)
+        return y if bias is None else y + bias.unsqueeze(1)
     if x.dtype != torch.float64:
         return F.conv1d(x, weight, bias, dilation=dilation, groups=channels)
-    y = x.new_zeros(()) if bias is None else bias[:, None]
+    y = x.new_zeros(()) if bias is None else bias.unsqueeze(1)
     for tap in range(kernel):
         y = torch.addcmul(y, x.narrow(2, tap * dilation, ready), weight[:, :, tap])
     return y

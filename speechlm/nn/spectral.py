@@ -61,7 +61,8 @@ class CausalSTFT(Streaming):
             return torch.complex(empty, empty), x
         frames = x.unfold(1, self.size, self.hop)
         spectrum = torch.fft.rfft(frames * (self.window * self.gain), dim=2)
-        return spectrum.transpose(1, 2), x[:, ready * self.hop :]
+        taken = ready * self.hop
+        return spectrum.transpose(1, 2), x.narrow(1, taken, x.shape[1] - taken)
 
 
 class CausalISTFT(Streaming):

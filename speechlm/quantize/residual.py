@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from speechlm.quantize.base import Quantized, Quantizer
 from speechlm.quantize.finite_scalar import ScalarGrid
+from speechlm.quantize.search import NearestSearch, residual_search
 from speechlm.quantize.vector import VectorQuantizer
 
 
@@ -50,6 +53,8 @@ class ResidualQuantizer(Quantizer):
             VectorQuantizer(dim, cardinality, update, lookup, decay, restart) for _ in range(levels)
         ]
         self.stages = cast(Sequence[VectorQuantizer], nn.ModuleList(modules))
+        self.vectors: Tensor | None = None
+        self.searches: list[NearestSearch] | None = None
 
     def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
         x = z.transpose(1, 2)
@@ -96,8 +101,10 @@ class ResidualQuantizer(Quantizer):
         return search(rows, levels, beam).view(*x.shape[:2], levels).transpose(1, 2)
 
     def _greedy(self, rows: Tensor, levels: int, beam: int) -> Tensor:
+        if self.searches is not None:
+            return torch.from_numpy(residual_search(self.searches[:levels], rows.numpy()))
         codes = []
-        for stage in self.stages[:levels]:
+        for stage in islice(self.stages, levels):
             code = stage.nearest(stage.project_in(rows))
             rows = rows - stage.embed(code)
             codes.append(code)
@@ -107,7 +114,7 @@ class ResidualQuantizer(Quantizer):
         n, dim = rows.shape
         residual = rows[:, None]
         codes = torch.zeros(n, 1, 0, dtype=torch.int64, device=rows.device)
-        for stage in self.stages[:levels]:
+        for stage in islice(self.stages, levels):
             width = residual.shape[1]
             flat = residual.reshape(-1, dim)
             branches = min(beam, self.cardinality)
@@ -122,14 +129,22 @@ class ResidualQuantizer(Quantizer):
         return codes[:, 0]
 
     def decode(self, codes: Tensor) -> Tensor:
+        if self.vectors is not None:
+            place = codes + self.places[: codes.shape[1]]
+            return F.embedding(place, self.vectors).sum(dim=1).transpose(1, 2)
         total = self.stages[0].embed(codes[:, 0])
         for k in range(1, codes.shape[1]):
             total = total + self.stages[k].embed(codes[:, k])
         return total.transpose(1, 2)
 
     def freeze(self) -> None:
+        every = torch.arange(self.cardinality, device=self.stages[0].entries.device)
+        self.vectors = torch.cat([stage.embed(every) for stage in self.stages])
+        self.places = self.cardinality * torch.arange(self.levels, device=every.device)[:, None]
         for stage in self.stages:
             stage.freeze()
+        searches = [stage.search for stage in self.stages if stage.search and not stage.lookup]
+        self.searches = searches if len(searches) == self.levels else None
 
 
 class ResidualScalarQuantizer(Quantizer):

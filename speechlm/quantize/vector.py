@@ -111,7 +111,7 @@ class VectorQuantizer(Quantizer):
     def nearest(self, rows: Tensor) -> Tensor:
         """Index of the nearest entry to each row (n, dim); of equal ones the first."""
         if self.search is not None:
-            return self.search(rows)
+            return torch.from_numpy(self.search(rows.numpy()))
         scores = self.scores(rows).detach()
         if scores.device.type == "cpu":
             # numpy's search is vectorised: ten times as fast, and a tenth of a training step.
