@@ -47,8 +47,11 @@ class Codec(ABC):
         return self.sample_rate / self.hop
 
     @property
-    def latency(self) -> int:
-        """Algorithmic latency in samples: filling a hop, and the delay of the decoder."""
+    def latency(self) -> float:
+        """Algorithmic latency in samples: filling a hop, and the delay of the decoder.
+
+        Infinite for a codec that runs on whole recordings only.
+        """
         return self.hop + self.delay
 
     @property
@@ -82,6 +85,17 @@ class Codec(ABC):
         if not 0.75 * low <= kbps <= 1.1 * high:
             raise SpeechLMError(f"{self.model_id} reaches {low:g} to {high:g} kbps, not {kbps:g}")
         return min(max(round(kbps / low), 1), self.levels)
+
+    def check_codes(self, codes: Tensor) -> None:
+        """Raises: SpeechLMError, unless ``codes`` are such as :meth:`encode` gives."""
+        fits = codes.ndim == 3 and 1 <= codes.shape[1] <= self.levels
+        if not fits or codes.dtype != torch.int64:
+            raise SpeechLMError(
+                f"codes of {self.model_id} are int64 (batch, 1 to {self.levels} levels, frames), "
+                f"not {codes.dtype} {tuple(codes.shape)}"
+            )
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.cardinality:
+            raise SpeechLMError(f"codes of {self.model_id} lie in [0, {self.cardinality})")
 
     @abstractmethod
     def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:

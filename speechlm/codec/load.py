@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import torch
@@ -9,11 +10,28 @@ import torch
 from speechlm.codec.base import Codec
 from speechlm.codec.neural import NeuralCodec
 
+PEERS = {
+    "encodec_24khz": "encodec",
+    "dac_16khz": "dac",
+    "dac_24khz": "dac",
+    "dac_44khz": "dac",
+}
+"""Names of other projects' codecs, and the module of ``speechlm.codec.peers`` that has them."""
+
 
 def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> Codec:
-    """A codec of this project: a model folder, a hub id, or (None) the shipped default.
+    """A model folder, a hub id, a peer, or (None) the shipped default.
+
+    Peers are ``encodec_24khz``, ``dac_16khz``, ``dac_24khz`` and ``dac_44khz``, with the released
+    weights, which their packages download once; or with a weights file in the same format:
+    ``dac_16khz=path/to/weights.pth``. (A folder of such a name is ``./dac_16khz``.)
 
     Raises:
-        SpeechLMError: when there is no such model, or its files do not fit together.
+        SpeechLMError: when there is no such model, or its files do not fit together; for a peer
+            also when its package or its weights are not there.
     """
+    peer, named, file = name.partition("=") if isinstance(name, str) else ("", "", "")
+    if peer in PEERS:
+        module = importlib.import_module(f"speechlm.codec.peers.{PEERS[peer]}")
+        return module.load(peer, Path(file).expanduser() if named else None, device)
     return NeuralCodec.from_pretrained(name, device)
