@@ -111,9 +111,8 @@ def run(
         SpeechLMError: when the model or the recording cannot be read.
     """
     codec = load(model)
-    wave, _ = audio.read(source or SAMPLE, codec.sample_rate)
-    needed = round(seconds * codec.sample_rate)
-    wave = torch.from_numpy(np.resize(wave, needed))[None]
+    recording, _ = audio.read(source or SAMPLE, codec.sample_rate)
+    wave = torch.from_numpy(np.resize(recording, round(seconds * codec.sample_rate)))[None]
     systems: dict[str, Coder] = {"speechlm": _ours(codec, wave)}
     absent = []
     for name, build in ((ENCODEC, _encodec), (DAC, _dac)):
@@ -128,7 +127,7 @@ def run(
         for number in track(range(runs + 1), "benchmark"):
             for name, coder in systems.items():
                 encode, codes = _timed(coder.encode)
-                decode, _ = _timed(lambda coder=coder, codes=codes: coder.decode(codes))
+                decode, _ = _timed(coder.decode, codes)
                 if number:
                     times[name].append((encode / seconds, decode / seconds))
             if number:
@@ -162,9 +161,9 @@ class Coder:
     decode: Callable[[Any], Tensor]
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     start = time.perf_counter()
-    done = work()
+    done = work(*arguments)
     return time.perf_counter() - start, done
 
 
@@ -173,9 +172,9 @@ def _frame_by_frame(codec: Codec, wave: Tensor) -> tuple[float, float]:
     encoder, decoder = codec.stream_encoder(), codec.stream_decoder()
     encode = decode = 0.0
     for frame in wave.split(codec.hop, dim=1):
-        took, codes = _timed(lambda frame=frame: encoder.push(frame))
+        took, codes = _timed(encoder.push, frame)
         encode += took
-        decode += _timed(lambda codes=codes: decoder.push(codes))[0]
+        decode += _timed(decoder.push, codes)[0]
     seconds = wave.shape[1] / codec.sample_rate
     return encode / seconds, decode / seconds
 
