@@ -143,14 +143,7 @@ class NeuralStreamDecoder(StreamDecoder):
     @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
         codec = self.codec
-        fits = codes.ndim == 3 and 1 <= codes.shape[1] <= codec.levels
-        if not fits or codes.dtype != torch.int64:
-            raise SpeechLMError(
-                f"codes of {codec.model_id} are int64 (batch, 1 to {codec.levels} levels, frames), "
-                f"not {codes.dtype} {tuple(codes.shape)}"
-            )
-        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codec.cardinality:
-            raise SpeechLMError(f"codes of {codec.model_id} lie in [0, {codec.cardinality})")
+        codec.check_codes(codes)
         z = codec.quantizer.decode(codes.to(codec.device)).to(torch.float32)
         if self.state is None:
             self.state = codec.network.decoder.initial_state(z)
