@@ -20,7 +20,7 @@ def run(path: Path, overrides: list[str]) -> Path:
     """
     declared = declaration.read(path, overrides)
     kind = declared.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
     schema, objective = KINDS[kind]
     recipe = declaration.fill(schema, declared, path)
