@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -64,9 +65,7 @@ def processes(count: int, threads: int = 1) -> Iterator[ProcessPoolExecutor]:
     executor = ProcessPoolExecutor(
         count,
         multiprocessing.get_context("spawn"),
-        # Ctrl-C reaches the whole group: workers finish what they have, this process stops.
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_prepare_worker,
     )
     try:
         yield executor
@@ -78,6 +77,20 @@ def processes(count: int, threads: int = 1) -> Iterator[ProcessPoolExecutor]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _prepare_worker() -> None:
+    # Ctrl-C reaches the whole group: workers finish what they have while this process stops.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without this, the workers of a process that was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _here(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:

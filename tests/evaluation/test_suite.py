@@ -6,6 +6,8 @@ import importlib.util
 import json
 import math
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -181,6 +183,26 @@ def test_a_worker_that_dies_is_reported(monkeypatch, clips):
         SpeechLMError, match=r"worker process died .* opus 6 on c; what was finished"
     ):
         list(pool.run([_Deadly(task)], 1))
+
+
+PARENT = """
+import os, signal
+from speechlm.evaluation import pool
+if __name__ == "__main__":
+    with pool.processes(1) as executor:
+        print(executor.submit(os.getpid).result(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT, "utf-8")
+    # A worker that lives on holds the pipe open, and the call would wait until the timeout.
+    done = subprocess.run(
+        [sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout) > 0  # a worker had started
 
 
 class _Deadly:
