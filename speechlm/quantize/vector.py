@@ -149,10 +149,6 @@ class VectorQuantizer(Quantizer):
     def _follow(self, rows: Tensor, codes: Tensor) -> None:
         uniform = len(rows) / self.cardinality
         if not self.counts.any():
-            # A codebook from a model folder, which holds no counts: none of its entries is dead.
-            self.counts.fill_(uniform)
-        uniform = len(rows) / self.cardinality
-        if not self.counts.any():
             # Just started, or loaded from a model folder, which leaves the counts out.
             self.counts.fill_(uniform)
         counts = torch.bincount(codes, minlength=self.cardinality).to(rows.dtype)
