@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -29,9 +28,6 @@ class Coded:
     delay: float
     note: str
     audio: str
-
-    def record(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def code(system: System, reference: Wave, rate: int, target: Path) -> Coded:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.evaluation import suite
+from speechlm.evaluation.page import SOUNDS
 from speechlm.evaluation.page.charts import Point, Series, chart, nice_ticks
 from speechlm.evaluation.page.media import encoded, loudest, spectrogram
 from tests.tools import require
@@ -219,6 +220,25 @@ def test_what_does_not_fit_is_left_out_and_said(page, tmp_path):
     assert 'src="data:audio/ogg;' in html
     assert "2 more clips would not fit into this page" in html
     assert len(html) < 0.2e6
+
+
+def test_sound_is_lossless_where_it_fits(page, tmp_path):
+    declared = page.parent / "suite.yaml"
+
+    def made(*changes: str) -> str:
+        suite.run(declared, list(changes), tmp_path)
+        return (tmp_path / "report.html").read_text("utf-8")
+
+    def size(kind: str) -> int:
+        return sum(map(len, re.findall('data:[^"]*', made(f"page.audio={kind}"))))
+
+    media = {kind: size(kind) for kind in SOUNDS}
+    assert media["opus"] < media["flac"]
+    between = (media["opus"] + media["flac"]) / 2e6
+    assert "Sound is lossless FLAC" in made(f"page.limit_mb={media['flac'] / 1e6 + 0.01}")
+    smaller = made(f"page.limit_mb={between}")
+    assert "Sound is Opus" in smaller
+    assert "would not fit" not in smaller
 
 
 @pytest.mark.parametrize("kind", MAGIC)

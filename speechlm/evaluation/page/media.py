@@ -17,6 +17,7 @@ from speechlm.evaluation.metrics.base import Wave
 from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.metrics.spectral import power_spectrum
 
+# MIME type and suffix
 FORMATS = {
     "flac": ("audio/flac", ".flac"),
     "opus": ("audio/ogg", ".opus"),
