@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from speechlm import hub
 from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
@@ -16,7 +18,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.nn import State, quicken
 
 BLOCK_SECONDS = 10.0
-"""Offline coding runs in blocks of this length, in bounded memory whatever the input's."""
+"""Offline coding runs in blocks of this length or more, below twice it: in bounded memory."""
 
 
 class NeuralCodec(Codec):
@@ -72,17 +74,17 @@ class NeuralCodec(Codec):
     def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
         check_wave(wave)
         stream = self.stream_encoder(levels, kbps)
-        blocks = wave.split(round(BLOCK_SECONDS * self.sample_rate), dim=1)
-        return torch.cat([*(stream.push(block) for block in blocks), stream.flush()], dim=2)
+        samples = wave.shape[1]
+        whole = F.pad(wave, (0, self.frames(samples) * self.hop - samples))
+        return torch.cat([stream.push(block) for block in _blocks(whole, self.sample_rate)], dim=2)
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         covered = max(codes.shape[-1] * self.hop - self.delay, 0)
         if length is not None and not 0 <= length <= covered:
             raise SpeechLMError(f"{codes.shape[-1]} frames hold {covered} samples, not {length}")
         stream = self.stream_decoder()
-        blocks = codes.split(round(BLOCK_SECONDS * self.frame_rate), dim=2)
-        waves = [stream.push(block) for block in blocks]
-        return torch.cat([*waves, stream.flush()], dim=1)[:, :length]
+        waves = [stream.push(block) for block in _blocks(codes, self.frame_rate)]
+        return torch.cat(waves, dim=1)[:, :length]
 
     def stream_encoder(
         self, levels: int | None = None, kbps: float | None = None
@@ -91,6 +93,11 @@ class NeuralCodec(Codec):
 
     def stream_decoder(self) -> NeuralStreamDecoder:
         return NeuralStreamDecoder(self)
+
+
+def _blocks(x: Tensor, rate: float) -> Sequence[Tensor]:
+    """Cut time, the last axis, evenly: a short rest would cost the reading of all weights."""
+    return x.tensor_split(max(1, int(x.shape[-1] / (BLOCK_SECONDS * rate))), dim=-1)
 
 
 class NeuralStreamEncoder(StreamEncoder):

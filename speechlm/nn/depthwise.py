@@ -29,7 +29,8 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int = 1)
         return y if bias is None else y + bias.unsqueeze(1)
     if x.dtype != torch.float64:
         return F.conv1d(x, weight, bias, dilation=dilation, groups=channels)
-    y = x.new_zeros(()) if bias is None else bias.unsqueeze(1)
-    for tap in range(kernel):
-        y = torch.addcmul(y, x.narrow(2, tap * dilation, ready), weight[:, :, tap])
+    start = x.new_zeros(()) if bias is None else bias.unsqueeze(1)
+    y = torch.addcmul(start, x.narrow(2, 0, ready), weight[:, :, 0])
+    for tap in range(1, kernel):
+        y.addcmul_(x.narrow(2, tap * dilation, ready), weight[:, :, tap])
     return y

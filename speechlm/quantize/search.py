@@ -18,7 +18,7 @@ class NearestSearch:
     score of d products and an offset is then off by more than ``(d + 3) * ROUNDING`` times the sum
     of their magnitudes, in whatever order they are added (Higham 2002, section 3.1); that sum is at
     most ``|row| |entry| + |offset|``. Rows with a second entry within both errors of the best, a
-    few in a hundred, are settled in double precision. So the answer depends neither on the
+    few in a thousand, are settled in double precision. So the answer depends neither on the
     processor nor on what else is in the batch, which single precision alone does not give.
 
     ``entries`` (cardinality, d) and ``offsets`` (cardinality,) are doubles on the CPU. Rows come as
@@ -40,13 +40,15 @@ class NearestSearch:
         single = torch.from_numpy(rows.astype(np.float32))
         scores = torch.addmm(self.shift, single, self.table).numpy()
         slack = self.slope * np.sqrt(np.vecdot(rows, rows)) + self.least
-        near = scores >= (scores.max(axis=1) - slack)[:, None]
-        codes = near.argmax(axis=1)
-        if np.count_nonzero(near) != len(near):
-            for row in np.flatnonzero(np.count_nonzero(near, axis=1) > 1):
-                rivals = np.flatnonzero(near[row])
-                exact = self.entries[rivals] @ rows[row] + self.offsets[rivals]
-                codes[row] = rivals[exact.argmax()]
+        each = np.arange(len(rows))
+        codes = scores.argmax(axis=1)
+        floor = scores[each, codes] - slack
+        scores[each, codes] = -np.inf
+        for row in np.flatnonzero(scores.max(axis=1) >= floor):
+            rivals = np.append(np.flatnonzero(scores[row] >= floor[row]), codes[row])
+            rivals.sort()
+            exact = self.entries[rivals] @ rows[row] + self.offsets[rivals]
+            codes[row] = rivals[exact.argmax()]
         return codes
 
 
