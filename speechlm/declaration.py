@@ -46,7 +46,8 @@ def fill(schema: type[T], declared: DictConfig, path: str | Path) -> T:
     except ConfigKeyError as error:
         key = error.full_key or ""
         known = ", ".join(_known(schema, key.split(".")[:-1]))
-        raise SpeechLMError(f"{path}: unknown key {key}; known: {known}") from None
+        hint = f"; known: {known}" if known else ""
+        raise SpeechLMError(f"{path}: unknown key {key}{hint}") from None
     except MissingMandatoryValue as error:
         key = error.full_key or ""
         raise SpeechLMError(f"{path}: {key} has no value; add {key}=... to the command") from None
@@ -57,9 +58,14 @@ def fill(schema: type[T], declared: DictConfig, path: str | Path) -> T:
 
 
 def _known(schema: Any, parents: list[str]) -> list[str]:
-    """Name the keys of the dataclass that is found by going down ``parents`` from ``schema``."""
+    """Name the keys of the dataclass that is found by going down ``parents`` from ``schema``.
+
+    There may be none: names that a declaration chooses are no keys of the schema.
+    """
     node = OmegaConf.structured(schema)
     for parent in parents:
+        if parent not in node:
+            return []
         node = node[parent]
     kind = OmegaConf.get_type(node)
     return [field.name for field in fields(kind)] if is_dataclass(kind) else []

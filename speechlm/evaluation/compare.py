@@ -53,7 +53,7 @@ def compare(
 ) -> Comparison:
     """Paired differences of ``b`` from ``a``, both ``results.json``.
 
-    B is worse when, on one of ``metrics`` (by column name, such as ``pesq`` or ``wer:tiny.en``;
+    B is worse when, on one of ``metrics`` (by column name, such as ``pesq`` or ``wer:tiny-en``;
     none means all that have a better direction), the interval of the paired difference lies
     wholly on the bad side, or when B lost values that A has: a system that no longer runs, clips
     that now fail. ``systems`` restricts the comparison; none means all systems of A.

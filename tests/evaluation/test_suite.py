@@ -272,7 +272,7 @@ def test_the_smoke_suite_runs(tmp_path, monkeypatch):
     if importlib.util.find_spec("faster_whisper") and importlib.util.find_spec(
         "whisper_normalizer"
     ):
-        assert heard["cells"]["wer:tiny.en"]["value"] < 20
+        assert heard["cells"]["wer:tiny-en"]["value"] < 20
     else:
-        assert "speechlm[asr]" in heard["cells"]["wer:tiny.en"]["reason"]
+        assert "speechlm[asr]" in heard["cells"]["wer:tiny-en"]["reason"]
     assert (tmp_path / "out" / "report.html").stat().st_size > 100_000
