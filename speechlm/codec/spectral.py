@@ -18,8 +18,7 @@ from speechlm.nn import (
     ConvNeXtBlock,
     State,
     Streaming,
-    power_compress,
-    power_expand,
+    power_law,
 )
 
 
@@ -72,8 +71,7 @@ class SpectralEncoder(Streaming):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         spectrum, stft = self.stft.step(x, state[0])
-        spectrum = power_compress(spectrum, self.compress)
-        features = torch.cat([spectrum.real, spectrum.imag], dim=1)
+        features = torch.cat(power_law(spectrum.real, spectrum.imag, self.compress), dim=1)
         z, stack = self.stack.step(features, state[1])
         return z, (stft, stack)
 
@@ -109,6 +107,6 @@ class SpectralDecoder(Streaming):
             # The bound keeps an early exponential from throwing the training.
             spectrum = torch.polar(first.clamp(max=5).exp(), second)
         else:
-            spectrum = power_expand(torch.complex(first, second), self.compress)
+            spectrum = torch.complex(*power_law(first, second, 1 / self.compress))
         wave, istft = self.istft.step(spectrum, state[1])
         return wave, (stack, istft)

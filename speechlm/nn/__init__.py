@@ -3,7 +3,7 @@
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
 from speechlm.nn.quick import quicken
-from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_compress, power_expand
+from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
 from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, state_to_bytes
 
 __all__ = [
@@ -15,8 +15,7 @@ __all__ = [
     "ConvNeXtBlock",
     "State",
     "Streaming",
-    "power_compress",
-    "power_expand",
+    "power_law",
     "quicken",
     "state_from_bytes",
     "state_to_bytes",

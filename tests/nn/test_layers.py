@@ -14,8 +14,7 @@ from speechlm.nn import (
     CausalISTFT,
     CausalSTFT,
     ConvNeXtBlock,
-    power_compress,
-    power_expand,
+    power_law,
 )
 
 from ..chunks import chunk_sizes
@@ -92,17 +91,19 @@ def test_noise_of_unit_variance_has_bins_of_unit_variance():
 @given(exponent=st.floats(0.2, 1.0), scale=st.floats(-3, 3))
 def test_power_expansion_inverts_compression_and_keeps_the_phase(exponent, scale):
     x = torch.randn(50, dtype=torch.complex128) * 10**scale
-    squeezed = power_compress(x, exponent)
+    real, imag = power_law(x.real, x.imag, exponent)
+    squeezed = torch.complex(real, imag)
     close(squeezed.abs(), x.abs() ** exponent)
     close(squeezed.angle(), x.angle())
-    close(power_expand(squeezed, exponent), x)
+    close(torch.complex(*power_law(real, imag, 1 / exponent)), x)
 
 
 def test_power_compression_has_a_bounded_slope_at_zero():
-    x = torch.zeros(3, dtype=torch.complex64, requires_grad=True)
-    power_compress(x, 0.3).abs().sum().backward()
+    x = torch.zeros(3, requires_grad=True)
+    real, imag = power_law(x, x, 0.3)
+    (real + imag).sum().backward()
     assert x.grad is not None
-    assert torch.isfinite(torch.view_as_real(x.grad)).all()
+    assert torch.isfinite(x.grad).all()
 
 
 @pytest.mark.parametrize(
