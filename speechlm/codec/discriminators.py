@@ -60,7 +60,7 @@ class Discriminators(nn.Module):
 
     def forward(self, wave: Tensor) -> list[Features]:
         # Speech is quiet for a network with weights of unit scale.
-        wave = wave / wave.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-2)
+        wave = wave / wave.square().mean(dim=1, keepdim=True).clamp_min(1e-4).sqrt()
         return [cast(Features, discriminator(wave)) for discriminator in self.each]
 
 
