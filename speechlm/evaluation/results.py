@@ -99,9 +99,7 @@ class Results:
         names = list(self.columns)
         parts = [names[start : start + COLUMNS] for start in range(0, len(names), COLUMNS)]
         absent = [
-            Text(f"{name} not run: {facts['absent']}", style="yellow")
-            for name, facts in self.data["systems"].items()
-            if facts["absent"]
+            Text(f"{names} not run: {reason}", style="yellow") for names, reason in self.absent
         ]
         return Group(*map(self._part, parts), *absent)
 
@@ -123,6 +121,19 @@ class Results:
                 cells.append(cell)
             table.add_row(*map(Text, cells))
         return table
+
+    @property
+    def absent(self) -> list[tuple[str, str]]:
+        """Systems that did not run with their reasons, the rates of a family put together."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for facts in self.data["systems"].values():
+            if facts["absent"]:
+                rate = f"{facts['kbps']:g}" if facts["kbps"] else ""
+                found.setdefault((facts["family"], facts["absent"]), []).append(rate)
+        return [
+            (f"{family} {', '.join(rates)}".strip(), reason)
+            for (family, reason), rates in found.items()
+        ]
 
     def cells(self, system: str, column: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """Values and weights (clips,) of one column, NaN where there is none."""

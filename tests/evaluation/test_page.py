@@ -133,6 +133,16 @@ def test_a_title_sorts_by_keyboard_both_ways(browser):
     assert browser.run("document.activeElement.closest('th').dataset.column") == "stoi"
 
 
+@pytest.mark.parametrize("name", ["kbps", "mel"])
+def test_what_did_not_run_stays_below(browser, name):
+    button = f"document.querySelector('#means th[data-column={name}] button').click()"
+    for _ in range(2):
+        browser.run(button)
+        assert browser.run("document.querySelector('#means tbody').lastElementChild.className") == (
+            "absent"
+        )
+
+
 def test_the_first_key_reaches_the_skip_link(browser):
     browser.press("Tab")
     assert browser.run("document.activeElement.textContent") == "Skip to the table"

@@ -28,7 +28,8 @@ def context(results: Results) -> dict[str, Any]:
         "columns": data["columns"],
         "legend": [(name, marker(index)) for index, name in enumerate(families)],
         "charts": list(_charts(results, families)),
-        "rows": [_table_row(results, name) for name in data["systems"]],
+        "rows": [_table_row(results, name) for name in results.systems],
+        "absent": results.absent,
         "differences": _differences(results),
         "speeds": [_speed(name, data["systems"][name]) for name in results.systems],
         "codebooks": [
@@ -72,11 +73,7 @@ def _charts(results: Results, families: list[str]) -> Any:
 
 def _table_row(results: Results, name: str) -> dict[str, Any]:
     facts = results.data["systems"][name]
-    row: dict[str, Any] = {"name": name, "absent": facts["absent"], "kbps": facts["kbps"]}
-    if facts["absent"]:
-        return row
-    row["about"] = facts["about"]
-    row["cells"] = {}
+    row: dict[str, Any] = {"name": name, "about": facts["about"], "cells": {}}
     for column, shown in results.columns.items():
         found = results.data["summary"][name][column]
         digits = shown["digits"]

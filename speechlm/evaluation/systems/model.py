@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import speechlm
 from speechlm import bitstream
-from speechlm.evaluation.systems.base import Encoded, Failed, System, Wave
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.systems.base import Absent, Encoded, Failed, System, Wave
 
 if TYPE_CHECKING:
     from speechlm.codec.base import Codec
@@ -82,12 +83,26 @@ class Model(System):
         }
 
 
-@lru_cache(maxsize=2)
 def load(model: str | None) -> Codec:
-    """The codec of this name, once a process."""
+    """The codec of this name, once a process.
+
+    Raises:
+        Absent: when it cannot be had; a download that failed is not tried again for each bitrate.
+    """
+    found = _loaded(model)
+    if isinstance(found, str):
+        raise Absent(found)
+    return found
+
+
+@cache
+def _loaded(model: str | None) -> Codec | str:
     from speechlm import codec
 
-    return codec.load(model)
+    try:
+        return codec.load(model)
+    except SpeechLMError as reason:
+        return str(reason)
 
 
 def file_bytes(codec: Codec, codes: NDArray[np.int64], samples: int) -> int:
