@@ -44,7 +44,7 @@ class NearestSearch:
         codes = scores.argmax(axis=1)
         floor = scores[each, codes] - slack
         scores[each, codes] = -np.inf
-        for row in np.flatnonzero(scores.max(axis=1) >= floor):
+        for row in (scores.max(axis=1) >= floor).nonzero()[0]:
             rivals = np.append(np.flatnonzero(scores[row] >= floor[row]), codes[row])
             rivals.sort()
             exact = self.entries[rivals] @ rows[row] + self.offsets[rivals]
