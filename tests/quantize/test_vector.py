@@ -172,3 +172,21 @@ def test_entries_in_use_are_not_restarted():
     for _ in range(100):
         quantizer(z + 0.1 * torch.randn(2, 100))
     assert not torch.equal(quantizer.entries.detach(), corners)
+
+
+def test_the_codebook_loss_draws_entries_and_a_quarter_as_much_the_projection():
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(5, 16, "gradient", lookup=3).eval()
+    x = torch.randn(2, 7, 5)
+    _, codes, loss = quantizer.quantize(x)
+    h = quantizer.project_in(x)
+    q = F.embedding(codes, quantizer.entries)
+    expected = (q - h.detach()).square().mean() + 0.25 * (h - q.detach()).square().mean()
+    close(loss, expected)
+    names = [name for name, _ in quantizer.named_parameters() if "out" not in name]
+    weights = [quantizer.get_parameter(name) for name in names]
+    for grad, same in zip(
+        torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights), strict=True
+    ):
+        close(grad, same)
+        assert grad.any()
