@@ -152,10 +152,9 @@ def test_speech_streams_to_the_offline_codes(wideband, sample):
     decoded = wideband.decode(codes, wave.shape[1])
     generator = torch.Generator().manual_seed(0)
     odd = torch.randint(0, 900, (200,), generator=generator).tolist()
-    for sizes in ([320] * 363, odd):
-        streamed = encode_chunks(wideband.stream_encoder(), cut(wave, sizes))
-        assert torch.equal(streamed, codes)
-    again = decode_chunks(wideband.stream_decoder(), cut(codes, [1] * 360), wave.shape[1])
+    streamed = encode_chunks(wideband.stream_encoder(), cut(wave, odd))
+    assert torch.equal(streamed, codes)
+    again = decode_chunks(wideband.stream_decoder(), cut(codes, [1, 2, 3] * 60), wave.shape[1])
     assert_same_wave(again, decoded)
     batch = torch.cat([wave.flip(1), wave, 0.1 * wave])
     assert torch.equal(wideband.encode(batch)[1:2], codes)
