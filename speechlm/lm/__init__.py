@@ -1,0 +1,1 @@
+"""The unit language model: text tokens and speech units in one sequence."""
