@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from speechlm.data.augment import AugmentConfig, augment
 from speechlm.data.corpus import read_cuts
 from speechlm.errors import SpeechLMError
 
@@ -41,7 +42,8 @@ class Crops:
 
     A recording is drawn in proportion to its length, so that every second of speech is as likely;
     one shorter than the crop is followed by silence. The gain of each crop is drawn evenly from
-    ``gain_db``, and lowered where it would clip.
+    ``gain_db``, and lowered where it would clip; then comes ``augment``, whose draws are the crop's
+    own: with it or without, the same crops come.
 
     Args:
         memory: bytes of decoded recordings to keep; the oldest leave first.
@@ -59,6 +61,7 @@ class Crops:
         batch: int,
         seed: int,
         gain_db: tuple[float, float] = (0.0, 0.0),
+        augment: AugmentConfig | None = None,
         memory: int = 2 << 30,
     ):
         if not items:
@@ -74,6 +77,7 @@ class Crops:
         self.batch = batch
         self.seed = seed
         self.gain_db = gain_db
+        self.augment = augment
         self.memory = memory
         lengths = np.array([max(item.samples, 1) for item in items], dtype=np.float64)
         self.ends = np.cumsum(lengths) / lengths.sum()
@@ -84,13 +88,17 @@ class Crops:
         """The batch of this step, (batch, samples)."""
         random = np.random.default_rng((self.seed, step))
         batch = np.zeros((self.batch, self.samples), dtype=np.float32)
-        for row in batch:
+        for index, row in enumerate(batch):
             item = self.items[int(np.searchsorted(self.ends, random.random()))]
             wave = self._wave(item.path)
             start = int(random.integers(0, max(len(wave) - self.samples, 0) + 1))
             crop = wave[start : start + self.samples].astype(np.float32) / 32768
             gain = 10 ** (random.uniform(*self.gain_db) / 20)
             row[: len(crop)] = crop * min(gain, 1 / max(float(np.abs(crop).max()), 1e-6))
+            if self.augment is not None:
+                # From one: a seed (seed, step, 0) is the same as (seed, step).
+                own = np.random.default_rng((self.seed, step, index + 1))
+                row[:] = augment(row, item.sample_rate, self.augment, own)
         return batch
 
     def _wave(self, path: Path) -> np.ndarray:

@@ -21,6 +21,7 @@ from speechlm.codec.discriminators import (
 )
 from speechlm.codec.losses import SpectralLoss
 from speechlm.codec.network import CodecNetwork
+from speechlm.data.augment import AugmentConfig
 from speechlm.data.crops import Crops, Recording, recordings
 from speechlm.errors import SpeechLMError
 from speechlm.training.config import TrainingConfig
@@ -36,6 +37,7 @@ class CodecDataConfig:
     seconds: float = 1.0
     batch: int = 24
     gain_db: tuple[float, float] = (-12.0, 6.0)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     validation: int = 64
     """Crops of the dev splits on which to validate."""
 
@@ -105,14 +107,15 @@ class CodecObjective(Objective):
             self.turns = ("model", "discriminator")
         self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
         train, dev = _splits(recipe.data)
-        self.crops = self._crops(train, recipe.data.batch, recipe.data.gain_db)
-        # Ends of the usual range of loudness stay out: validation has no gain.
-        self.held_out = self._crops(dev, recipe.data.validation, (0.0, 0.0))
+        data = recipe.data
+        self.crops = self._crops(train, data.batch, data.gain_db, data.augment)
+        # As recorded, so that runs with other augmentation compare.
+        self.held_out = self._crops(dev, data.validation)
 
-    def _crops(self, items: list[Recording], batch: int, gain_db: tuple[float, float]) -> Crops:
+    def _crops(self, items: list[Recording], batch: int, *changes: Any) -> Crops:
         rate = self.recipe.codec.sample_rate
         samples = round(self.recipe.data.seconds * rate)
-        return Crops(items, rate, samples, batch, self.recipe.training.seed, gain_db)
+        return Crops(items, rate, samples, batch, self.recipe.training.seed, *changes)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         return {"wave": torch.from_numpy(self.crops(step))}
