@@ -1,0 +1,1 @@
+"""Tokenizers: speech to units and back, text to pieces and back."""
