@@ -5,18 +5,22 @@ written and read strictly forwards, so files and pipes hold the same bytes. The 
 described in ``docs/bitstream.md``.
 """
 
+from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.reader import Chunk, LostChunk, Reader
+from speechlm.bitstream.payload import ABSENT, PayloadCoder
+from speechlm.bitstream.reader import Reader
 from speechlm.bitstream.summary import Info, inspect
 from speechlm.bitstream.writer import Writer, default_chunk_frames
 
 __all__ = [
+    "ABSENT",
     "BitstreamError",
     "Chunk",
     "Header",
     "Info",
     "LostChunk",
+    "PayloadCoder",
     "Reader",
     "Writer",
     "default_chunk_frames",

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import BinaryIO
 
-import numpy as np
-
+from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.errors import BitstreamError, Truncated
 from speechlm.bitstream.header import Header
 from speechlm.bitstream.lookahead import Lookahead
-from speechlm.bitstream.packing import unpack
-from speechlm.bitstream.record import CHECK_BYTES, PACKED, TAGS, Shape, check, number_mark
+from speechlm.bitstream.payload import ENTROPY, PayloadCoder, coders
+from speechlm.bitstream.record import CHECK_BYTES, TAGS, Shape, check, number_mark
 
 _GAP = 256  # chunks in a row that may be missing
 # What looking for the next good chunk may cost, in bytes checked in vain: so much to begin with,
@@ -23,31 +20,6 @@ _GAP = 256  # chunks in a row that may be missing
 _TRIAL = 1 << 12
 _SEARCH = 1 << 26
 _SEARCH_PER_BYTE = 1 << 9
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A good chunk: its number, its first frame, and its codes still packed."""
-
-    number: int
-    start: int
-    levels: int
-    frames: int
-    bits: int
-    payload: bytes
-
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """int64 (levels, frames)."""
-        return unpack(self.payload, self.levels, self.frames, self.bits)
-
-
-@dataclass(frozen=True)
-class LostChunk:
-    """A gap of ``frames`` frames, at most a chunk's, where a chunk was damaged or is missing."""
-
-    start: int
-    frames: int
 
 
 class Reader:
@@ -60,6 +32,9 @@ class Reader:
     :class:`LostChunk`, and reading goes on at the next good chunk. A chunk's check covers its
     number, so the gap has the right length; only at the end of a damaged stream is it estimated,
     from the bytes that are left. Bytes after the last chunk are not read.
+
+    ``entropy`` decodes the chunks that the model's context model coded. Without it everything but
+    their codes is there.
 
     Attributes:
         header: what the stream says of itself.
@@ -76,7 +51,9 @@ class Reader:
     samples: int | None
     _again: Chunk | LostChunk | None
 
-    def __init__(self, file: BinaryIO, conceal: bool = False) -> None:
+    def __init__(
+        self, file: BinaryIO, conceal: bool = False, entropy: PayloadCoder | None = None
+    ) -> None:
         name = getattr(file, "name", None)
         self._name = name if isinstance(name, str) else "stream"
         self._file = file
@@ -89,6 +66,7 @@ class Reader:
         except BitstreamError as error:
             raise BitstreamError(f"{self._name}: {error}") from None
         self._head = zlib.crc32(source.taken)
+        self._coders = coders(self.header.bits, entropy)
         self._first = file.tell() if file.seekable() else None
         self._restart()
 
@@ -125,6 +103,7 @@ class Reader:
         self._source = Lookahead(self._file)
         self._number = 0  # of the next chunk
         self._searched = 0
+        self._trimmed = 0  # samples, in all parts that have ended
         self._items = self._read()
         self._again = None
         self.frames = 0
@@ -145,7 +124,8 @@ class Reader:
                 found = self._search()
                 lost = self._lost(shape, place, number, to_the_end=found is None)
                 while lost > 0:
-                    gap = LostChunk(start, min(lost, self.header.chunk_frames))
+                    frames = min(lost, self.header.chunk_frames)
+                    gap = LostChunk(start, self._sample(start), frames)
                     start, lost = start + gap.frames, lost - gap.frames
                     yield gap
                 if found is None:
@@ -153,17 +133,36 @@ class Reader:
                 shape, payload = found
             assert shape is not None
             self._source.accept()
-            if shape.coding != PACKED:
+            if shape.coding > ENTROPY:
                 raise BitstreamError(
                     f"{self._name}: chunk {self._number} is in coding {shape.coding}, which this "
                     "speechlm does not know: upgrade speechlm"
                 )
             number, first, start = self._number, start, start + shape.frames
+            sample = self._sample(first)
             self._number += 1
-            if shape.trim is not None:
-                self.samples = max(0, start * self.header.hop - shape.trim)
-            if shape.frames:
-                yield Chunk(number, first, shape.levels, shape.frames, self.header.bits, payload)
+            self._trimmed += shape.trim or 0
+            if shape.last:
+                self.samples = self._sample(start)
+            if shape.frames or (shape.trim is not None and not shape.last):
+                size = len(shape.to_bytes(self.header)) + shape.size + CHECK_BYTES
+                yield Chunk(
+                    number,
+                    first,
+                    sample,
+                    shape.levels,
+                    shape.frames,
+                    self.header.bits,
+                    shape.trim,
+                    shape.coding,
+                    payload,
+                    size,
+                    self._coders,
+                )
+
+    def _sample(self, frame: int) -> int:
+        """Where ``frame``, of the part that is read, begins in the sound."""
+        return max(0, frame * self.header.hop - self._trimmed)
 
     def _expected(self) -> tuple[Shape | None, bytes, str]:
         """Take the next chunk: its fields as far as they can be read, payload, and any trouble."""

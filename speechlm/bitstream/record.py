@@ -13,16 +13,16 @@ from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
 from speechlm.bitstream.lookahead import Lookahead, varint
 from speechlm.bitstream.packing import packed_size
+from speechlm.bitstream.payload import ENTROPY, PACKED, largest_size
 
-PACKED = 0  # the coding of payloads that `packing` makes
 CHECK_BYTES = 4
 
 _CODING = 0x0F
 _HAS_LEVELS = 0x10
 _HAS_FRAMES = 0x20
 _IS_LAST = 0x40
-_RESERVED = 0x80
-TAGS = frozenset(range(PACKED, _RESERVED, 0x10))  # of chunks in the coding that we know
+_ENDS_PART = 0x80
+TAGS = frozenset(tag for tag in range(0xC0) if tag & _CODING <= ENTROPY)  # of codings that we know
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Shape:
 
     Attributes:
         levels, frames: of its codes.
-        trim: None, or in the last chunk by how many samples the sound is shorter than its frames.
+        trim: None, or in the last chunk of a part by how many samples the part is shorter than
+            its frames.
+        last: whether the part is the last one.
         coding: how the payload holds the codes.
         size: of the payload, bytes.
     """
@@ -39,6 +41,7 @@ class Shape:
     levels: int
     frames: int
     trim: int | None
+    last: bool
     coding: int
     size: int
 
@@ -52,7 +55,7 @@ class Shape:
             tag |= _HAS_FRAMES
             fields += varint(self.frames)
         if self.trim is not None:
-            tag |= _IS_LAST
+            tag |= _IS_LAST if self.last else _ENDS_PART
             fields += varint(self.trim)
         if self.coding != PACKED:
             fields += varint(self.size)
@@ -67,21 +70,21 @@ class Shape:
             BitstreamError: when they hold impossible values.
         """
         tag = source.take(1)[0]
-        coding, last = tag & _CODING, bool(tag & _IS_LAST)
+        coding, last, ends = tag & _CODING, bool(tag & _IS_LAST), bool(tag & _ENDS_PART)
         levels = source.take(1)[0] if tag & _HAS_LEVELS else header.levels
         frames = source.varint() if tag & _HAS_FRAMES else header.chunk_frames
-        trim = source.varint() if last else None
+        trim = source.varint() if last or ends else None
         if (
-            tag & _RESERVED
+            (last and ends)
             or not 1 <= levels <= header.levels
-            or not (0 if last else 1) <= frames <= header.chunk_frames
+            or not (0 if last or ends else 1) <= frames <= header.chunk_frames
         ):
             raise BitstreamError("is damaged")
         packed = packed_size(levels, frames, header.bits)
         size = packed if coding == PACKED else source.varint()
-        if size > packed:  # such a payload would have been packed instead
+        if size > largest_size(levels, frames, header.bits):
             raise BitstreamError("is damaged")
-        return cls(levels, frames, trim, coding, size)
+        return cls(levels, frames, trim, last, coding, size)
 
 
 def check(head: int, record: bytes, number: int) -> int:

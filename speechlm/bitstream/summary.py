@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from speechlm.bitstream.chunk import LostChunk
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.reader import LostChunk, Reader
+from speechlm.bitstream.reader import Reader
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from speechlm.bitstream.chunk import Chunk
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.packing import pack
-from speechlm.bitstream.record import CHECK_BYTES, PACKED, Shape, check
+from speechlm.bitstream.payload import ABSENT, PACKED, RAGGED, PayloadCoder, coders
+from speechlm.bitstream.record import CHECK_BYTES, Shape, check
 
 _CHUNK_BYTES = 1000
 
@@ -29,22 +30,31 @@ def default_chunk_frames(bits_per_frame: int, frame_rate: float) -> int:
 class Writer:
     """Write a stream strictly forwards, to a file or a pipe.
 
-    A chunk is written, and the file flushed, as soon as it is full or the number of levels
-    changes. Without :meth:`finish` the stream reads as cut short.
+    A chunk is written, and the file flushed, as soon as it is full or the number of rows changes;
+    its payload is the smallest that the coders make. Without :meth:`finish` the stream reads as cut
+    short.
+
+    Attributes:
+        header: what was written first.
+        size: bytes written so far.
     """
 
-    def __init__(self, file: BinaryIO, header: Header) -> None:
+    def __init__(self, file: BinaryIO, header: Header, entropy: PayloadCoder | None = None) -> None:
         self.header = header
+        self.size = 0
         self._file = file
+        self._coders = coders(header.bits, entropy)
         start = header.to_bytes()
         self._head = zlib.crc32(start)
         self._chunks = 0
-        self._frames = 0
-        self._waiting = np.zeros((header.levels, 0), np.uint16)
+        self._frames = 0  # of this part
+        self._waiting = np.zeros((header.levels, 0), np.int32)
         self._send(start)
 
     def write(self, codes: np.ndarray) -> None:
         """Append integer codes (levels, frames): any frames, up to the header's levels.
+
+        A frame of fewer levels holds -1 above its last; one of none, nothing else.
 
         Raises:
             ValueError: when the shape or a code does not fit the header.
@@ -56,20 +66,43 @@ class Writer:
             )
         if codes.dtype.kind not in "iu":
             raise ValueError(f"expected integer codes, got {codes.dtype}")
-        if codes.size and not 0 <= codes.min() <= codes.max() < 1 << header.bits:
-            raise ValueError(f"codes must be in 0..{(1 << header.bits) - 1}")
+        if codes.size and not ABSENT <= codes.min() <= codes.max() < 1 << header.bits:
+            raise ValueError(f"codes must be in 0..{(1 << header.bits) - 1}, or -1 for no code")
+        codes = codes.astype(np.int32)
+        if ((codes[:-1] < 0) & (codes[1:] >= 0)).any():
+            raise ValueError("a frame holds a code above a level that it lacks")
         if len(codes) != len(self._waiting):
             if self._waiting.shape[1]:
                 self._chunk(self._waiting)
-            self._waiting = np.zeros((len(codes), 0), np.uint16)
+            self._waiting = np.zeros((len(codes), 0), np.int32)
         self._frames += codes.shape[1]
-        self._waiting = np.concatenate([self._waiting, codes.astype(np.uint16)], axis=1)
+        self._waiting = np.concatenate([self._waiting, codes], axis=1)
         while self._waiting.shape[1] >= header.chunk_frames:
             self._chunk(self._waiting[:, : header.chunk_frames])
             self._waiting = self._waiting[:, header.chunk_frames :]
 
-    def finish(self, samples: int) -> None:
+    def copy(self, chunk: Chunk, last: bool) -> None:
+        """Append a chunk of a stream by the same model as it is, in place of written codes.
+
+        ``last`` says whether the end of a part that it may be is that of the whole.
+
+        Raises:
+            ValueError: when it does not fit the header, or codes are waiting for a full chunk.
+        """
+        header = self.header
+        if self._waiting.shape[1] or chunk.bits != header.bits:
+            raise ValueError("a chunk is copied between whole chunks of the same model")
+        if chunk.levels > header.levels or chunk.frames > header.chunk_frames:
+            raise ValueError("the chunk is larger than the header says")
+        size = len(chunk.payload)
+        last = last and chunk.trim is not None
+        shape = Shape(chunk.levels, chunk.frames, chunk.trim, last, chunk.coding, size)
+        self._record(shape, chunk.payload)
+
+    def finish(self, samples: int, last: bool = True) -> None:
         """Write the last chunk: the frames that are left, and the exact length of the sound.
+
+        Unless this is the ``last`` part, what is written next starts anew after these samples.
 
         Raises:
             ValueError: when the frames written make fewer than ``samples`` samples.
@@ -77,12 +110,23 @@ class Writer:
         trim = self._frames * self.header.hop - samples
         if samples < 0 or trim < 0:
             raise ValueError(f"{self._frames} frames do not make {samples} samples")
-        self._chunk(self._waiting, trim)
+        self._chunk(self._waiting, trim, last)
+        self._waiting = self._waiting[:, :0]
+        self._frames = 0
 
-    def _chunk(self, codes: np.ndarray, trim: int | None = None) -> None:
-        payload = pack(codes, self.header.bits)
+    def _chunk(self, codes: np.ndarray, trim: int | None = None, last: bool = False) -> None:
         levels, frames = codes.shape
-        shape = Shape(levels, frames, trim, PACKED, len(payload))
+        ragged = bool((codes < 0).any())
+        if ragged:  # no more rows than the fullest frame needs
+            levels = max(1, int((codes >= 0).sum(axis=0).max()))
+            codes = codes[:levels]
+        usable = [coding for coding in self._coders if coding != (PACKED if ragged else RAGGED)]
+        payloads = {coding: self._coders[coding].encode(codes) for coding in usable}
+        coding = min(payloads, key=lambda coding: len(payloads[coding]))
+        payload = payloads[coding]
+        self._record(Shape(levels, frames, trim, last, coding, len(payload)), payload)
+
+    def _record(self, shape: Shape, payload: bytes) -> None:
         record = shape.to_bytes(self.header) + payload
         number = check(self._head, record, self._chunks)
         self._chunks += 1
@@ -91,3 +135,4 @@ class Writer:
     def _send(self, data: bytes) -> None:
         self._file.write(data)
         self._file.flush()
+        self.size += len(data)

@@ -8,7 +8,15 @@ from typing import BinaryIO
 import numpy as np
 from hypothesis import strategies as st
 
-from speechlm.bitstream import Chunk, Header, LostChunk, Reader, Writer, default_chunk_frames
+from speechlm.bitstream import (
+    ABSENT,
+    Chunk,
+    Header,
+    LostChunk,
+    Reader,
+    Writer,
+    default_chunk_frames,
+)
 
 MODEL = "speechlm-codec-16k"  # the id of the default model, which the size goals count
 
@@ -46,6 +54,27 @@ headers = st.builds(
 def random_codes(header: Header, frames: int, seed: int = 0, levels: int | None = None):
     shape = (levels or header.levels, frames)
     return np.random.default_rng(seed).integers(0, 1 << header.bits, shape)
+
+
+def random_counts(frames: int, most: int, kind: str = "random", seed: int = 0) -> np.ndarray:
+    """Levels per frame, of several habits."""
+    rng = np.random.default_rng(seed)
+    frame = np.arange(frames)
+    return {
+        "random": rng.integers(0, most + 1, frames),
+        "ends": rng.integers(0, 2, frames) * most,
+        "runs": np.repeat(rng.integers(0, most + 1, frames // 9 + 1), 9)[:frames],
+        "sweep": abs((frame * 37) % (2 * most + 1) - most),
+    }[kind]
+
+
+def ragged_codes(header: Header, frames: int, seed: int = 0) -> np.ndarray:
+    kind = ["random", "ends", "runs", "sweep"][seed % 4]
+    codes = random_codes(header, frames, seed)
+    codes[np.arange(header.levels)[:, None] >= random_counts(frames, header.levels, kind, seed)] = (
+        ABSENT
+    )
+    return codes
 
 
 def encode(header: Header, *parts: np.ndarray, trim: int = 0) -> bytes:

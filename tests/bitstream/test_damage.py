@@ -137,7 +137,7 @@ def test_a_damaged_short_chunk_keeps_its_length():
     stream = bytearray(encode(HEADER, *parts))  # chunks of 8, 3, 8 and 1 frames
     stream[START + FULL + 4] ^= 1
     lost = [i for i in items(bytes(stream), conceal=True) if isinstance(i, LostChunk)]
-    assert lost == [LostChunk(start=8, frames=3)]
+    assert lost == [LostChunk(start=8, sample=8 * HEADER.hop, frames=3)]
 
 
 def test_what_follows_the_end_is_not_read():
@@ -183,7 +183,7 @@ def test_an_unknown_coding_is_named(conceal):
     from speechlm.bitstream.record import Shape, check
 
     head = HEADER.to_bytes()
-    shape = Shape(HEADER.levels, HEADER.chunk_frames, None, coding=5, size=4)
+    shape = Shape(HEADER.levels, HEADER.chunk_frames, None, False, coding=5, size=4)
     record = shape.to_bytes(HEADER) + b"data"
     stream = head + record + check(binascii.crc32(head), record, 0).to_bytes(4, "little")
     with pytest.raises(BitstreamError, match=r"chunk 0 is in coding 5, .* upgrade speechlm"):

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from speechlm.bitstream import BitstreamError, Header, LostChunk, Reader
+from speechlm.bitstream import ABSENT, BitstreamError, Chunk, Header, LostChunk, Reader
 from speechlm.bitstream.lookahead import varint
 from tests.bitstream.streams import (
     as_pipe,
     default_header,
     encode,
     items,
-    joined,
+    ragged_codes,
     random_codes,
     small_header,
 )
@@ -47,6 +47,11 @@ def originals() -> list[tuple[Header, np.ndarray, bytes]]:
     ):
         # Half of them silence-like: runs of zeros look like chunks wherever one starts.
         codes = random_codes(header, frames, seed) * (seed % 2)
+        made.append((header, codes, encode(header, codes, trim=seed)))
+    for seed, (header, frames) in enumerate(
+        [(default_header(12), 300), (small_header(levels=6), 43)], len(made)
+    ):
+        codes = ragged_codes(header, frames, seed)
         made.append((header, codes, encode(header, codes, trim=seed)))
     return made
 
@@ -131,14 +136,18 @@ def bounds(memory: bool) -> Iterator[None]:
     assert time.process_time() - before < SECONDS_EACH
 
 
+def check_codes(chunk: Chunk, codes: np.ndarray) -> None:
+    here = codes[:, chunk.start : chunk.start + chunk.frames]
+    np.testing.assert_array_equal(chunk.codes, here[: chunk.levels])
+    assert (here[chunk.levels :] == ABSENT).all()
+
+
 def check_strict(data: bytes, codes: np.ndarray, samples: int, pipe: bool) -> None:
     """An error, or the very codes; and what came before an error is right as far as it goes."""
     try:
         reader = Reader(as_pipe(data, 100) if pipe else io.BytesIO(data))
         for chunk in reader:
-            np.testing.assert_array_equal(
-                chunk.codes, codes[:, chunk.start : chunk.start + chunk.frames]
-            )
+            check_codes(chunk, codes)
     except BitstreamError as error:
         assert "\n" not in str(error)
         return
@@ -158,7 +167,7 @@ def check_concealed(data: bytes, codes: np.ndarray, samples: int, pipe: bool) ->
         assert 1 <= item.frames <= header.chunk_frames
         frames += item.frames
         if not isinstance(item, LostChunk):
-            np.testing.assert_array_equal(item.codes, codes[:, item.start : frames])
+            check_codes(item, codes)
             last_good = frames
     assert reader.frames == frames
     if reader.samples is not None:
@@ -191,8 +200,9 @@ def test_mutated_streams():
 
 
 def test_the_originals_are_right():
-    for header, codes, data in originals():
-        np.testing.assert_array_equal(joined(header, items(data)), codes)
+    for _, codes, data in originals():
+        for chunk in items(data):
+            check_codes(chunk, codes)
 
 
 @pytest.mark.parametrize("memory", [False, True])

@@ -210,11 +210,12 @@ def test_a_pipe_seeks_forwards_only():
         np.zeros(4, int),
         np.zeros((2, 4)),
         np.full((2, 4), 1024),
-        np.full((2, 4), -1),
+        np.full((2, 4), -2),
+        np.array([[-1], [5]]),
     ],
 )
 def test_codes_that_do_not_fit_are_refused(codes):
-    with pytest.raises(ValueError, match="codes"):
+    with pytest.raises(ValueError, match="code"):
         Writer(io.BytesIO(), small_header()).write(codes)
 
 

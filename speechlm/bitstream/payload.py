@@ -1,0 +1,88 @@
+"""Payloads: ways to write the codes of a chunk as bytes.
+
+Codes are integers (levels, frames). They may be ragged: a frame of fewer levels holds ``ABSENT``
+above its last, and one of none holds nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from speechlm.bitstream.counts import pack_counts, unpack_counts
+from speechlm.bitstream.errors import BitstreamError
+from speechlm.bitstream.packing import pack, packed_size, unpack
+
+ABSENT = -1
+PACKED, RAGGED, ENTROPY = 0, 1, 2
+"""Codings: all levels of all frames; levels per frame, then their codes; by a context model."""
+
+
+class PayloadCoder(Protocol):
+    """One way to write the codes of a chunk."""
+
+    def encode(self, codes: np.ndarray) -> bytes:
+        """The payload of ``codes`` (levels, frames), which may be ragged."""
+        ...
+
+    def decode(self, payload: bytes, levels: int, frames: int) -> np.ndarray:
+        """Int64 codes (levels, frames) of a payload.
+
+        Raises:
+            BitstreamError: when ``payload`` is not what :meth:`encode` gives for such codes.
+        """
+        ...
+
+
+class Packed:
+    """Codes of a fixed number of bits. Not for ragged codes."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+
+    def encode(self, codes: np.ndarray) -> bytes:
+        return pack(codes, self._bits)
+
+    def decode(self, payload: bytes, levels: int, frames: int) -> np.ndarray:
+        if len(payload) != packed_size(levels, frames, self._bits):
+            raise BitstreamError("is damaged")
+        return unpack(payload, levels, frames, self._bits)
+
+
+class Ragged:
+    """The number of levels of each frame, and then the codes that are there, packed."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+
+    def encode(self, codes: np.ndarray) -> bytes:
+        counts = count_levels(codes)
+        return pack_counts(counts, len(codes)) + pack(codes.T[codes.T >= 0][None], self._bits)
+
+    def decode(self, payload: bytes, levels: int, frames: int) -> np.ndarray:
+        counts, size = unpack_counts(payload, frames, levels)
+        present = int(counts.sum())
+        if len(payload) - size != packed_size(1, present, self._bits):
+            raise BitstreamError("is damaged")
+        codes = np.full((frames, levels), ABSENT, np.int64)
+        values = unpack(payload[size:], 1, present, self._bits)[0]
+        codes[np.arange(levels) < counts[:, None]] = values
+        return np.ascontiguousarray(codes.T)
+
+
+def coders(bits: int, entropy: PayloadCoder | None = None) -> Mapping[int, PayloadCoder]:
+    """Coders by coding: those that need no model, and the one of a model if there is one."""
+    known: dict[int, PayloadCoder] = {PACKED: Packed(bits), RAGGED: Ragged(bits)}
+    return known if entropy is None else known | {ENTROPY: entropy}
+
+
+def count_levels(codes: np.ndarray) -> np.ndarray:
+    """Levels of each frame (frames,) of codes (levels, frames)."""
+    return (codes != ABSENT).sum(axis=0)
+
+
+def largest_size(levels: int, frames: int, bits: int) -> int:
+    """Bytes that no payload exceeds: as packed, and two a frame for where its levels end."""
+    return packed_size(levels, frames, bits) + 2 * frames + 2
