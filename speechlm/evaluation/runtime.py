@@ -6,12 +6,13 @@ import statistics
 import time
 from typing import Any
 
-from speechlm.evaluation import pool, systems
+from speechlm.evaluation import systems
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.plan import Plan
 from speechlm.evaluation.systems import Spec
 from speechlm.evaluation.systems.model import Model
+from speechlm.processes import processes, progress
 
 
 def measure(plan: Plan) -> dict[Spec, dict[str, Any]]:
@@ -28,8 +29,8 @@ def measure(plan: Plan) -> dict[Spec, dict[str, Any]]:
     rate = plan.config.sample_rate
     found = {}
     with (
-        pool.processes(1, config.threads) as alone,
-        pool.progress("speed  ", len(specs)) as advance,
+        processes(1, config.threads) as alone,
+        progress("speed  ", len(specs)) as advance,
     ):
         for spec in specs:
             work = alone.submit(_speed, spec, clips, rate, config.repeats, config.threads)
