@@ -177,6 +177,34 @@ def prepare(
     console.print(f"{done.name}: {done.folder}", highlight=False)
 
 
+@app.command()
+def tokenize(
+    source: Annotated[
+        Path, typer.Argument(metavar="CUTS", help="Prepared corpus, Lhotse cuts or a folder.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the units.")],
+    model: Model = None,
+    levels: Annotated[
+        int | None, typer.Option(min=1, help="Levels of the codec; default: all.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
+) -> None:
+    """Turn recordings into units for a language model; run it again to continue."""
+    use_threads(1)
+    from speechlm.data.tokenize import tokenize
+
+    tokens = tokenize(source, out, model, levels, workers)
+    table = Table("split", "utterances", "minutes")
+    for split in sorted({entry.split for entry in tokens.entries}):
+        part = [entry for entry in tokens.entries if entry.split == split]
+        minutes = sum(entry.frames for entry in part) / tokens.units.frame_rate / 60
+        table.add_row(split, str(len(part)), f"{minutes:.1f}")
+    console.print(table)
+    for name, reason in tokens.dropped.items():
+        console.print(f"dropped: {name}: {reason}", highlight=False, markup=False)
+    console.print(f"{tokens.units}: {out}", highlight=False, markup=False)
+
+
 @app.command("eval")
 def evaluate(
     suite: Annotated[Path, typer.Argument(help="A suite, as eval/codec.yaml.")],

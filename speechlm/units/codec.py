@@ -21,7 +21,7 @@ class CodecUnits(UnitTokenizer):
             model=codec.model_id,
             weights=codec.weights_hash,
             sample_rate=codec.sample_rate,
-            hop=codec.hop,
+            hop=int(codec.hop),  # of NumPy's type in some packages
             levels=codec.choose_levels(levels),
             cardinality=codec.cardinality,
         )

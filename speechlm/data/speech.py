@@ -1,0 +1,125 @@
+"""What can be tokenized: a prepared corpus, any cuts of Lhotse, or a folder of recordings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from speechlm.data.config import FolderConfig
+from speechlm.data.corpus import PreparedCorpus
+from speechlm.data.sources import folder as recordings
+from speechlm.data.splits import SPLITS, named_split
+from speechlm.errors import SpeechLMError
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+
+@dataclass(frozen=True)
+class Speech:
+    """An utterance, not read yet: ``load`` gives float32 (samples,) and its sample rate.
+
+    ``segments`` are (text, start, end) in seconds: words where they are aligned, or else
+    sentences; two or more, or none.
+    """
+
+    id: str
+    split: str
+    load: Callable[[], tuple[np.ndarray, int]]
+    text: str | None = None
+    language: str | None = None
+    speaker: str | None = None
+    segments: tuple[tuple[str, float, float], ...] = ()
+
+
+def find(source: str | Path) -> list[Speech]:
+    """The utterances of a prepared corpus (all its splits), a cut manifest, or a folder.
+
+    Recording paths in a manifest are relative to it, or absolute. One that is called after a split
+    (``cuts-dev.jsonl.gz``) is that split; otherwise what has no split is ``train``. A folder of
+    recordings is read as ``speechlm prepare data/folder.yaml`` reads it.
+
+    Raises:
+        SpeechLMError: when there is no such thing, it is none of these, or two have one id.
+    """
+    source = Path(source)
+    if (source / "corpus.json").is_file():
+        corpus = PreparedCorpus.open(source)
+        found = [_of_cut(cut, split) for split in SPLITS for cut in corpus.cuts(split)]
+    elif source.is_dir():
+        found = list(_folder(source))
+    else:
+        found = list(_manifest(source))
+    if not found:
+        raise SpeechLMError(f"{source}: holds no recordings")
+    seen: set[str] = set()
+    for speech in found:
+        if speech.id in seen:
+            raise SpeechLMError(f"{source}: two recordings have the id {speech.id}")
+        seen.add(speech.id)
+    return found
+
+
+def digest(found: list[Speech]) -> str:
+    """Names the utterances, their order and what is known of them."""
+    lines = [f"{s.id} {s.split} {s.text} {s.language} {s.speaker} {s.segments}\n" for s in found]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+
+
+def _folder(source: Path) -> Iterator[Speech]:
+    config = FolderConfig(name=source.name, kind="folder", path=str(source), output="")
+    for one in recordings.source(config).utterances:
+        split = one.split or "train"
+        yield Speech(one.id, split, one.load, one.text, one.language, one.speaker)
+
+
+def _manifest(source: Path) -> Iterator[Speech]:
+    from lhotse import CutSet
+
+    if not source.is_file():
+        raise SpeechLMError(f"{source}: no such prepared corpus, cut manifest or folder")
+    split = named_split(source.name) or "train"
+    try:
+        cuts = CutSet.from_file(source).with_recording_path_prefix(str(source.parent.resolve()))
+        yield from (_of_cut(cut, split) for cut in cuts)
+    except Exception as error:  # Lhotse raises assertions and errors of many kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SpeechLMError(f"{source}: not a manifest of cuts ({reason})") from None
+
+
+def _of_cut(cut: Cut, split: str) -> Speech:
+    said = sorted(cut.supervisions, key=lambda supervision: supervision.start)
+    texts = [supervision.text for supervision in said if supervision.text]
+    segments: list[tuple[str, float, float]] = []
+    for supervision in said:
+        words = (supervision.alignment or {}).get("word", [])
+        if words:
+            segments += [(word.symbol, word.start, word.end) for word in words if word.symbol]
+        elif supervision.text:
+            segments.append((supervision.text, supervision.start, supervision.end))
+    first = said[0] if said else None
+    return Speech(
+        id=cut.id,
+        split=split,
+        load=partial(_load, cut),
+        text=" ".join(texts) or None,
+        language=first.language if first else None,
+        speaker=first.speaker if first else None,
+        segments=tuple(segments) if len(segments) > 1 else (),
+    )
+
+
+def _load(cut: Cut) -> tuple[np.ndarray, int]:
+    """Mono float32 (samples,) of a cut, and its rate."""
+    try:
+        wave = np.asarray(cut.load_audio(), np.float32)
+    except Exception as error:  # of any of Lhotse's backends
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SpeechLMError(f"{cut.id}: cannot be read: {reason}") from None
+    return wave.mean(axis=0), int(cut.sampling_rate)

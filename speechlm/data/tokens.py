@@ -1,0 +1,204 @@
+"""Tokenized corpora: flat arrays of units with an index, readable with NumPy alone.
+
+``speechlm tokenize`` writes a folder::
+
+    NAME/
+      tokens.json       which units these are, of which utterances, in how many shards
+      00000.npy         uint16 (frames, levels): the utterances of a shard, one after the other
+      00000.jsonl       its index, an utterance a line; written last: the shard is finished
+      00001.npy         ...
+
+A line of the index has ``id``, ``split``, ``first`` and ``frames`` (the utterance is
+``array[first : first + frames]``) and, where known, ``text``, ``language``, ``speaker`` and
+``segments``: ``[text, start, stop]`` in frames, words where the corpus is aligned and sentences
+otherwise. An utterance that could not be read has ``dropped``, the reason, instead of frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path, remove_unfinished
+from speechlm.units.base import Units
+
+FILE = "tokens.json"
+FORMAT = 1
+
+Codes = NDArray[np.uint16]
+
+
+class Segment(NamedTuple):
+    """What is said from frame ``start`` to before frame ``stop``."""
+
+    text: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An utterance of a tokenized corpus."""
+
+    id: str
+    split: str
+    first: int
+    frames: int
+    text: str | None = None
+    language: str | None = None
+    speaker: str | None = None
+    segments: tuple[Segment, ...] = ()
+    """Two or more, or none."""
+    shard: int = 0
+
+
+class Tokens:
+    """A finished tokenized corpus.
+
+    Attributes:
+        units: which units these are.
+        entries: the utterances, in the order of the corpus.
+        dropped: what could not be read, and why.
+
+    Raises:
+        SpeechLMError: when ``folder`` is not one, or is not finished.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        facts = read_facts(self.folder)
+        self.units = Units(**facts["units"])
+        self.entries: list[Entry] = []
+        self.dropped: dict[str, str] = {}
+        for shard in range(facts["shards"]):
+            self._read_index(shard)
+        self._open: OrderedDict[int, Codes] = OrderedDict()
+
+    def _read_index(self, shard: int) -> None:
+        path = index_path(self.folder, shard)
+        try:
+            for line in path.read_text("utf-8").splitlines():
+                fields = json.loads(line)
+                if "dropped" in fields:
+                    self.dropped[fields["id"]] = fields["dropped"]
+                    continue
+                segments = tuple(Segment(*each) for each in fields.pop("segments", ()))
+                self.entries.append(Entry(**fields, segments=segments, shard=shard))
+        except FileNotFoundError:
+            raise SpeechLMError(
+                f"{self.folder}: not finished, {path.name} is missing; run speechlm tokenize again"
+            ) from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise SpeechLMError(f"{path}: not an index of tokens: {error}") from None
+
+    @property
+    def seconds(self) -> float:
+        """Speech, in seconds."""
+        return sum(entry.frames for entry in self.entries) / self.units.frame_rate
+
+    def codes(self, entry: Entry) -> Codes:
+        """Codes (levels, frames) of an utterance, mapped and not read."""
+        array = self._shard(entry.shard)
+        return array[entry.first : entry.first + entry.frames].T
+
+    def _shard(self, shard: int) -> Codes:
+        found = self._open.get(shard)
+        if found is None:
+            path = array_path(self.folder, shard)
+            try:
+                found = np.load(path, mmap_mode="r")
+            except (OSError, ValueError, EOFError) as error:
+                raise SpeechLMError(f"{path}: not an array of tokens: {error}") from None
+            frames = max((e.first + e.frames for e in self.entries if e.shard == shard), default=0)
+            if found.dtype != np.uint16 or found.shape != (frames, self.units.levels):
+                raise SpeechLMError(
+                    f"{path}: {found.dtype} {found.shape}, not uint16 "
+                    f"{(frames, self.units.levels)} as its index says"
+                )
+            self._open[shard] = found
+        return found
+
+
+def claim(folder: Path, units: Units, digest: str, shards: int) -> None:
+    """Begin a tokenized corpus, or see that the one begun there is the same.
+
+    Args:
+        digest: of the utterances and their order.
+
+    Raises:
+        SpeechLMError: when it holds other units or utterances, or cannot be made.
+    """
+    facts = {"format": FORMAT, "units": asdict(units), "utterances": digest, "shards": shards}
+    path = folder / FILE
+    if path.exists():
+        found = read_facts(folder)
+        if found == facts:
+            return
+        other = Units(**found["units"])
+        what = f"the units of {other}" if other != units else "other utterances"
+        raise SpeechLMError(
+            f"{folder}: holds {what}, not what is asked for; remove it or name another folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpeechLMError(f"{folder}: cannot be made: {error.strerror}") from None
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What ``tokens.json`` says.
+
+    Raises:
+        SpeechLMError: when there is none, or one of another format.
+    """
+    path = folder / FILE
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if facts["format"] != FORMAT:
+            raise ValueError(f"format {facts['format']}, and this version reads {FORMAT}")
+        Units(**facts["units"])
+        int(facts["shards"])
+    except FileNotFoundError:
+        raise SpeechLMError(
+            f"{folder}: not a tokenized corpus; make one with speechlm tokenize CUTS {folder}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpeechLMError(f"{path}: {error}") from None
+    return facts
+
+
+def array_path(folder: Path, shard: int) -> Path:
+    return folder / f"{shard:05d}.npy"
+
+
+def index_path(folder: Path, shard: int) -> Path:
+    """The file that is there when a shard is finished."""
+    return folder / f"{shard:05d}.jsonl"
+
+
+def write_shard(
+    folder: Path,
+    shard: int,
+    codes: list[NDArray[np.integer]],
+    lines: Iterable[dict[str, Any]],
+    levels: int,
+) -> None:
+    """Write the codes (levels, frames) of a shard's utterances, then its index."""
+    whole = np.concatenate([np.zeros((0, levels), np.uint16), *(each.T for each in codes)])
+    for path in (array_path(folder, shard), index_path(folder, shard)):
+        remove_unfinished(path)
+    with atomic_path(array_path(folder, shard)) as temporary:
+        np.save(temporary, whole.astype(np.uint16))
+    with atomic_path(index_path(folder, shard)) as temporary:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        temporary.write_text(text, "utf-8")
