@@ -27,6 +27,8 @@ stream = typer.Typer(help="Live, from standard input to standard output.", no_ar
 bench = typer.Typer(help="Speed against peers, in one run.", no_args_is_help=True)
 app.add_typer(stream, name="stream")
 app.add_typer(bench, name="bench")
+export = typer.Typer(help="Models for other runtimes.", no_args_is_help=True)
+app.add_typer(export, name="export")
 
 console = Console()
 errors = Console(stderr=True)
@@ -205,6 +207,25 @@ def tokenize(
     console.print(f"{tokens.units}: {out}", highlight=False, markup=False)
 
 
+@app.command("text-tokenizer")
+def text_tokenizer(
+    out: Annotated[Path, typer.Argument(metavar="OUT.model")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="TEXTS...", help="Tokenized corpora, or text files.")
+    ],
+    kind: Annotated[str, typer.Option(help="char, unigram or bpe.")] = "char",
+    size: Annotated[int, typer.Option(min=1, help="Pieces at most, with 257 for bytes.")] = 512,
+    lower: Annotated[bool, typer.Option(help="Make all text lower case.")] = True,
+) -> None:
+    """Train the text tokenizer of a language model."""
+    from speechlm.data import texts
+    from speechlm.units.text import TextTokenizer
+
+    tokenizer = TextTokenizer.train(texts.read_all(sources), kind, size, lower)
+    tokenizer.save(out)
+    console.print(f"{tokenizer.size} pieces: {out}", highlight=False)
+
+
 @app.command("eval")
 def evaluate(
     suite: Annotated[Path, typer.Argument(help="A suite, as eval/codec.yaml.")],
@@ -271,6 +292,23 @@ def demo(
     console.print(f"files: {out}/", highlight=False)
     page = demonstration.write_page(source, out, model)
     console.print(f"page:  {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
+
+
+@export.command()
+def onnx(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, name or hub id.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the graphs.")],
+    kbps: Kbps = None,
+    threads: Threads = 1,
+) -> None:
+    """Encoder and decoder of a codec as ONNX graphs of one frame, with their state."""
+    use_threads(threads)
+    from speechlm.codec import NeuralCodec
+    from speechlm.codec.onnx import export as export_graphs
+
+    codec = NeuralCodec.from_pretrained(model)
+    for path in export_graphs(codec.network, codec.choose_levels(kbps=kbps), out):
+        console.print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB", highlight=False)
 
 
 @bench.command("codec")
