@@ -2,9 +2,12 @@
 
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
+from speechlm.nn.decoding import Decoding
+from speechlm.nn.packing import Packing
 from speechlm.nn.quick import quicken
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
 from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, state_to_bytes
+from speechlm.nn.transformer import Transformer
 
 __all__ = [
     "CausalConv1d",
@@ -13,8 +16,11 @@ __all__ = [
     "CausalSTFT",
     "Chain",
     "ConvNeXtBlock",
+    "Decoding",
+    "Packing",
     "State",
     "Streaming",
+    "Transformer",
     "power_law",
     "quicken",
     "state_from_bytes",

@@ -1,0 +1,106 @@
+"""The seam behind which a model over time may be a transformer, a recurrence or a convolution.
+
+A backbone turns embeddings (batch, time, dim) and a :class:`~speechlm.nn.Packing` into outputs of
+the same shape. :func:`decoding` gives its state for one position after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from speechlm.errors import SpeechLMError
+from speechlm.lm.baselines import Gru, WaveNet
+from speechlm.lm.config import LMConfig
+from speechlm.nn import Decoding, Packing, State, Streaming, Transformer
+
+BACKBONES = ("llama", "gru", "wavenet")
+
+
+class Steps(Protocol):
+    """What :class:`~speechlm.nn.Decoding` is for a transformer: growing sequences, in a batch."""
+
+    def prefill(self, prompts: list[Tensor]) -> Tensor:
+        """Read starts (time, dim), of any lengths; the output (batch, dim) at each one's end."""
+
+    def step(self, x: Tensor) -> Tensor:
+        """Add a position: input and output (batch, dim)."""
+
+
+class Streamed(nn.Module):
+    """A backbone of any streaming module, (batch, dim, time) to the same shape."""
+
+    def __init__(self, module: Streaming):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        return packing.apply(lambda each: self.module(each.transpose(1, 2)).transpose(1, 2), x)
+
+
+class StreamedSteps:
+    """The state of a streaming module over a batch of growing sequences."""
+
+    def __init__(self, module: Streaming):
+        self.module = module
+        self.state: State = None
+
+    @torch.inference_mode()
+    def prefill(self, prompts: list[Tensor]) -> Tensor:
+        outputs, states = [], []
+        for prompt in prompts:
+            x = prompt.t()[None]
+            y, state = self.module.step(x, self.module.initial_state(x))
+            outputs.append(y[:, :, -1])
+            states.append(state)
+        self.state = _stack(states)
+        return torch.cat(outputs)
+
+    @torch.inference_mode()
+    def step(self, x: Tensor) -> Tensor:
+        y, self.state = self.module.step(x.unsqueeze(2), self.state)
+        return y.squeeze(2)
+
+
+def _stack(states: list[State]) -> State:
+    """One state of a batch from those of its members."""
+    if isinstance(states[0], Tensor):
+        return torch.cat(states)
+    return tuple(_stack(list(parts)) for parts in zip(*states, strict=True))
+
+
+def build(config: LMConfig) -> Transformer | Streamed:
+    """The backbone that ``config`` names.
+
+    Raises:
+        SpeechLMError: for another name.
+        ValueError: for sizes of which none can be made.
+    """
+    dim, layers, dropout = config.dim, config.layers, config.dropout
+    if config.backbone == "llama":
+        return Transformer(
+            dim,
+            layers,
+            config.heads,
+            config.kv_heads,
+            config.hidden,
+            dropout,
+            config.rotary,
+            config.epsilon,
+        )
+    if config.backbone == "gru":
+        return Streamed(Gru(dim, layers, dropout))
+    if config.backbone == "wavenet":
+        return Streamed(WaveNet(dim, layers, config.hidden, config.kernel, dropout))
+    raise SpeechLMError(f"backbone is one of {', '.join(BACKBONES)}, not {config.backbone}")
+
+
+def decoding(backbone: nn.Module, batch: int, capacity: int) -> Steps:
+    """Decode with ``backbone`` a batch of sequences of up to ``capacity`` positions."""
+    if isinstance(backbone, Transformer):
+        return Decoding(backbone, batch, capacity)
+    if isinstance(backbone, Streamed):
+        return StreamedSteps(backbone.module)
+    raise TypeError(f"{type(backbone).__name__} is no backbone")

@@ -1,0 +1,55 @@
+"""Negative log-likelihood under a linear layer, without ever holding all logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PIECE = 1 << 20
+"""Logits at a time: they stay in the processor's cache."""
+
+
+class _Likelihood(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, share: float
+    ) -> tuple[Tensor, Tensor]:
+        wanted = any(ctx.needs_input_grad[:2])
+        if wanted:
+            x_grad, weight_grad = torch.zeros_like(x), torch.zeros_like(weight)
+        nll = x.new_empty(len(x), dtype=torch.float32)
+        size = max(PIECE // len(weight), 32)
+        for start in range(0, len(x), size):
+            piece = slice(start, start + size)
+            logits = (x[piece] @ weight.t()).float()
+            chosen = targets[piece, None]
+            scale = logits.logsumexp(1, keepdim=True)
+            nll[piece] = (scale - logits.gather(1, chosen)).squeeze(1)
+            if wanted:
+                # The gradient of the mean: (softmax - one-hot) times each one's share.
+                slope = logits.sub_(scale).exp_()
+                slope.scatter_add_(1, chosen, slope.new_full((1, 1), -1.0).expand_as(chosen))
+                slope = slope.mul_(share).to(x.dtype)
+                x_grad[piece] = slope @ weight
+                weight_grad += slope.t() @ x[piece]
+        if wanted:
+            ctx.save_for_backward(x_grad, weight_grad)
+        ctx.mark_non_differentiable(nll)
+        return nll.sum() * share, nll
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x_grad, weight_grad = ctx.saved_tensors
+        return x_grad * grads[0], weight_grad * grads[0], None, None
+
+
+def likelihood(x: Tensor, weight: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """The summed NLL, times ``share``, and that of each target (n,), in nats.
+
+    Logits are ``x`` (n, dim) times ``weight`` (classes, dim). The first result has gradients, which
+    are found together with it, piece by piece: three matrix products as usual, but (n, classes)
+    logits, whose memory traffic costs more than the products do, never exist.
+    """
+    return _Likelihood.apply(x, weight, targets, share)

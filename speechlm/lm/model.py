@@ -1,0 +1,156 @@
+"""The language model over text and units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechlm.errors import SpeechLMError
+from speechlm.lm.backbone import build
+from speechlm.lm.config import LMConfig
+from speechlm.lm.depth import Depth
+from speechlm.lm.likelihood import likelihood
+from speechlm.lm.patterns import pattern
+from speechlm.nn import Packing
+
+Prediction = tuple[Tensor, Tensor, int, Tensor]
+
+
+class UnitLM(nn.Module):
+    """What training updates. For use, see :mod:`speechlm.lm.generation`.
+
+    Tokens (batch, rows, time) are joint ids. A column is embedded as the sum of its rows, and the
+    backbone's output there predicts the next column: row 0 among special tokens, text and level 0
+    (of the pattern ``flatten``: everything), the other rows among the units of their level, by a
+    second transformer if the pattern is ``depth``.
+
+    Raises:
+        SpeechLMError: for a configuration of which no model can be made.
+    """
+
+    kinds_of_ids: Tensor
+
+    def __init__(self, config: LMConfig):
+        super().__init__()
+        ids = config.ids
+        self.config = config
+        self.pattern = pattern(config.pattern, ids.levels)
+        self.first = ids.specials + ids.text
+        """The id of unit 0 of level 0."""
+        self.size = self.first + ids.levels * ids.cardinality
+        self.outputs = self.size if config.pattern != "depth" else self.first + ids.cardinality
+        """Ids that the backbone itself predicts: 0 to this one."""
+        if min(ids.specials, ids.cardinality) < 1 or not 0 <= ids.pad < ids.specials:
+            raise SpeechLMError("a language model needs special tokens, pad among them, and units")
+        try:
+            self.backbone = build(config)
+            self.depth = None
+            if config.pattern == "depth" and ids.levels > 1:
+                self.depth = Depth(config.dim, config.depth, ids, config.dropout)
+        except (ValueError, RuntimeError) as error:  # torch's, for a size below zero
+            raise SpeechLMError(f"language model: {str(error).splitlines()[0]}") from None
+        self.embedding = nn.Embedding(self.size, config.dim, padding_idx=ids.pad)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.zeros_(self.embedding.weight[ids.pad])
+        if not config.tied:
+            self.head = nn.Parameter(torch.randn(self.outputs, config.dim) * config.dim**-0.5)
+        kinds = torch.arange(self.size).sub(self.first).div(ids.cardinality, rounding_mode="floor")
+        kinds = (kinds + 2).clamp(min=1)
+        kinds[: ids.specials] = 0
+        self.register_buffer("kinds_of_ids", kinds, persistent=False)
+
+    @property
+    def kinds(self) -> list[str]:
+        """What predicted tokens are told apart by: ``special``, ``text``, ``level 0``, ..."""
+        levels = range(self.config.ids.levels)
+        return ["special", "text", *(f"level {level}" for level in levels)]
+
+    @property
+    def output(self) -> Tensor:
+        """The matrix (outputs, dim) that gives logits of the backbone's output."""
+        return self.embedding.weight[: self.outputs] if self.config.tied else self.head
+
+    def row(self, row: int) -> slice:
+        """The ids that a row may hold, as far as the backbone predicts them."""
+        if self.pattern.rows == 1:
+            return slice(0, self.outputs)
+        start = self.first + row * self.config.ids.cardinality
+        return slice(start if row else 0, start + self.config.ids.cardinality)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Embeddings (batch, time, dim) of tokens (batch, rows, time): summed over the rows."""
+        columns = tokens.transpose(1, 2)
+        bags = columns.reshape(-1, columns.shape[2])
+        pad = self.config.ids.pad
+        summed = F.embedding_bag(bags, self.embedding.weight, mode="sum", padding_idx=pad)
+        return summed.view(*columns.shape[:2], -1)
+
+    def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
+        """The backbone's outputs (batch, time, dim) after each column."""
+        x = F.dropout(self.embed(tokens), self.config.dropout, self.training)
+        return self.backbone(x, packing)
+
+    def loss(
+        self, tokens: Tensor, mask: Tensor, segments: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean NLL, in nats, of the predicted tokens; and for each kind its sum and count (2,).
+
+        ``mask`` (batch, rows, time) says which ``tokens`` are to be predicted, ``segments`` (batch,
+        time) which example a column belongs to, as :class:`~speechlm.nn.Packing` tells. The first
+        column of an example has nothing that predicts it, and is left out.
+        """
+        total, nll = self._likelihood(tokens, mask, segments)
+        predicted = nll >= 0
+        kinds = self.kinds_of_ids[tokens[predicted]]
+        sums = nll.new_zeros(len(self.kinds)).index_add_(0, kinds, nll[predicted])
+        counts = torch.bincount(kinds, minlength=len(sums)).to(sums.dtype)
+        figures = torch.stack([sums, counts], dim=1)
+        return total, dict(zip(self.kinds, figures, strict=True))
+
+    def nll(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """NLL (batch, rows, time), in nats, of each predicted token; -1 where none is."""
+        return self._likelihood(tokens, mask, segments)[1]
+
+    def _likelihood(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+        packing = Packing(segments)
+        h = self(tokens, packing)
+        inside = (segments >= 0) & ~packing.starts
+        mask = mask & inside.unsqueeze(1)
+        share = 1 / max(int(mask.sum()), 1)
+        total = h.new_zeros(())
+        nll = torch.full_like(tokens, -1, dtype=torch.float32)
+        for x, weight, first, places in self._predictions(tokens, mask, h):
+            targets = tokens.flatten()[places] - first
+            part, each = likelihood(x, weight, targets, share)
+            total = total + part
+            nll.view(-1)[places] = each
+        return total, nll
+
+    def _predictions(self, tokens: Tensor, mask: Tensor, h: Tensor) -> Iterator[Prediction]:
+        """For each row: what predicts (n, dim), the matrix, its first id, and the n flat places."""
+        rows, time = tokens.shape[1:]
+
+        def place(example: Tensor, row: int, column: Tensor) -> Tensor:
+            return (example * rows + row) * time + column
+
+        for row in range(1 if self.depth is not None else rows):
+            example, column = mask[:, row].nonzero(as_tuple=True)
+            ids = self.row(row)
+            yield (
+                h[example, column - 1],
+                self.output[ids],
+                ids.start,
+                place(example, row, column),
+            )
+        if self.depth is None:
+            return
+        example, column = mask[:, 1:].any(dim=1).nonzero(as_tuple=True)
+        y = self.depth(h[example, column - 1], tokens[example, :-1, column])
+        for row in range(1, rows):
+            asked = mask[example, row, column]
+            first = self.first + row * self.config.ids.cardinality
+            places = place(example[asked], row, column[asked])
+            yield y[asked, row - 1], self.depth.heads[row - 1], first, places
