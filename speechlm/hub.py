@@ -17,6 +17,7 @@ from speechlm.files import atomic_path
 
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
+CONTEXT = "context.safetensors"
 DEFAULT_CODEC = "codec-16k"
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ def save_model(
 def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Tensor]]:
     """The configuration (a dataclass of type ``kind``) and float32 weights of a model.
 
-    ``name`` is a folder, a hub id, or None for the model that the package ships.
+    ``name`` is as for :func:`find_model`.
 
     Raises:
         SpeechLMError: when there is no such model, or its files do not fit together.
@@ -72,15 +73,27 @@ def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Ten
 
 
 def find_model(name: str | Path | None) -> Path:
-    """The folder of a model: a local one, the shipped default, or a snapshot from a hub."""
+    """The folder of a model.
+
+    ``name`` is a folder; or else that of a model that the package ships (None: the default codec);
+    or else a hub id (owner/name), of which the snapshot is fetched once.
+
+    Raises:
+        SpeechLMError: when it is none of these.
+    """
+    shipped = Path(str(files("speechlm") / "models"))
     if name is None:
-        return Path(str(files("speechlm") / "models" / DEFAULT_CODEC))
+        return shipped / DEFAULT_CODEC
     folder = Path(name)
-    if (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file():
+    if _is_model(folder):
         return folder
+    if folder.name == str(name) and _is_model(shipped / folder):
+        return shipped / folder
     if folder.exists() or str(name).count("/") != 1:
+        known = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CONFIG}")))
         raise SpeechLMError(
-            f"{name}: not a model folder (with {CONFIG} and {WEIGHTS}) nor a hub id (owner/name)"
+            f"{name}: not a model folder (with {CONFIG} and {WEIGHTS}), nor a shipped model "
+            f"({known}), nor a hub id (owner/name)"
         )
     from huggingface_hub import snapshot_download
 
@@ -89,6 +102,10 @@ def find_model(name: str | Path | None) -> Path:
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file()
 
 
 def weights_hash(weights: dict[str, Tensor]) -> str:

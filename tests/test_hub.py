@@ -177,6 +177,19 @@ def test_a_name_that_is_neither_folder_nor_hub_id_is_one_line():
             NeuralCodec.from_pretrained(name)
 
 
+def test_a_shipped_model_goes_by_the_name_of_its_folder(folder, tmp_path, monkeypatch):
+    shipped = hub.find_model(hub.DEFAULT_CODEC)
+    assert shipped == hub.find_model(None)
+    with pytest.raises(SpeechLMError, match=f"shipped model .*{hub.DEFAULT_CODEC}"):
+        hub.find_model("codec-32k")
+    # A folder of that name comes first; a path is no name.
+    monkeypatch.chdir(tmp_path)
+    folder.rename(tmp_path / hub.DEFAULT_CODEC)
+    assert hub.find_model(hub.DEFAULT_CODEC) == Path(hub.DEFAULT_CODEC)
+    with pytest.raises(SpeechLMError, match="not a model folder"):
+        hub.find_model(f"./elsewhere/{hub.DEFAULT_CODEC}")
+
+
 def test_a_hub_id_is_fetched(folder, monkeypatch):
     asked = []
 

@@ -1,0 +1,195 @@
+"""A codec as two ONNX graphs, for use without PyTorch.
+
+::
+
+    encoder.onnx    wave (1, hop), state_0, state_1, ...      ->  codes (1, levels, 1), next_0, ...
+    decoder.onnx    codes (1, levels, 1), state_0, ...        ->  wave (1, hop), next_0, ...
+
+Each call takes one frame. A stream begins with zeros for every state and hands each ``next_i`` to
+the next call as ``state_i``; what the decoder gives lags the encoder's input by ``delay`` samples,
+and a recording is followed by zeros until its last sample has come out. The metadata of both files
+say model, weights_hash, sample_rate, hop, delay, levels and cardinality.
+
+All is computed in single precision. Within rounding the graphs give what the PyTorch codec gives,
+whose codes are those of double precision: where two entries are as near, a code may be the other.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speechlm import hub
+from speechlm.codec.network import CodecNetwork
+from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path
+from speechlm.nn import CausalISTFT, CausalSTFT, State, Streaming
+from speechlm.quantize import Quantizer
+
+OPSET = 20
+"""The first with Gelu as one operation; onnxruntime has it since 1.17."""
+
+
+def export(network: CodecNetwork, levels: int, folder: str | Path) -> list[Path]:
+    """Write ``encoder.onnx`` and ``decoder.onnx``, both for so many ``levels``.
+
+    Raises:
+        SpeechLMError: when the extra ``onnx`` is not installed.
+    """
+    for package in ("onnx", "onnxscript"):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            raise SpeechLMError(f"{package} is missing: pip install 'speechlm[onnx]'") from None
+    config = network.config
+    facts = {
+        "model": config.name,
+        "weights_hash": hub.weights_hash(network.weights()),
+        "sample_rate": config.sample_rate,
+        "hop": config.hop,
+        "delay": network.delay,
+        "levels": levels,
+        "cardinality": network.quantizer.cardinality,
+    }
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    encoder = EncoderStep(_without_transforms(network.encoder), network.quantizer, levels)
+    decoder = DecoderStep(_without_transforms(network.decoder), network.quantizer)
+    wave = torch.zeros(1, config.hop)
+    codes = torch.zeros(1, levels, 1, dtype=torch.int64)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _write(encoder, wave, ("wave", "codes"), facts, folder / "encoder.onnx"),
+        _write(decoder, codes, ("codes", "wave"), facts, folder / "decoder.onnx"),
+    ]
+
+
+class EncoderStep(nn.Module):
+    """One frame of a waveform to its codes."""
+
+    def __init__(self, encoder: Streaming, quantizer: Quantizer, levels: int):
+        super().__init__()
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.levels = levels
+
+    def initial_state(self, like: Tensor) -> State:
+        return self.encoder.initial_state(like)
+
+    def forward(self, wave: Tensor, state: State) -> tuple[Tensor, State]:
+        z, state = self.encoder.step(wave, state)
+        return self.quantizer.encode(z, self.levels), state
+
+
+class DecoderStep(nn.Module):
+    """The codes of one frame to a hop of the waveform."""
+
+    def __init__(self, decoder: Streaming, quantizer: Quantizer):
+        super().__init__()
+        self.decoder = decoder
+        self.quantizer = quantizer
+
+    def initial_state(self, like: Tensor) -> State:
+        return self.decoder.initial_state(self.quantizer.decode(like))
+
+    def forward(self, codes: Tensor, state: State) -> tuple[Tensor, State]:
+        return self.decoder.step(self.quantizer.decode(codes), state)
+
+
+class MatrixSTFT(Streaming):
+    """:class:`CausalSTFT` for a single frame of two hops, as one product with a matrix.
+
+    onnxruntime's own transform takes four times as long for 640 samples.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, stft: CausalSTFT):
+        super().__init__()
+        self.hop = stft.hop
+        rows = torch.eye(stft.size, dtype=torch.float64) * stft.window * stft.gain
+        spectra = torch.fft.rfft(rows)
+        self.register_buffer("matrix", torch.cat([spectra.real, spectra.imag], dim=1).float())
+
+    def initial_state(self, like: Tensor) -> State:
+        return like.new_zeros(like.shape[0], self.hop)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        parts = torch.cat([state, x], dim=1) @ self.matrix
+        return torch.complex(*parts.unsqueeze(2).chunk(2, dim=1)), x
+
+
+class MatrixISTFT(Streaming):
+    """:class:`CausalISTFT` for a single frame, as one product with a matrix."""
+
+    matrix: Tensor
+
+    def __init__(self, istft: CausalISTFT):
+        super().__init__()
+        self.hop = istft.hop
+        rows = torch.eye(istft.hop + 1, dtype=torch.complex128)
+        frames = torch.fft.irfft(torch.cat([rows, 1j * rows]), n=2 * istft.hop)
+        self.register_buffer("matrix", (frames * istft.window * istft.gain).float())
+
+    def initial_state(self, like: Tensor) -> State:
+        return like.real.new_zeros(like.shape[0], 1, self.hop)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        frame = torch.cat([x.real, x.imag], dim=1).transpose(1, 2) @ self.matrix
+        return (frame[..., : self.hop] + state)[:, 0], frame[..., self.hop :]
+
+
+def _without_transforms(part: Streaming) -> Streaming:
+    """Put matrices in the place of the Fourier transforms of ``part``."""
+    for parent in list(part.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, CausalSTFT):
+                setattr(parent, name, MatrixSTFT(child))
+            elif isinstance(child, CausalISTFT):
+                setattr(parent, name, MatrixISTFT(child))
+    return part
+
+
+def _write(
+    step: EncoderStep | DecoderStep,
+    x: Tensor,
+    names: tuple[str, str],
+    facts: dict[str, Any],
+    path: Path,
+) -> Path:
+    """Trace ``step`` on the frame ``x`` into ``path``."""
+    state = step.initial_state(x)
+    number = len(_leaves(state))
+    logging.getLogger("torch.onnx").setLevel(
+        logging.ERROR
+    )  # it misses torchvision, which we do not
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            step,
+            (x, state),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[names[0], *(f"state_{i}" for i in range(number))],
+            output_names=[names[1], *(f"next_{i}" for i in range(number))],
+        )
+    assert program is not None
+    program.model.metadata_props.update({name: str(fact) for name, fact in facts.items()})
+    with atomic_path(path) as temporary:
+        program.save(temporary)
+    return path
+
+
+def _leaves(state: State) -> list[Tensor]:
+    """The tensors of a state, in the order of its nesting."""
+    if isinstance(state, Tensor):
+        return [state]
+    return [leaf for child in state for leaf in _leaves(child)]
