@@ -76,7 +76,11 @@ class AdversarialConfig:
 
 @dataclass
 class CodecRecipe:
-    """The recipe of a codec. ``init`` is a model (folder or hub id) to start from."""
+    """The recipe of a codec.
+
+    ``init`` is a model to start from (folder, shipped name or hub id) of the same architecture. Its
+    quantizer is left out where its weights have other shapes: a new one then begins there.
+    """
 
     kind: str = "codec"
     name: str = "codec"
@@ -97,7 +101,7 @@ class CodecObjective(Objective):
         self.recipe = recipe
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
         if recipe.init is not None:
-            self.model.load_weights(_initial(recipe))
+            self.model.load_weights(self.model.weights() | _initial(recipe, self.model))
         # What the model's turn made, for the discriminators' turn.
         self._estimate = torch.empty(0)
         self.discriminators: Discriminators | None = None
@@ -188,13 +192,18 @@ class CodecObjective(Objective):
         return self.model.named_parameters()
 
 
-def _initial(recipe: CodecRecipe) -> dict[str, Tensor]:
-    """Weights of the model that training starts from."""
+def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:
+    """Weights that training starts from: another model's, but not those of another quantizer."""
     config, weights = hub.load_model(recipe.init, CodecConfig)
     # A name says nothing of the shape.
-    if replace(config, name=recipe.codec.name) != recipe.codec:
+    alike = replace(config, name=recipe.codec.name, quantizer=recipe.codec.quantizer)
+    if alike != recipe.codec:
         raise SpeechLMError(f"{recipe.init}: another architecture than that of the recipe")
-    return weights
+    shapes, wanted = (
+        {name: value.shape for name, value in found.items() if name.startswith("quantizer.")}
+        for found in (weights, model.weights())
+    )
+    return {name: weights[name] for name in weights if shapes == wanted or name not in shapes}
 
 
 def _splits(config: CodecDataConfig) -> tuple[list[Recording], list[Recording]]:

@@ -171,10 +171,21 @@ def test_init_starts_from_a_model(corpus, tmp_path):
     codec = NeuralCodec.from_pretrained(first)
     for name, value in codec.network.weights().items():
         assert torch.equal(CodecObjective(made).model.state_dict()[name], value)
-    other = recipe(corpus, tmp_path / "third", "scalars")
+    other = recipe(corpus, tmp_path / "third", "adversarial")
     other.init = str(first)
     with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
         CodecObjective(other)
+
+
+def test_init_leaves_a_quantizer_of_another_shape_out(corpus, tmp_path):
+    first = run(recipe(corpus, tmp_path / "first"))
+    made = recipe(corpus, tmp_path / "second", "scalars")
+    untrained = CodecObjective(made).model.state_dict()
+    made.init = str(first)
+    before = NeuralCodec.from_pretrained(first).network.state_dict()
+    for name, value in CodecObjective(made).model.state_dict().items():
+        expected = untrained if name.startswith("quantizer.") else before
+        assert torch.equal(value, expected[name])
 
 
 @pytest.mark.parametrize(
