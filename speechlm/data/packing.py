@@ -1,0 +1,110 @@
+"""Several examples in one sequence: no columns wasted on padding, no look at a neighbour.
+
+A batch is ``tokens`` (batch, rows, columns), ``mask`` (the same, true where a token is to be
+predicted) and ``segments`` (batch, columns): which example of its row a column belongs to, -1 for
+padding. A model attends within a segment only, and positions restart in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Many
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechlm.lm.tasks import Sequence
+
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Arrays for a model: int64, bool and int64, as above."""
+
+    tokens: np.ndarray
+    mask: np.ndarray
+    segments: np.ndarray
+
+
+def pack(sequences: Many[Sequence], batch: int, length: int, pad: int) -> list[Batch]:
+    """Pack all ``sequences`` into batches of ``batch`` rows of ``length`` columns.
+
+    Raises:
+        ValueError: when a sequence is longer than ``length``, or there is none.
+    """
+    if not sequences:
+        raise ValueError("no sequence to pack")
+    rows = [[sequences[index] for index in row] for row in _rows(sequences, length)]
+    return [
+        _laid(rows[first : first + batch], batch, length, pad)
+        for first in range(0, len(rows), batch)
+    ]
+
+
+def _rows(sequences: Many[Sequence], length: int) -> list[list[int]]:
+    """Which sequences share a row: the longest first, each into the first that has room."""
+    sizes = [sequence.tokens.shape[1] for sequence in sequences]
+    if max(sizes) > length:
+        raise ValueError(f"a sequence of {max(sizes)} columns does not fit in {length}")
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
+        row = next((i for i, left in enumerate(room) if sizes[index] <= left), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(length)
+        rows[row].append(index)
+        room[row] -= sizes[index]
+    return rows
+
+
+def _laid(packed: list[list[Sequence]], batch: int, length: int, pad: int) -> Batch:
+    rows = len(packed[0][0].tokens)
+    tokens = np.full((batch, rows, length), pad, np.int64)
+    mask = np.zeros((batch, rows, length), np.bool_)
+    segments = np.full((batch, length), PADDING, np.int64)
+    for row, sequences in enumerate(packed):
+        start = 0
+        for segment, sequence in enumerate(sequences):
+            columns = slice(start, start + sequence.tokens.shape[1])
+            tokens[row, :, columns] = sequence.tokens
+            mask[row, :, columns] = sequence.mask
+            segments[row, columns] = segment
+            start = columns.stop
+    return Batch(tokens, mask, segments)
+
+
+class Packed:
+    """Training batches of drawn examples, a pure function of (seed, step).
+
+    So a run that was stopped and resumed sees exactly the batches that would have come. As many
+    examples are drawn as fill the batch, and the last ones put back until all have room: to drop
+    just those that find none would favour a length.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[np.random.Generator], Sequence],
+        batch: int,
+        length: int,
+        pad: int,
+        seed: int,
+    ):
+        self.draw = draw
+        self.batch = batch
+        self.length = length
+        self.pad = pad
+        self.seed = seed
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of this step."""
+        random = np.random.default_rng((self.seed, step))
+        drawn: list[Sequence] = []
+        columns = 0
+        while columns < self.batch * self.length:
+            drawn.append(self.draw(random))
+            columns += drawn[-1].tokens.shape[1]
+        while len(_rows(drawn, self.length)) > self.batch:
+            drawn.pop()
+        return pack(drawn, self.batch, self.length, self.pad)[0]

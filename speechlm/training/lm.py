@@ -1,0 +1,133 @@
+"""Training a language model over text and units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speechlm import hub
+from speechlm.data.mixture import Mixture, MixtureConfig
+from speechlm.data.packing import Batch
+from speechlm.errors import SpeechLMError
+from speechlm.lm.config import IdsConfig, LMConfig
+from speechlm.lm.model import UnitLM
+from speechlm.lm.vocabulary import PAD, Vocabulary
+from speechlm.training.config import TrainingConfig
+from speechlm.training.objective import Objective
+from speechlm.units.text import FILE as TEXT_MODEL
+
+
+@dataclass
+class LMRecipe:
+    """The recipe of a language model; ``lm.ids`` comes from the data."""
+
+    kind: str = "lm"
+    name: str = "lm"
+    lm: LMConfig = field(default_factory=LMConfig)
+    data: MixtureConfig = field(default_factory=MixtureConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class LMObjective(Objective):
+    """The negative log-likelihood of what the tasks predict.
+
+    What is exported is the model of the lowest validation loss so far: trained on beyond it, with
+    hours of data, it gets worse again.
+    """
+
+    best: Tensor
+
+    def __init__(self, recipe: LMRecipe):
+        super().__init__()
+        torch.manual_seed(recipe.training.seed)
+        if recipe.data.length > recipe.lm.context:
+            raise SpeechLMError(
+                f"data.length={recipe.data.length} is longer than lm.context={recipe.lm.context}"
+            )
+        self.recipe = recipe
+        self.data = Mixture(recipe.data, recipe.lm.pattern, recipe.training.seed)
+        self.rate = self.data.vocabulary.units.frame_rate
+        self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids_of(self.data.vocabulary)))
+        self.register_buffer("best", torch.tensor(math.inf))
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        return _tensors(self.data.batches(step), torch.device("cpu"))
+
+    def forward(
+        self, batch: dict[str, Tensor], turn: str, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        total, terms = self.model.loss(**batch)
+        return total, _bits(terms, self.rate)
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """By task: bits a second of speech, in all and by level; the perplexity of a piece of text.
+
+        ``loss`` is the mean over the tasks, by their weights, of nats a token.
+        """
+        assert isinstance(model, UnitLM)
+        device = next(model.parameters()).device
+        figures: dict[str, float] = {}
+        loss = 0.0
+        weights = {name: task.weight for name, task in self.recipe.data.tasks.items()}
+        for name, batches in self.data.held_out.items():
+            sums: dict[str, Tensor] = {}
+            for batch in batches:
+                for kind, term in model.loss(**_tensors(batch, device))[1].items():
+                    sums[kind] = sums.get(kind, 0.0) + term.double().cpu()
+            nats, tokens = torch.stack(list(sums.values())).sum(dim=0).tolist()
+            loss += weights[name] / sum(weights.values()) * nats / tokens
+            bits = {kind: float(value) for kind, value in _bits(sums, self.rate).items()}
+            levels = [value for kind, value in bits.items() if kind.startswith("level")]
+            if levels:
+                bits["bits_per_second"] = sum(levels)
+            if "text" in bits:
+                bits["perplexity"] = 2 ** bits.pop("text")
+            figures |= {f"{name}/{kind}": value for kind, value in bits.items()}
+        return {"loss": loss, **figures}
+
+    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+        assert isinstance(model, UnitLM)
+        if not facts["loss"] < float(self.best):
+            return
+        self.best.fill_(facts["loss"])
+        folder.mkdir(parents=True, exist_ok=True)
+        self.data.vocabulary.save(folder)
+        self.data.text.save(folder / TEXT_MODEL)
+        hub.save_model(folder, model.config, model.state_dict(), facts)
+
+
+def ids_of(vocabulary: Vocabulary) -> IdsConfig:
+    """What a model has to know of a vocabulary."""
+    return IdsConfig(
+        specials=len(vocabulary.specials),
+        text=vocabulary.pieces,
+        cardinality=vocabulary.units.cardinality,
+        levels=vocabulary.units.levels,
+        pad=vocabulary.id(PAD),
+    )
+
+
+def _bits(terms: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
+    """Bits a piece of text or special token, and bits a second of each level, where there are any.
+
+    ``terms`` are sums of nats and their numbers of tokens, by kind; a level has ``rate`` codes a
+    second.
+    """
+    return {
+        kind: term[0] / term[1] / math.log(2) * (rate if kind.startswith("level") else 1.0)
+        for kind, term in terms.items()
+        if float(term[1])
+    }
+
+
+def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    return {
+        name: torch.from_numpy(getattr(batch, name)).to(device)
+        for name in ("tokens", "mask", "segments")
+    }

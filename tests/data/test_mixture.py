@@ -1,0 +1,259 @@
+"""What a language model is trained on: right examples of each task, in the shares asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from speechlm.data import mixture as module
+from speechlm.data.examples import Examples, Utterances
+from speechlm.data.mixture import Mixture, MixtureConfig, TaskConfig
+from speechlm.data.packing import Batch
+from speechlm.data.tokens import Tokens
+from speechlm.errors import SpeechLMError
+from speechlm.lm.patterns import PATTERNS
+from speechlm.lm.tasks import TASKS, Span
+from speechlm.units.text import TextTokenizer
+from tests.lm.corpora import text_model, tokenized, units
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tokenized(tmp_path_factory.mktemp("tokens") / "toy")
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tokenized(tmp_path_factory.mktemp("tokens") / "words", aligned=True)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return text_model(tmp_path_factory.mktemp("text"))
+
+
+def config(corpus: Path, text: Path, *names: str, **settings: Any) -> MixtureConfig:
+    named = {name: TaskConfig() for name in names or TASKS}
+    usual: dict[str, Any] = {"levels": 2, "batch": 4, "length": 512, "tasks": named}
+    return MixtureConfig([str(corpus)], text=str(text), **(usual | settings))
+
+
+def examples(batch: Batch) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Tokens and mask of each example in a batch."""
+    found = []
+    for tokens, mask, segments in zip(batch.tokens, batch.mask, batch.segments, strict=True):
+        for segment in range(segments.max() + 1):
+            inside = segments == segment
+            found.append((tokens[:, inside], mask[:, inside]))
+    return found
+
+
+def said(made: Mixture, spans: list[Span]) -> list[Any]:
+    return [
+        made.text.decode(span.content) if span.kind == "text" else np.asarray(span.content).tolist()
+        for span in spans
+    ]
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_examples_are_utterances_of_the_corpus(kind: str, corpus: Path, text: Path) -> None:
+    tokens = Tokens(corpus)
+    for split in ("train", "dev"):
+        codes = {e.id: tokens.codes(e).tolist() for e in tokens.entries if e.split == split}
+        texts = {e.id: e.text for e in tokens.entries if e.split == split}
+        speakers = {e.id: e.speaker for e in tokens.entries}
+        for name in ("speech", "text", "asr", "tts", "tts-voice"):
+            made = Mixture(config(corpus, text, name), kind, seed=0)
+            batches = [made.batches(0)] if split == "train" else made.held_out[name]
+            seen = set()
+            for sequence, _ in [each for batch in batches for each in examples(batch)]:
+                parts = said(made, made.layout.spans(sequence))
+                ids = [
+                    one
+                    for one in codes
+                    if all(part in (codes[one], texts[one]) for part in parts[-2:])
+                ]
+                assert ids
+                assert len(parts) == {"asr": 2, "tts": 2, "tts-voice": 3}.get(name, 1)
+                if name == "tts-voice":
+                    (voice,) = [one for one in codes if codes[one] == parts[0]]
+                    assert voice not in ids
+                    assert speakers[voice] in {speakers[one] for one in ids}
+                seen |= set(ids)
+            assert len(seen) > 5
+
+
+def test_segments_are_spoken_and_written_in_turn(aligned: Path, corpus: Path, text: Path) -> None:
+    for folder in (aligned, corpus):
+        made = Mixture(config(folder, text, "interleaved"), "depth", seed=0)
+        tokens = Tokens(folder)
+        texts = [e.text or "" for e in tokens.entries if e.split == "train"]
+        codes = [tokens.codes(e).tolist() for e in tokens.entries if e.split == "train"]
+        first = Counter()
+        number = Counter()
+        for sequence, mask in examples(made.batches(1)) + examples(made.batches(2)):
+            assert mask[0, 1:].all()
+            spans = made.layout.spans(sequence)
+            kinds = [span.kind for span in spans]
+            assert all(one != other for one, other in itertools.pairwise(kinds))
+            first[kinds[0]] += 1
+            number[len(kinds)] += 1
+            for part in said(made, spans):
+                if isinstance(part, str):
+                    assert any(part in text for text in texts)
+                else:
+                    assert any(_within(part, one) for one in codes)
+        assert set(first) == {"text", "speech"}
+        assert max(number) > 1
+
+
+def _within(part: list[list[int]], whole: list[list[int]]) -> bool:
+    width = len(part[0])
+    starts = range(len(whole[0]) - width + 1)
+    return any([level[at : at + width] for level in whole] == part for at in starts)
+
+
+def test_tasks_come_by_weight(corpus: Path, text: Path) -> None:
+    weights = {"asr": 1.0, "tts": 3.0, "text": 4.0}
+    tasks = {name: TaskConfig(weight) for name, weight in weights.items()}
+    made = Mixture(config(corpus, text, tasks=tasks), "depth", seed=0)
+    starts = {made.vocabulary.id(name): task for name, task in (
+        ("<speech>", "asr"), ("<text>", "tts"), ("<generate text>", "text"),
+    )}  # fmt: skip
+    counts = Counter(
+        starts[int(sequence[0, 0])]
+        for step in range(60)
+        for sequence, _ in examples(made.batches(step))
+    )
+    total = sum(counts.values())
+    for name, weight in weights.items():
+        # Five standard errors.
+        assert counts[name] / total == pytest.approx(weight / 8, abs=5 * (0.25 / total) ** 0.5)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(corpus: Path, text: Path) -> None:
+    made = [Mixture(config(corpus, text), "delay", seed) for seed in (0, 0, 1)]
+    first = made[0].batches(7)
+    made[1].batches(3)
+    again = made[1].batches(7)
+    for name in ("tokens", "mask", "segments"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert first.tokens.tolist() != made[2].batches(7).tokens.tolist()
+    for name in TASKS:
+        for one, other in zip(made[0].held_out[name], made[2].held_out[name], strict=True):
+            np.testing.assert_array_equal(one.tokens, other.tokens)
+
+
+def test_long_speech_is_cropped_and_other_long_examples_are_counted(
+    corpus: Path, text: Path
+) -> None:
+    made = Mixture(config(corpus, text, "speech", "tts", length=22), "depth", seed=0)
+    entries = [e for e in Tokens(corpus).entries if e.split == "train"]
+    too_long = sum(3 + len(e.text or "") + 1 + e.frames > 22 for e in entries)
+    assert made.skipped == {"speech": 0, "tts": too_long}
+    assert 0 < too_long < len(entries)
+    frames = {e.frames for e in entries}
+    assert max(frames) > 20
+    codes = [Tokens(corpus).codes(e).tolist() for e in entries]
+    end = made.vocabulary.id("<end of speech>")
+    crops = ends = 0
+    for step in range(20):
+        for sequence, _ in examples(made.batches(step)):
+            if sequence[0, 0] != made.vocabulary.id("<generate speech>"):
+                continue
+            (part,) = said(made, made.layout.spans(sequence))
+            ended = sequence[0, -1] == end
+            whole = part in codes
+            assert any(_within(part, one) for one in codes)
+            if not whole:
+                crops += 1
+                ends += ended
+                assert len(part[0]) == 20
+                assert ended == any([level[-20:] for level in one] == part for one in codes)
+    assert 0 < ends < crops
+
+
+def test_languages_and_corpora_are_chosen(corpus: Path, aligned: Path, text: Path) -> None:
+    task = TaskConfig(languages=["nl"], corpora=[str(corpus)])
+    made = MixtureConfig(
+        [str(corpus), str(aligned)], 2, str(text), {"asr": task, "tts": TaskConfig()}, 4, 128
+    )
+    found = Mixture(made, "depth", 0)
+    assert {(one.tokens.folder, one.entry.language) for one in found._train[0].items} == {
+        (corpus, "nl")
+    }
+    assert {one.tokens.folder for one in found._train[1].items} == {corpus, aligned}
+
+
+def test_further_texts_are_split_by_themselves(
+    corpus: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DEV_LINES", 0.3)
+    lines = [f"{one} {other}" for one in ("one", "six") for other in ("two", "ten", "too", "tea")]
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n\n")
+    tasks = {"text": TaskConfig(lines=[str(tmp_path / "lines.txt")])}
+    made = Mixture(config(corpus, text, tasks=tasks), "depth", 0)
+    written = {made.text.decode(one) for one in made._train[0].items if isinstance(one, list)}
+    dev = {
+        said(made, made.layout.spans(sequence))[0]
+        for batch in made.held_out["text"]
+        for sequence, _ in examples(batch)
+    }
+    assert written | (dev & set(lines)) == set(lines)
+    assert not written & dev
+    assert written
+
+
+def test_only_the_first_levels_are_learnt(tmp_path: Path, text: Path) -> None:
+    folder = tokenized(tmp_path / "deep", made=units(levels=4))
+    made = Mixture(config(folder, text, "speech"), "depth", 0)
+    assert made.vocabulary.units.levels == 2
+    sequence, _ = examples(made.batches(0))[0]
+    (span,) = made.layout.spans(sequence)
+    tokens = Tokens(folder)
+    assert any(tokens.codes(e)[:2].tolist() == span.content.tolist() for e in tokens.entries)
+
+
+def test_nobody_is_another_of_one(corpus: Path, text: Path) -> None:
+    utterances = Utterances([Tokens(corpus)], "train", 2, TextTokenizer.load(text))
+    random = np.random.default_rng(0)
+    one = utterances.all[0]
+    drawn = Counter(id(utterances.other(one, random)) for _ in range(400))
+    same = utterances.same(one)
+    assert set(drawn) == {id(other) for other in same if other is not one}
+
+
+def test_what_does_not_fit_together_is_one_line(corpus: Path, text: Path, tmp_path: Path) -> None:
+    other = tokenized(tmp_path / "other", made=units(cardinality=17))
+    usual = {"text": TaskConfig()}
+    for settings, says in (
+        ({"corpora": []}, "no tokenized corpora are named"),
+        ({"corpora": [str(tmp_path)]}, "not a tokenized corpus; make one with speechlm tokenize"),
+        ({"corpora": [str(corpus), str(other)]}, r"other 2 levels of toy .*: a model learns the"),
+        ({"levels": 3}, "toy: has 2 levels, not 3"),
+        ({"tasks": {}}, "data.tasks names no task; there are speech, text, asr"),
+        ({"tasks": {"sing": TaskConfig()}}, "a task is one of speech, .*, not sing"),
+        ({"tasks": {"asr": TaskConfig(0)}}, r"data\.tasks\.asr\.weight=0 must be above 0"),
+        ({"tasks": {"asr": TaskConfig(corpora=["x"])}}, "x is not in data.corpora"),
+        ({"tasks": {"asr": TaskConfig(languages=["fr"])}}, "data.tasks.asr: train: no example"),
+        ({"length": 5, "tasks": usual}, r"at most 5 columns \(\d+ are longer\)"),
+        ({"text": str(tmp_path / "none")}, "none: no such file; make one with speechlm text-tok"),
+        ({"batch": 0}, "batch, length and validation are 1 or more"),
+    ):
+        made = config(corpus, text)
+        for name, value in settings.items():
+            setattr(made, name, value)
+        with pytest.raises(SpeechLMError, match=says) as no:
+            Mixture(made, "depth", 0)
+        assert "\n" not in str(no.value)
+
+
+def test_examples_say_what_they_lack(corpus: Path, text: Path) -> None:
+    made = Mixture(config(corpus, text, "speech"), "depth", 0)
+    with pytest.raises(SpeechLMError, match="no example for the task tts-voice: it needs speech,"):
+        Examples(TASKS["tts-voice"], made.layout, Utterances([], "dev", 2, made.text), 99)

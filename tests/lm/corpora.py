@@ -1,0 +1,67 @@
+"""Tokenized corpora of made-up units, in which there is something to learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from speechlm.data.tokens import Segment, claim, write_shard
+from speechlm.units.base import Units
+from speechlm.units.text import TextTokenizer
+
+WORDS = {"one": 0, "two": 1, "three": 2, "four": 3, "five": 4, "six": 5}
+SPEAKERS = ("ann", "bob", "cat", "dan")
+FRAMES = 5
+"""Of a word."""
+
+
+def units(levels: int = 2, cardinality: int = 16) -> Units:
+    return Units("toy", "01234567", 16000, 320, levels, cardinality)
+
+
+def say(words: list[str], random: np.random.Generator, made: Units) -> np.ndarray:
+    """Codes (levels, frames): level 0 counts up from the word, level 1 follows it, with noise."""
+    level = np.concatenate([2 * WORDS[word] + np.arange(FRAMES) for word in words])
+    codes = np.stack([(level * (1 + k)) % made.cardinality for k in range(made.levels)])
+    noisy = random.random(codes.shape) < 0.1
+    return np.where(noisy, random.integers(0, made.cardinality, codes.shape), codes)
+
+
+def tokenized(
+    folder: Path, utterances: int = 60, made: Units | None = None, aligned: bool = False
+) -> Path:
+    """Two shards; every sixth utterance is dev, in English for half of the speakers."""
+    made = made or units()
+    random = np.random.default_rng(0)
+    claim(folder, made, "made up", 2)
+    for shard in range(2):
+        arrays, lines, first = [], [], 0
+        for number in range(shard, utterances, 2):
+            words = random.choice(list(WORDS), int(random.integers(2, 6))).tolist()
+            codes = say(words, random, made)
+            speaker = SPEAKERS[number % len(SPEAKERS)]
+            line = {
+                "id": f"u{number}",
+                "split": "dev" if number % 6 >= 4 else "train",
+                "first": first,
+                "frames": codes.shape[1],
+                "text": " ".join(words),
+                "language": "en" if speaker in ("ann", "bob") else "nl",
+                "speaker": speaker,
+            }
+            if aligned:
+                line["segments"] = [
+                    Segment(word, at * FRAMES, (at + 1) * FRAMES) for at, word in enumerate(words)
+                ]
+            arrays.append(codes)
+            lines.append(line)
+            first += codes.shape[1]
+        write_shard(folder, shard, arrays, lines, made.levels)
+    return folder
+
+
+def text_model(folder: Path) -> Path:
+    """A tokenizer of characters that saw these words."""
+    TextTokenizer.train([" ".join(WORDS)], "char", 300).save(folder / "text.model")
+    return folder / "text.model"
