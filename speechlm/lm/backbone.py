@@ -1,7 +1,7 @@
 """The seam behind which a model over time may be a transformer, a recurrence or a convolution.
 
 A backbone turns embeddings (batch, time, dim) and a :class:`~speechlm.nn.Packing` into outputs of
-the same shape. :func:`decoding` gives its state for one position after the other.
+the same shape. :func:`decoder` makes of it what takes one position after the other.
 """
 
 from __future__ import annotations
@@ -14,19 +14,26 @@ from torch import Tensor, nn
 from speechlm.errors import SpeechLMError
 from speechlm.lm.baselines import Gru, WaveNet
 from speechlm.lm.config import LMConfig
-from speechlm.nn import Decoding, Packing, State, Streaming, Transformer
+from speechlm.nn import Decoder, Packing, State, Streaming, Transformer
 
 BACKBONES = ("llama", "gru", "wavenet")
 
 
 class Steps(Protocol):
-    """What :class:`~speechlm.nn.Decoding` is for a transformer: growing sequences, in a batch."""
+    """Growing sequences, in a batch."""
 
     def prefill(self, prompts: list[Tensor]) -> Tensor:
         """Read starts (time, dim), of any lengths; the output (batch, dim) at each one's end."""
 
     def step(self, x: Tensor) -> Tensor:
         """Add a position: input and output (batch, dim)."""
+
+
+class Begin(Protocol):
+    """What :class:`~speechlm.nn.Decoder` is for a transformer."""
+
+    def begin(self, batch: int, capacity: int) -> Steps:
+        """A batch of empty sequences, with room for ``capacity`` positions of each."""
 
 
 class Streamed(nn.Module):
@@ -41,11 +48,14 @@ class Streamed(nn.Module):
 
 
 class StreamedSteps:
-    """The state of a streaming module over a batch of growing sequences."""
+    """The state of a streaming module over a batch of growing sequences, of any length."""
 
     def __init__(self, module: Streaming):
         self.module = module
         self.state: State = None
+
+    def begin(self, batch: int, capacity: int) -> StreamedSteps:
+        return StreamedSteps(self.module)
 
     @torch.inference_mode()
     def prefill(self, prompts: list[Tensor]) -> Tensor:
@@ -97,10 +107,10 @@ def build(config: LMConfig) -> Transformer | Streamed:
     raise SpeechLMError(f"backbone is one of {', '.join(BACKBONES)}, not {config.backbone}")
 
 
-def decoding(backbone: nn.Module, batch: int, capacity: int) -> Steps:
-    """Decode with ``backbone`` a batch of sequences of up to ``capacity`` positions."""
+def decoder(backbone: nn.Module) -> Begin:
+    """What runs ``backbone`` position by position; with a copy of its weights, as they are now."""
     if isinstance(backbone, Transformer):
-        return Decoding(backbone, batch, capacity)
+        return Decoder(backbone)
     if isinstance(backbone, Streamed):
         return StreamedSteps(backbone.module)
     raise TypeError(f"{type(backbone).__name__} is no backbone")

@@ -2,7 +2,7 @@
 
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
-from speechlm.nn.decoding import Decoding
+from speechlm.nn.decoding import Decoder
 from speechlm.nn.packing import Packing
 from speechlm.nn.quick import quicken
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
@@ -16,7 +16,7 @@ __all__ = [
     "CausalSTFT",
     "Chain",
     "ConvNeXtBlock",
-    "Decoding",
+    "Decoder",
     "Packing",
     "State",
     "Streaming",

@@ -1,0 +1,238 @@
+"""What stands in the next column: one way for each codebook pattern, and one for text.
+
+All hold a batch of examples. One that has ended goes on with something, since the batch does, but
+gives nothing more.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from speechlm.lm.model import UnitLM
+from speechlm.lm.sampling import Loops, Sampler, Sampling, discourage
+from speechlm.nn.decoding import Decoder, transposed
+
+
+class Heads:
+    """A model's output matrices, each cut down to what may come where it is used.
+
+    So nothing else can come, and its logits are never made.
+    """
+
+    def __init__(self, model: UnitLM):
+        ids = model.config.ids
+        self.output = model.output.detach()
+        self.levels, self.cardinality, self.pad = ids.levels, ids.cardinality, ids.pad
+        self.rows = model.pattern.rows
+        self.offsets = model.first + ids.cardinality * torch.arange(ids.levels)
+        self.depth: Decoder | None = None
+        if model.depth is not None:
+            self.depth = Decoder(model.depth.transformer)
+            self.enter = transposed(model.depth.enter.weight)
+            self.embedding = model.depth.embedding.weight.detach()
+            self.lower = [transposed(weight) for weight in model.depth.heads]
+        else:
+            self.lower = [self.of(self.units(level)) for level in range(1, ids.levels)]
+
+    def units(self, level: int) -> range:
+        """Ids of a level."""
+        first = int(self.offsets[level])
+        return range(first, first + self.cardinality)
+
+    def of(self, ids: Sequence[int]) -> Tensor:
+        """The matrix (dim, ids) that gives the logits of some ids."""
+        return transposed(self.output[torch.tensor(ids)])
+
+
+class Choice:
+    """Chooses among ``ids``, until an example has chosen ``end``, the last of them.
+
+    Attributes:
+        ended: of each example, whether it has.
+    """
+
+    def __init__(
+        self,
+        heads: Heads,
+        ids: Sequence[int],
+        end: int,
+        sampling: Sampling,
+        batch: int,
+        loop: int,
+    ):
+        self.ids = torch.tensor([*ids, end])
+        self.head = heads.of([*ids, end])
+        self.sampler = Sampler(sampling, batch)
+        self.loops = [Loops(loop) for _ in range(batch)] if sampling.loop else []
+        self.ended = [False] * batch
+
+    def __call__(self, h: Tensor) -> Tensor:
+        """Indices (batch,) into ``ids``, from outputs (batch, dim)."""
+        logits = torch.mm(h, self.head)
+        discourage(logits, self.loops)
+        chosen = self.sampler(logits)
+        last = logits.shape[1] - 1
+        for example, index in enumerate(chosen.tolist()):
+            if index == last:
+                self.ended[example] = True
+            elif self.loops:
+                self.loops[example].push(index)
+        return chosen.clamp(max=last - 1) if any(self.ended) else chosen
+
+
+class Columns(ABC):
+    """Makes column after column of a batch.
+
+    Attributes:
+        found: what the latest column completed: codes (batch, levels) of a frame, or ids (batch, 1)
+            of text; or None.
+    """
+
+    found: Tensor | None = None
+
+    def __init__(self, heads: Heads, choice: Choice):
+        self.heads, self.choice = heads, choice
+
+    @abstractmethod
+    def __call__(self, h: Tensor) -> Tensor | None:
+        """The ids (batch, rows) that follow outputs (batch, dim); None when all have ended."""
+
+    @property
+    def over(self) -> list[bool]:
+        """Whether ``found`` is past the end, of each example."""
+        return self.choice.ended
+
+
+class Speech(Columns):
+    """Units; those of the levels below the first are drawn by a sampler each."""
+
+    def __init__(self, heads: Heads, choice: Choice, tail: Tensor, frames: int):
+        super().__init__(heads, choice)
+        sampling, batch = choice.sampler.sampling, len(choice.ended)
+        self.samplers = [Sampler(sampling, batch, level) for level in range(1, heads.levels)]
+        self.begin(tail, frames)
+
+    @abstractmethod
+    def begin(self, tail: Tensor, frames: int) -> None:
+        """Get ready for so many ``frames`` at most.
+
+        ``tail`` (batch, rows, levels - 1) has, for the first columns, ids that are known since the
+        speech before has them; -1 elsewhere. Only the pattern ``delay`` has such.
+        """
+
+    def lower(self, level: int, h: Tensor) -> Tensor:
+        """Codes (batch,) of a level below the first, from what predicts it."""
+        return self.samplers[level - 1](torch.mm(h, self.heads.lower[level - 1]))
+
+
+class Text(Columns):
+    """A token in row 0."""
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        chosen = self.choice(h)
+        if all(self.choice.ended):
+            return None
+        column = torch.full((len(h), self.heads.rows), self.heads.pad)
+        column[:, 0] = self.choice.ids[chosen]
+        self.found = column[:, :1]
+        return column
+
+
+class Depth(Speech):
+    """A frame: level 0 by the backbone, the others by the depth transformer, one by one."""
+
+    def begin(self, tail: Tensor, frames: int) -> None:
+        decoder, levels = self.heads.depth, self.heads.levels
+        self.steps = decoder.begin(len(tail), levels - 1) if decoder else None
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        heads = self.heads
+        codes = [self.choice(h)]
+        if all(self.choice.ended):
+            return None
+        if self.steps is not None:
+            self.steps.reset()
+            entered = torch.mm(h, heads.enter)
+            for level in range(1, heads.levels):
+                above = codes[-1] + (level - 1) * heads.cardinality
+                y = self.steps.step(entered + heads.embedding[above])
+                codes.append(self.lower(level, y))
+        self.found = torch.stack(codes, dim=1)
+        return self.found + heads.offsets
+
+
+class Flatten(Speech):
+    """A single code; the last level's completes a frame."""
+
+    def begin(self, tail: Tensor, frames: int) -> None:
+        self.codes: list[Tensor] = []
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        level = len(self.codes)
+        if level == 0:
+            self.codes.append(self.choice(h))
+            if all(self.choice.ended):
+                return None
+        else:
+            self.codes.append(self.lower(level, h))
+        column = self.codes[-1].unsqueeze(1) + self.heads.offsets[level]
+        self.found = None
+        if level == self.heads.levels - 1:
+            self.found = torch.stack(self.codes, dim=1)
+            self.codes = []
+        return column
+
+
+class Delay(Speech):
+    """A code of each level, of frames that lie one apart; the last level's completes a frame."""
+
+    def begin(self, tail: Tensor, frames: int) -> None:
+        self.tail = tail
+        self.stops = torch.full((len(tail),), frames)
+        self.codes: list[list[Tensor]] = [[] for _ in range(self.heads.levels)]
+        self.column = 0
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        heads, at = self.heads, self.column
+        last = int(self.stops.max())
+        if at >= last + heads.levels - 1:
+            return None
+        column = torch.full((len(h), heads.rows), heads.pad)
+        for row in range(heads.levels):
+            frame = at - row
+            if frame < 0:
+                known = self.tail[:, row, at]
+                column[:, row] = torch.where(known < 0, heads.pad, known)
+            elif frame < last:
+                code = self.lower(row, h) if row else self._first(h, frame)
+                self.codes[row].append(code)
+                ids = code + heads.offsets[row]
+                column[:, row] = torch.where(frame < self.stops, ids, column[:, row])
+        if at < last:
+            column[self.stops == at, 0] = self.choice.ids[-1]
+        self.column = at + 1
+        done = at - heads.levels + 1
+        self.found = None
+        if 0 <= done < int(self.stops.max()):
+            self.found = torch.stack([codes[done] for codes in self.codes], dim=1)
+        return column
+
+    def _first(self, h: Tensor, frame: int) -> Tensor:
+        before = list(self.choice.ended)
+        code = self.choice(h)
+        for example, (was, ended) in enumerate(zip(before, self.choice.ended, strict=True)):
+            if ended and not was:
+                self.stops[example] = frame
+        return code
+
+    @property
+    def over(self) -> list[bool]:
+        done = self.column - self.heads.levels
+        return (self.stops <= done).tolist()
+
+
+SPEECH: dict[str, type[Speech]] = {"depth": Depth, "delay": Delay, "flatten": Flatten}

@@ -1,0 +1,153 @@
+"""Generating: speech frame by frame, and text piece by piece, for a batch of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from speechlm.errors import SpeechLMError
+from speechlm.lm.backbone import decoder
+from speechlm.lm.columns import SPEECH, Choice, Columns, Heads, Text
+from speechlm.lm.model import UnitLM
+from speechlm.lm.patterns import NONE, Codes
+from speechlm.lm.sampling import Sampling
+
+Ids = Codes
+TEXT_LOOP = 20
+"""Pieces of text that may repeat themselves before that is made less probable."""
+
+
+class Generator:
+    """A model, ready to generate on the CPU; with a copy of its weights, as they are now.
+
+    Positions beyond the model's context are reached by reading anew what was given, and of the
+    rest as much of the latest as fills half of the context.
+    """
+
+    def __init__(self, model: UnitLM):
+        self.pattern, self.context = model.pattern, model.config.context
+        self.decoder = decoder(model.backbone)
+        self.embedding = model.embedding.weight.detach()
+        self.heads = Heads(model)
+        self.speech = SPEECH[model.config.pattern]
+        pattern = model.pattern
+        self.stride = pattern.columns(2) - pattern.columns(1)
+        """Columns a frame."""
+
+    def speak(
+        self,
+        prompts: Sequence[Ids],
+        heard: Sequence[Codes],
+        end: int,
+        frames: int,
+        frame_rate: float,
+        sampling: Sampling,
+    ) -> Iterator[list[Codes | None]]:
+        """Frames of speech that go on after each prompt, one by one.
+
+        Args:
+            prompts: joint ids (rows, columns) of what is given, up to the speech.
+            heard: codes (levels, frames) of the speech that is to go on; of no frame for a new one.
+            end: id of the token that ends speech.
+            frames: so many at most.
+            frame_rate: frames a second.
+            sampling: how to choose.
+
+        Yields:
+            The codes (levels,) of the next frame of each example; None for one that has ended.
+        """
+        loop = round(sampling.loop * frame_rate)
+        choice = Choice(self.heads, self.heads.units(0), end, sampling, len(prompts), loop)
+        starts, tails = [], []
+        for prompt, codes in zip(prompts, heard, strict=True):
+            laid = self.pattern.build(codes + self.heads.offsets.numpy()[:, None])
+            cut = self.pattern.end(codes.shape[1])
+            begun = np.where(laid == NONE, self.heads.pad, laid)[:, :cut]
+            starts.append(np.concatenate([prompt, begun], axis=1))
+            tail = np.full((self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
+            tail[:, : laid.shape[1] - cut] = laid[:, cut:]
+            tails.append(tail)
+        columns = self.speech(self.heads, choice, torch.from_numpy(np.stack(tails)), frames)
+        given = [prompt.shape[1] for prompt in prompts]
+        return self._run(starts, given, columns, self.pattern.columns(frames))
+
+    def write(
+        self,
+        prompts: Sequence[Ids],
+        pieces: Sequence[int],
+        end: int,
+        limit: int,
+        sampling: Sampling,
+    ) -> Iterator[list[int | None]]:
+        """Ids of text that go on after each prompt, one by one.
+
+        Args:
+            prompts: joint ids (rows, columns) of what is given.
+            pieces: ids that may come.
+            end: id that ends text.
+            limit: so many at most.
+            sampling: how to choose.
+
+        Yields:
+            The next id of each example; None for one that has ended.
+        """
+        choice = Choice(self.heads, pieces, end, sampling, len(prompts), TEXT_LOOP)
+        columns = Text(self.heads, choice)
+        given = [prompt.shape[1] for prompt in prompts]
+        for found in self._run(list(prompts), given, columns, limit):
+            yield [None if each is None else int(each[0]) for each in found]
+
+    @torch.inference_mode()
+    def _run(
+        self, starts: list[Ids], given: list[int], columns: Columns, number: int
+    ) -> Iterator[list[Codes | None]]:
+        """What ``columns`` finds, in ``number`` columns or until all have ended.
+
+        The first ``given`` columns of each start stay in sight, however long the rest becomes.
+        """
+        past = [torch.from_numpy(start) for start in starts]
+        made = 0
+        while True:
+            past = [self._fitting(each, kept) for each, kept in zip(past, given, strict=True)]
+            longest = max(each.shape[1] for each in past)
+            capacity = min(longest + number - made, self.context)
+            steps = self.decoder.begin(len(past), capacity)
+            h = steps.prefill([self._embed(each.t()) for each in past])
+            new: list[Tensor] = []
+            while longest + len(new) <= capacity:
+                if new:
+                    h = steps.step(self._embed(new[-1]))
+                column = columns(h)
+                if column is None:
+                    return
+                if columns.found is not None:
+                    rows, over = columns.found.numpy(), columns.over
+                    yield [None if end else row for row, end in zip(rows, over, strict=True)]
+                made += 1
+                if made == number:
+                    return
+                new.append(column)
+            latest = torch.stack(new, dim=2)
+            past = [torch.cat(pair, dim=1) for pair in zip(past, latest, strict=True)]
+
+    def _embed(self, columns: Tensor) -> Tensor:
+        """Embeddings (n, dim) of columns (n, rows)."""
+        return F.embedding_bag(columns, self.embedding, mode="sum")
+
+    def _fitting(self, columns: Tensor, given: int) -> Tensor:
+        """Columns (rows, time) that leave room in the context: those given, and the latest."""
+        time = columns.shape[1]
+        if time <= self.context * 3 // 4:
+            return columns
+        room = self.context // 2 - given
+        if room <= 0:
+            raise SpeechLMError(
+                f"what is given takes {given} positions, of which this model has {self.context}, "
+                "half of them for what follows: give less"
+            )
+        dropped = -(-(time - given - room) // self.stride) * self.stride
+        return torch.cat([columns[:, :given], columns[:, given + dropped :]], dim=1)

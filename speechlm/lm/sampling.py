@@ -1,0 +1,127 @@
+"""Choosing among what a model holds probable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechlm.errors import SpeechLMError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen.
+
+    Attributes:
+        temperature: divides the logits; 0 takes the most probable token.
+        top_k: only so many of the most probable tokens may come; 0 for all.
+        top_p: only the most probable tokens may come that reach this probability together.
+        loop: seconds for which a stretch of speech may repeat itself before that is made less and
+            less probable (see :class:`Loops`); 0 for ever.
+        seed: of the random numbers. In a batch, example number i has those of ``seed + i`` alone.
+
+    Raises:
+        SpeechLMError: for a value outside its range.
+    """
+
+    temperature: float = 0.9
+    top_k: int = 0
+    top_p: float = 0.95
+    loop: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise SpeechLMError(f"temperature is 0 or more, not {self.temperature:g}")
+        if self.top_k < 0:
+            raise SpeechLMError(f"top-k is 0 (all) or more, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise SpeechLMError(f"top-p is above 0 and at most 1, not {self.top_p:g}")
+        if not self.loop >= 0:
+            raise SpeechLMError(f"loop is 0 (for ever) or more seconds, not {self.loop:g}")
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+class Sampler:
+    """Draws for a batch, each example from its own random numbers, and so does each ``stream``.
+
+    With a stream for each level of units, what comes of a level depends on how many of that level
+    came before, and not on what else was drawn between.
+    """
+
+    def __init__(self, sampling: Sampling, batch: int, stream: int = 0):
+        self.sampling = sampling
+        self.generators = [_generator(sampling.seed + number, stream) for number in range(batch)]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Chosen indices (batch,) for logits (batch, n)."""
+        how = self.sampling
+        if how.temperature == 0:
+            return logits.argmax(1)
+        size = logits.shape[1]
+        kept = min(how.top_k or size, size)
+        logits = logits / how.temperature
+        if kept == size and how.top_p == 1:
+            return (logits.softmax(1) / self._noise(size, logits)).argmax(1)
+        values, order = logits.topk(kept)
+        likely = values.softmax(1)
+        above = likely.cumsum(1) - likely
+        drawn = (likely.masked_fill_(above >= how.top_p, 0) / self._noise(kept, logits)).argmax(1)
+        return order.gather(1, drawn[:, None]).squeeze(1)
+
+    def _noise(self, size: int, like: Tensor) -> Tensor:
+        """Exponential: the largest of p / noise is at i with probability p_i."""
+        rows = [torch.empty(size).exponential_(generator=each) for each in self.generators]
+        return torch.stack(rows).to(like.device)
+
+
+def _generator(seed: int, stream: int) -> torch.Generator:
+    mixed = np.random.SeedSequence([seed % 2**64, stream]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed[0]))
+
+
+class Loops:
+    """Makes it less probable that the tokens of an example go on going in circles.
+
+    Speech repeats units: a vowel or a pause is one unit for a while. So tokens are not made less
+    probable for having occurred, as the repetition penalty for text does (Keskar et al. 2019), but
+    only where they would prolong a loop (the same up to ``limit`` tokens, again and again) that has
+    gone on for ``limit`` tokens already: by a nat more for every further ``limit / 10`` of them.
+    A certain enough model may still go on.
+    """
+
+    def __init__(self, limit: int):
+        self.limit = max(limit, 1)
+        self.past = np.full(self.limit, -1, np.int64)
+        """The latest tokens, the newest first."""
+        self.runs = np.zeros(self.limit, np.int64)
+        """For each period, from 1: how many tokens have equalled the one that long before them."""
+
+    def push(self, token: int) -> None:
+        """Take note of a token."""
+        self.runs = np.where(self.past == token, self.runs + 1, 0)
+        self.past = np.concatenate([[token], self.past[:-1]])
+
+    def penalties(self) -> dict[int, float]:
+        """How many nats to take from the logits of which tokens."""
+        found: dict[int, float] = {}
+        if self.runs.max() < self.limit:
+            return found
+        for period in np.flatnonzero(self.runs >= self.limit):
+            token = int(self.past[period])
+            nats = 10 * float(self.runs[period] - self.limit + 1) / self.limit
+            found[token] = max(found.get(token, 0.0), nats)
+        return found
+
+
+def discourage(logits: Tensor, loops: Sequence[Loops]) -> None:
+    """Take the penalties of each example's loops from ``logits`` (batch, n), in place."""
+    for example, each in enumerate(loops):
+        for token, nats in each.penalties().items():
+            logits[example, token] -= nats
