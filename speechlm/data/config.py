@@ -31,6 +31,8 @@ class CorpusConfig:
     description: str = ""
     licence: str = ""
     output: str = "data/prepared/${name}"
+    sample_rate: int = 16000
+    """Of what is written, in Hz."""
     bandwidth: float | None = None
     """Highest frequency that the recordings carry, in Hz, when it is below 8 kHz."""
     min_seconds: float = 0.3

@@ -4,7 +4,7 @@
 
     NAME/
       config.yaml             the declaration that it was made with
-      audio/*.flac            16 kHz, mono, 16 bit
+      audio/*.flac            one sample rate (16 kHz unless asked), mono, 16 bit
       cuts-train.jsonl.gz     Lhotse cuts; recording paths are relative to NAME/
       cuts-dev.jsonl.gz
       cuts-test.jsonl.gz

@@ -6,12 +6,12 @@ exactly the batches that would have come.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from speechlm.data.augment import AugmentConfig, augment
 from speechlm.data.corpus import read_cuts
@@ -45,8 +45,11 @@ class Crops:
     ``gain_db``, and lowered where it would clip; then comes ``augment``, whose draws are the crop's
     own: with it or without, the same crops come.
 
+    Recordings that fit in ``memory`` together stay there decoded. Of more than that, a crop is all
+    that is read: a millisecond of FLAC, however long the recording and however large the corpus.
+
     Args:
-        memory: bytes of decoded recordings to keep; the oldest leave first.
+        memory: bytes for decoded recordings, two a sample.
 
     Raises:
         SpeechLMError: when there is nothing to draw, or a recording has another sample rate; later,
@@ -69,8 +72,8 @@ class Crops:
         for item in items:
             if item.sample_rate != sample_rate:
                 raise SpeechLMError(
-                    f"{item.path}: {item.sample_rate} Hz, but the model works at {sample_rate} Hz; "
-                    "speechlm prepare writes 16000 Hz"
+                    f"{item.path}: {item.sample_rate} Hz, but the model works at {sample_rate} Hz: "
+                    f"speechlm prepare ... sample_rate={sample_rate}"
                 )
         self.items = items
         self.samples = samples
@@ -78,11 +81,10 @@ class Crops:
         self.seed = seed
         self.gain_db = gain_db
         self.augment = augment
-        self.memory = memory
         lengths = np.array([max(item.samples, 1) for item in items], dtype=np.float64)
         self.ends = np.cumsum(lengths) / lengths.sum()
-        self._kept: OrderedDict[Path, np.ndarray] = OrderedDict()
-        self._held = 0
+        self.keep = 2 * lengths.sum() <= memory
+        self._kept: dict[Path, np.ndarray] = {}
 
     def __call__(self, step: int) -> np.ndarray:
         """The batch of this step, (batch, samples)."""
@@ -90,9 +92,8 @@ class Crops:
         batch = np.zeros((self.batch, self.samples), dtype=np.float32)
         for index, row in enumerate(batch):
             item = self.items[int(np.searchsorted(self.ends, random.random()))]
-            wave = self._wave(item.path)
-            start = int(random.integers(0, max(len(wave) - self.samples, 0) + 1))
-            crop = wave[start : start + self.samples].astype(np.float32) / 32768
+            start = int(random.integers(0, max(item.samples - self.samples, 0) + 1))
+            crop = self._read(item.path, start).astype(np.float32) / 32768
             gain = 10 ** (random.uniform(*self.gain_db) / 20)
             row[: len(crop)] = crop * min(gain, 1 / max(float(np.abs(crop).max()), 1e-6))
             if self.augment is not None:
@@ -101,15 +102,20 @@ class Crops:
                 row[:] = augment(row, item.sample_rate, self.augment, own)
         return batch
 
-    def _wave(self, path: Path) -> np.ndarray:
-        wave = self._kept.pop(path, None)
-        if wave is None:
-            try:
-                wave = soundfile.read(path, dtype="int16")[0]
-            except soundfile.LibsndfileError as error:
-                raise SpeechLMError(f"{path}: {error.error_string}") from None
-            self._held += wave.nbytes
-        self._kept[path] = wave
-        while self._held > self.memory and len(self._kept) > 1:
-            self._held -= self._kept.popitem(last=False)[1].nbytes
-        return wave
+    def _read(self, path: Path, start: int) -> NDArray[np.int16]:
+        """The samples of a crop, or as many as the recording has from ``start`` on."""
+        if self.keep and path not in self._kept:
+            self._kept[path] = _load(path, 0, -1)
+        if self.keep:
+            return self._kept[path][start : start + self.samples]
+        return _load(path, start, self.samples)
+
+
+def _load(path: Path, start: int, samples: int) -> NDArray[np.int16]:
+    """So many samples (-1: all) of a recording from ``start`` on, fewer at its end."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(start)
+            return file.read(samples, dtype="int16")
+    except soundfile.LibsndfileError as error:
+        raise SpeechLMError(f"{path}: {error.error_string}") from None

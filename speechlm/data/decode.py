@@ -1,4 +1,4 @@
-"""Recordings of any kind -> what a prepared corpus stores: 16 kHz, mono, within [-1, 1]."""
+"""Recordings of any kind -> what a prepared corpus stores: one rate, mono, within [-1, 1]."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from speechlm import audio
 from speechlm.errors import SpeechLMError
 
-SAMPLE_RATE = 16000
+G722_RATE = 16000
 SILENCE = 10 ** (-50 / 20)
 """A recording whose peak is lower (-50 dBFS) holds no speech."""
 DC_OFFSET = 0.005
@@ -34,16 +34,16 @@ def read_g722(path: Path) -> tuple[np.ndarray, int]:
         raise SpeechLMError(f"{path}: {error}") from None
     if not frames:
         raise SpeechLMError(f"{path}: holds no samples")
-    return np.concatenate(frames).astype(np.float32) / 32768, SAMPLE_RATE
+    return np.concatenate(frames).astype(np.float32) / 32768, G722_RATE
 
 
-def conform(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Resample to 16 kHz, take out a constant offset, scale down where the peak exceeds full scale.
+def conform(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Resample to ``wanted`` Hz, take out a constant offset, scale down a peak beyond full scale.
 
     Levels are otherwise left as they were recorded. Scaling the whole recording, unlike clipping,
-    adds no distortion; a faultless recording at 16 kHz comes back as it is.
+    adds no distortion; a faultless recording at that rate comes back as it is.
     """
-    wave = np.concatenate(list(audio.resampled([wave], rate, SAMPLE_RATE)))
+    wave = np.concatenate(list(audio.resampled([wave], rate, wanted)))
     offset = wave.mean()
     if abs(offset) > DC_OFFSET:
         wave = wave - offset

@@ -11,13 +11,14 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from speechlm import audio
+from speechlm import audio, declaration
 from speechlm.data import config as declarations
 from speechlm.data import decode
 from speechlm.data.config import CorpusConfig
@@ -64,7 +65,7 @@ def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
     for utterance in track(found.utterances, description=config.name, console=screen):
         flac = folder / "audio" / f"{utterance.id}.flac"
         try:
-            samples = _store(utterance, flac, config.min_seconds)
+            samples = _store(utterance, flac, config)
         except _Unfit as reason:
             dropped[utterance.id] = str(reason)
             continue
@@ -74,7 +75,7 @@ def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
     if not kept:
         raise SpeechLMError(f"{config.name}: no usable recording among {len(found.utterances)}")
     for split in SPLITS:
-        _write_cuts(folder, split, [one for one in kept if one.split == split], config.bandwidth)
+        _write_cuts(folder, split, [one for one in kept if one.split == split], config)
     _write_summary(folder, config, found, kept, dropped)
     return PreparedCorpus.open(folder)
 
@@ -84,12 +85,12 @@ class _Unfit(Exception):
 
 
 def _claim(folder: Path, config: CorpusConfig) -> None:
-    """Write the declaration into the folder, or see that the one there is the same."""
-    settings = {key: value for key, value in asdict(config).items() if key not in WHERE_ONLY}
-    text = OmegaConf.to_yaml(OmegaConf.create(settings))
+    """Write the declaration into the folder, or see that the one there says the same."""
+    settings = _settings(config)
     mark = folder / "config.yaml"
     if mark.exists():
-        if mark.read_text("utf-8") != text:
+        # Read as a declaration: a key that is younger than the folder has its default there.
+        if _settings(declaration.fill(type(config), declaration.read(mark, []), mark)) != settings:
             raise SpeechLMError(
                 f"{folder}: holds {config.name} prepared with other settings (config.yaml there); "
                 "remove it or give output=ANOTHER_FOLDER"
@@ -100,7 +101,11 @@ def _claim(folder: Path, config: CorpusConfig) -> None:
     except OSError as error:
         raise SpeechLMError(f"{folder}: cannot be made: {error.strerror}") from None
     with atomic_path(mark) as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(settings)), "utf-8")
+
+
+def _settings(config: CorpusConfig) -> dict[str, Any]:
+    return {key: value for key, value in asdict(config).items() if key not in WHERE_ONLY}
 
 
 def _check_ids(config: CorpusConfig, found: Source) -> None:
@@ -120,7 +125,7 @@ def _split(utterance: Utterance, key: str, own: set[str], config: CorpusConfig) 
     return assign(key, dev, test)
 
 
-def _store(utterance: Utterance, flac: Path, min_seconds: float) -> int:
+def _store(utterance: Utterance, flac: Path, config: CorpusConfig) -> int:
     """Decode one recording into its FLAC unless it is there; give its length in samples."""
     if flac.exists():
         return audio.info(flac).frames
@@ -128,21 +133,21 @@ def _store(utterance: Utterance, flac: Path, min_seconds: float) -> int:
         wave, rate = utterance.load()
     except SpeechLMError as error:
         raise _Unfit("empty or unreadable") from error
-    if wave.size < min_seconds * rate:
-        raise _Unfit(f"shorter than {min_seconds:g} s")
-    wave = decode.conform(wave, rate)
+    if wave.size < config.min_seconds * rate:
+        raise _Unfit(f"shorter than {config.min_seconds:g} s")
+    wave = decode.conform(wave, rate, config.sample_rate)
     if np.abs(wave).max() < decode.SILENCE:
         raise _Unfit("silent")
-    audio.write(flac, wave, decode.SAMPLE_RATE)
+    audio.write(flac, wave, config.sample_rate)
     return int(wave.size)
 
 
-def _write_cuts(folder: Path, split: str, kept: list[_Kept], bandwidth: float | None) -> None:
+def _write_cuts(folder: Path, split: str, kept: list[_Kept], config: CorpusConfig) -> None:
     from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 
     lines = []
     for one in kept:
-        name, seconds = one.utterance.id, one.samples / decode.SAMPLE_RATE
+        name, seconds = one.utterance.id, one.samples / config.sample_rate
         cut = MonoCut(
             id=name,
             start=0.0,
@@ -151,7 +156,7 @@ def _write_cuts(folder: Path, split: str, kept: list[_Kept], bandwidth: float | 
             recording=Recording(
                 id=name,
                 sources=[AudioSource(type="file", channels=[0], source=f"audio/{name}.flac")],
-                sampling_rate=decode.SAMPLE_RATE,
+                sampling_rate=config.sample_rate,
                 num_samples=one.samples,
                 duration=seconds,
             ),
@@ -166,7 +171,7 @@ def _write_cuts(folder: Path, split: str, kept: list[_Kept], bandwidth: float | 
                     speaker=one.utterance.speaker,
                 )
             ],
-            custom=None if bandwidth is None else {"bandwidth": bandwidth},
+            custom=None if config.bandwidth is None else {"bandwidth": config.bandwidth},
         )
         lines.append(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n")
     with atomic_path(folder / f"cuts-{split}.jsonl.gz") as temporary:
@@ -181,7 +186,7 @@ def _write_summary(
         part = [one for one in kept if one.split == split]
         splits[split] = {
             "utterances": len(part),
-            "minutes": round(sum(one.samples for one in part) / decode.SAMPLE_RATE / 60, 2),
+            "minutes": round(sum(one.samples for one in part) / config.sample_rate / 60, 2),
             "speakers": len({one.utterance.speaker for one in part}),
             "with_text": sum(one.utterance.text is not None for one in part),
         }
@@ -190,7 +195,7 @@ def _write_summary(
         "description": config.description,
         "licence": config.licence,
         "sources": found.versions,
-        "sample_rate": decode.SAMPLE_RATE,
+        "sample_rate": config.sample_rate,
         "bandwidth": config.bandwidth,
         "languages": sorted({one.utterance.language or "unknown" for one in kept}),
         "splits": splits,

@@ -87,13 +87,20 @@ def test_gain_never_clips(tmp_path):
     assert np.abs(rows).max(axis=1).min() < 1.0
 
 
-def test_memory_is_bounded(items):
-    crops = Crops(items, RATE, 100, 8, seed=0, memory=15_000)
+def test_what_does_not_fit_in_memory_is_read_crop_by_crop(items, monkeypatch):
+    read = []
+    real = soundfile.SoundFile.read
+
+    def counted(file: soundfile.SoundFile, frames: int, **options: str) -> np.ndarray:
+        read.append(frames)
+        return real(file, frames, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    size = 2 * sum(item.samples for item in items)
+    kept, streamed = (Crops(items, RATE, 100, 8, 0, memory=size - few) for few in (0, 1))
     for step in range(20):
-        crops(step)
-        held = sum(wave.nbytes for wave in crops._kept.values())
-        assert held == crops._held
-        assert held <= 15_000
+        np.testing.assert_array_equal(kept(step), streamed(step))
+    assert sorted(read) == [-1] * 4 + [100] * 160
 
 
 def test_nothing_to_draw_from_is_one_line(items):

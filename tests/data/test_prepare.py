@@ -169,15 +169,39 @@ def test_a_finished_corpus_is_left_alone(tmp_path: Path, monkeypatch: pytest.Mon
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == stamps
 
 
+def test_a_key_younger_than_the_folder_has_its_default_there(tmp_path: Path) -> None:
+    source = voices(tmp_path / "mine", people=2, each=1)
+    first = prepared("folder", tmp_path, f"path={source}")
+    mark = tmp_path / "out/config.yaml"
+    before = mark.read_text()
+    mark.write_text(before.replace("sample_rate: 16000\n", ""))
+    assert mark.read_text() != before
+    assert prepared("folder", tmp_path, f"path={source}") == first
+    with pytest.raises(SpeechLMError, match="other settings"):
+        prepared("folder", tmp_path, f"path={source}", "sample_rate=24000")
+
+
+def test_another_sample_rate(tmp_path: Path) -> None:
+    wave_file(tmp_path / "mine/ann/high.wav", tone(0.5, 48000, hertz=10_000), 48000)
+    corpus = prepared("folder", tmp_path, f"path={tmp_path / 'mine'}", "sample_rate=24000")
+    (cut,) = (cut for split in SPLITS for cut in corpus.cuts(split))
+    assert (cut.sampling_rate, cut.num_samples, cut.duration) == (24000, 12000, 0.5)
+    spectrum = np.abs(np.fft.rfft(cut.load_audio()[0]))
+    assert spectrum.argmax() * 24000 / 12000 == 10_000
+    assert sum(corpus.minutes.values()) == pytest.approx(0.5 / 60, abs=0.005)
+    summary = json.loads((corpus.folder / "corpus.json").read_text())
+    assert summary["sample_rate"] == 24000
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = voices(tmp_path / "mine", people=1, each=4)
     conform, calls = decode.conform, []
 
-    def interrupted(wave: np.ndarray, rate: int) -> np.ndarray:
-        calls.append(rate)
+    def interrupted(wave: np.ndarray, *rates: int) -> np.ndarray:
+        calls.append(rates)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return conform(wave, rate)
+        return conform(wave, *rates)
 
     monkeypatch.setattr(decode, "conform", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -238,9 +262,9 @@ def test_output_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_levels_are_kept_and_faults_mended() -> None:
     wave = tone()
-    np.testing.assert_array_equal(decode.conform(wave, 16000), wave)
-    np.testing.assert_allclose(decode.conform(wave + 0.2, 16000), wave, atol=1e-6)
-    loud = decode.conform(5 * wave, 16000)
+    np.testing.assert_array_equal(decode.conform(wave, 16000, 16000), wave)
+    np.testing.assert_allclose(decode.conform(wave + 0.2, 16000, 16000), wave, atol=1e-6)
+    loud = decode.conform(5 * wave, 16000, 16000)
     np.testing.assert_allclose(loud, wave * (0.999 / np.abs(wave).max()), atol=1e-6)
 
 

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from speechlm import audio
-from speechlm.data import decode
 from speechlm.data.config import FolderConfig
 from speechlm.data.corpus import Source, Utterance
 from speechlm.data.sources import lists
@@ -48,7 +47,7 @@ def source(config: FolderConfig) -> Source:
         utterances.append(
             Utterance(
                 id=_id(path, folder),
-                load=partial(audio.read, path, decode.SAMPLE_RATE),
+                load=partial(audio.read, path, config.sample_rate),
                 speaker=entry.speaker or path.parent.resolve().name,
                 language=entry.language or config.language,
                 text=entry.text,
