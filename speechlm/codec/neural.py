@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,36 +11,40 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechlm import hub
+from speechlm.codec import frames
 from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
 from speechlm.codec.config import CodecConfig
+from speechlm.codec.exact import build_coder
+from speechlm.codec.frames import FrameDecoder
 from speechlm.codec.network import CodecNetwork
+from speechlm.codec.spectral import SpectralDecoder
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State, quicken
 
 BLOCK_SECONDS = 10.0
 """Offline coding runs in blocks of this length or more, below twice it: in bounded memory."""
+SILENT_FRAMES = 100
+"""So long a silence is all that an encoder remembers."""
 
 
 class NeuralCodec(Codec):
     """A trained :class:`CodecNetwork` behind the codec seam.
 
-    Encoding runs in double precision where the device has it. A code is the nearest entry, and
-    single precision differs in the last bits between chunk sizes, batch sizes and processors: near
-    a tie that flips a code, about once in half an hour of speech. Double precision moves that to
-    once in tens of thousands of years, so streamed, batched and offline codes are identical, for a
-    thousandth of real time. Decoding has no ties and runs in single precision.
+    Codes are those of double precision (see :mod:`speechlm.codec.exact`), so streamed, batched and
+    offline ones are identical. Decoding has no ties and runs in single precision.
     """
 
     def __init__(self, network: CodecNetwork, device: str | torch.device = "cpu"):
         self.network = network.eval().requires_grad_(False).to(device)
         self.device = torch.device(device)
-        precision = torch.float32 if self.device.type == "mps" else torch.float64
-        self.precision = precision
-        self.encoder = copy.deepcopy(self.network.encoder).to(precision)
-        self.quantizer = copy.deepcopy(self.network.quantizer).to(precision)
-        self.quantizer.freeze()
-        for part in (self.encoder, self.quantizer, self.network):
-            quicken(part)
+        encoder, quantizer, decoder = network.encoder, network.quantizer, network.decoder
+        quantizer.freeze()
+        quicken(self.network)
+        self.coder = build_coder(encoder, quantizer, self.device)
+        self.frame: FrameDecoder | None = None
+        on_cpu = self.device.type == "cpu"
+        if on_cpu and isinstance(decoder, SpectralDecoder) and frames.available():
+            self.frame = FrameDecoder(decoder)
         config = network.config
         self.model_id = config.name
         self.sample_rate = config.sample_rate
@@ -94,6 +98,25 @@ class NeuralCodec(Codec):
     def stream_decoder(self) -> NeuralStreamDecoder:
         return NeuralStreamDecoder(self)
 
+    @cached_property
+    def silence(self) -> Tensor:
+        """Latents (dim, 1) of the middle of a long silence: what a frame without levels holds."""
+        codes = self.encode(torch.zeros(1, SILENT_FRAMES * self.hop))
+        return self.network.quantizer.decode(codes.to(self.device))[0, :, -1:]
+
+    def latents(self, codes: Tensor) -> Tensor:
+        """Latents (batch, dim, frames) of codes, ragged ones included."""
+        codes = codes.to(self.device)
+        z = self.network.quantizer.decode(codes)
+        silent = codes[:, :1] < 0
+        return torch.where(silent, self.silence, z) if bool(silent.any()) else z
+
+    @torch.inference_mode()
+    def errors(self, codes: Tensor) -> Tensor:
+        kept = self.network.quantizer.partial(codes.to(self.device))
+        silence = self.silence.expand(len(kept), 1, -1, kept.shape[3])
+        return (torch.cat([silence, kept], dim=1) - kept[:, -1:]).square().mean(dim=2)
+
 
 def _blocks(x: Tensor, rate: float) -> Sequence[Tensor]:
     """Cut time, the last axis, evenly: a short rest would cost the reading of all weights."""
@@ -127,12 +150,12 @@ class NeuralStreamEncoder(StreamEncoder):
     @torch.inference_mode()
     def _step(self, wave: Tensor) -> Tensor:
         codec = self.codec
-        wave = wave.to(codec.device, codec.precision)
+        wave = wave.to(codec.device)
         if self.state is None:
-            self.state = codec.encoder.initial_state(wave)
+            self.state = codec.coder.initial_state(wave)
             self.batch = len(wave)
-        z, self.state = codec.encoder.step(wave, self.state)
-        return codec.quantizer.encode(z, self.levels)
+        codes, self.state = codec.coder.step(wave, self.levels, self.state)
+        return codes
 
 
 class NeuralStreamDecoder(StreamDecoder):
@@ -151,11 +174,14 @@ class NeuralStreamDecoder(StreamDecoder):
     def push(self, codes: Tensor) -> Tensor:
         codec = self.codec
         codec.check_codes(codes)
-        z = codec.quantizer.decode(codes.to(codec.device)).to(torch.float32)
+        z = codec.latents(codes)
         if self.state is None:
             self.state = codec.network.decoder.initial_state(z)
             self.batch = len(z)
-        wave, self.state = codec.network.decoder.step(z, self.state)
+        if codec.frame is not None and z.shape[0] == z.shape[2] == 1:
+            wave, self.state = codec.frame.step(z[0, :, 0].numpy(), self.state)
+        else:
+            wave, self.state = codec.network.decoder.step(z, self.state)
         return self._aligned(wave)
 
     def conceal(self, frames: int) -> Tensor:

@@ -114,7 +114,7 @@ class MatrixSTFT(Streaming):
     def __init__(self, stft: CausalSTFT):
         super().__init__()
         self.hop = stft.hop
-        rows = torch.eye(stft.size, dtype=torch.float64) * stft.window * stft.gain
+        rows = torch.eye(stft.size, dtype=torch.float64) * stft.window
         spectra = torch.fft.rfft(rows)
         self.register_buffer("matrix", torch.cat([spectra.real, spectra.imag], dim=1).float())
 
@@ -136,7 +136,7 @@ class MatrixISTFT(Streaming):
         self.hop = istft.hop
         rows = torch.eye(istft.hop + 1, dtype=torch.complex128)
         frames = torch.fft.irfft(torch.cat([rows, 1j * rows]), n=2 * istft.hop)
-        self.register_buffer("matrix", (frames * istft.window * istft.gain).float())
+        self.register_buffer("matrix", (frames * istft.window).float())
 
     def initial_state(self, like: Tensor) -> State:
         return like.real.new_zeros(like.shape[0], 1, self.hop)

@@ -71,9 +71,12 @@ class SpectralEncoder(Streaming):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         spectrum, stft = self.stft.step(x, state[0])
-        features = torch.cat(power_law(spectrum.real, spectrum.imag, self.compress), dim=1)
-        z, stack = self.stack.step(features, state[1])
+        z, stack = self.stack.step(self.features(spectrum), state[1])
         return z, (stft, stack)
+
+    def features(self, spectrum: Tensor) -> Tensor:
+        """What the stack takes, (batch, 2 * bins, frames), of a complex (batch, bins, frames)."""
+        return torch.cat(power_law(spectrum.real, spectrum.imag, self.compress), dim=1)
 
 
 class SpectralDecoder(Streaming):

@@ -44,8 +44,9 @@ class CausalSTFT(Streaming):
         self.hop = hop
         self.size = window
         taper = sqrt_hann(window)
+        # With its factor in it, so that a computation in doubles has the very same window.
+        taper = taper * taper.square().sum().rsqrt()
         self.register_buffer("window", taper.float(), persistent=False)
-        self.gain = float(taper.square().sum().rsqrt())
 
     def initial_state(self, like: Tensor) -> State:
         return like.new_zeros(like.shape[0], self.size - self.hop)
@@ -57,7 +58,7 @@ class CausalSTFT(Streaming):
             empty = x.new_zeros(x.shape[0], self.size // 2 + 1, 0)
             return torch.complex(empty, empty), x
         frames = x.unfold(1, self.size, self.hop)
-        spectrum = torch.fft.rfft(frames * (self.window * self.gain), dim=2)
+        spectrum = torch.fft.rfft(frames * self.window, dim=2)
         taken = ready * self.hop
         return spectrum.transpose(1, 2), x.narrow(1, taken, x.shape[1] - taken)
 
@@ -81,8 +82,8 @@ class CausalISTFT(Streaming):
             raise ValueError(f"the hop {hop} is below one")
         self.hop = hop
         taper = sqrt_hann(2 * hop)
+        taper = taper * taper.square().sum().sqrt()
         self.register_buffer("window", taper.float(), persistent=False)
-        self.gain = float(taper.square().sum().sqrt())
 
     def initial_state(self, like: Tensor) -> State:
         return like.real.new_zeros(like.shape[0], 1, self.hop)
@@ -91,7 +92,7 @@ class CausalISTFT(Streaming):
         if x.shape[2] == 0:
             return x.real.new_zeros(x.shape[0], 0), state
         frames = torch.fft.irfft(x.transpose(1, 2), n=2 * self.hop, dim=2)
-        frames = frames * (self.window * self.gain)
+        frames = frames * self.window
         head, tail = frames[:, :, : self.hop], frames[:, :, self.hop :]
         overlap = torch.cat([state, tail[:, :-1]], dim=1)
         return (head + overlap).flatten(1), tail[:, -1:]

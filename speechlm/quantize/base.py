@@ -44,7 +44,14 @@ class Quantizer(nn.Module):
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """Latents of codes with any number of levels up to ``self.levels``."""
+        """Latents of codes with any number of levels up to ``self.levels``.
+
+        Once frozen, a code of -1 adds nothing. A frame of nothing but those has no meaning here.
+        """
+
+    def partial(self, codes: Tensor) -> Tensor:
+        """Latents of the first level, the first two, and so on: (batch, levels, dim, frames)."""
+        return torch.stack([self.decode(codes[:, :k]) for k in range(1, codes.shape[1] + 1)], dim=1)
 
     def freeze(self) -> None:
         """Prepare for use: the weights change no more."""

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from speechlm.quantize.base import Quantized, Quantizer
 from speechlm.quantize.finite_scalar import ScalarGrid
-from speechlm.quantize.search import NearestSearch, residual_search
 from speechlm.quantize.vector import VectorQuantizer
 
 
@@ -54,7 +53,6 @@ class ResidualQuantizer(Quantizer):
         ]
         self.stages = cast(Sequence[VectorQuantizer], nn.ModuleList(modules))
         self.vectors: Tensor | None = None
-        self.searches: list[NearestSearch] | None = None
 
     def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
         x = z.transpose(1, 2)
@@ -101,8 +99,6 @@ class ResidualQuantizer(Quantizer):
         return search(rows, levels, beam).view(*x.shape[:2], levels).transpose(1, 2)
 
     def _greedy(self, rows: Tensor, levels: int, beam: int) -> Tensor:
-        if self.searches is not None:
-            return torch.from_numpy(residual_search(self.searches[:levels], rows.numpy()))
         codes = []
         for stage in islice(self.stages, levels):
             code = stage.nearest(stage.project_in(rows))
@@ -130,21 +126,26 @@ class ResidualQuantizer(Quantizer):
 
     def decode(self, codes: Tensor) -> Tensor:
         if self.vectors is not None:
-            place = codes + self.places[: codes.shape[1]]
-            return F.embedding(place, self.vectors).sum(dim=1).transpose(1, 2)
+            return self._looked_up(codes, self.vectors).sum(dim=1).transpose(1, 2)
         total = self.stages[0].embed(codes[:, 0])
         for k in range(1, codes.shape[1]):
             total = total + self.stages[k].embed(codes[:, k])
         return total.transpose(1, 2)
 
+    def partial(self, codes: Tensor) -> Tensor:
+        if self.vectors is None:
+            return super().partial(codes)
+        return self._looked_up(codes, self.vectors).cumsum(dim=1).transpose(2, 3)
+
+    def _looked_up(self, codes: Tensor, vectors: Tensor) -> Tensor:
+        place = codes + self.places[: codes.shape[1]]
+        return F.embedding(torch.where(codes < 0, len(vectors) - 1, place), vectors)
+
     def freeze(self) -> None:
         every = torch.arange(self.cardinality, device=self.stages[0].entries.device)
-        self.vectors = torch.cat([stage.embed(every) for stage in self.stages])
+        vectors = torch.cat([stage.embed(every) for stage in self.stages])
+        self.vectors = F.pad(vectors, (0, 0, 0, 1))  # the last is what an absent code adds
         self.places = self.cardinality * torch.arange(self.levels, device=every.device)[:, None]
-        for stage in self.stages:
-            stage.freeze()
-        searches = [stage.search for stage in self.stages if stage.search and not stage.lookup]
-        self.searches = searches if len(searches) == self.levels else None
 
 
 class ResidualScalarQuantizer(Quantizer):
@@ -186,7 +187,7 @@ class ResidualScalarQuantizer(Quantizer):
         return self._stages(x, self.check_levels(levels))[1]
 
     def decode(self, codes: Tensor) -> Tensor:
-        points = self.grid.point(codes)
+        points = self.grid.point(codes.clamp_min(0)) * (codes >= 0)[..., None]
         for k in range(1, codes.shape[1]):
             points[:, k] = points[:, k] * self._scale(k)
         x = points.sum(dim=1).to(self.project_out.weight.dtype)

@@ -1,11 +1,16 @@
-"""Exact search of a codebook at the price of single precision."""
+"""Exact search of codebooks at the price of single precision."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from speechlm.quantize.residual import ResidualQuantizer
 
 ROUNDING = 2.0**-24
 """Relative error of one operation in single precision."""
@@ -18,45 +23,82 @@ class NearestSearch:
     score of d products and an offset is then off by more than ``(d + 3) * ROUNDING`` times the sum
     of their magnitudes, in whatever order they are added (Higham 2002, section 3.1); that sum is at
     most ``|row| |entry| + |offset|``. Rows with a second entry within both errors of the best, a
-    few in a thousand, are settled in double precision. So the answer depends neither on the
+    few in a thousand, are searched in double precision. So the answer depends neither on the
     processor nor on what else is in the batch, which single precision alone does not give.
 
-    ``entries`` (cardinality, d) and ``offsets`` (cardinality,) are doubles on the CPU. Rows come as
-    NumPy arrays, whose small operations cost a third of PyTorch's on a single frame.
+    ``entries`` (cardinality, d) and ``offsets`` (cardinality,) are on the CPU.
     """
 
     def __init__(self, entries: Tensor, offsets: Tensor):
-        self.entries = entries.numpy()
-        self.offsets = offsets.numpy()
-        # Dimensions first: for a single row this layout is twice as fast as its transpose.
-        self.table = entries.T.float().contiguous()
+        self.entries = entries.double().numpy()
+        self.offsets = offsets.double().numpy()
+        self.single = entries.float()
+        # Entries last: for a single row this layout is twice as fast as its transpose.
+        self.table = self.single.T.contiguous()
         self.shift = offsets.float()
         error = 1.01 * (entries.shape[1] + 3) * ROUNDING
-        self.slope = 2 * error * float(entries.norm(dim=1).max())
+        self.longest = float(entries.norm(dim=1).max())
+        self.slope = 2 * error * self.longest
         self.least = 2 * error * float(offsets.abs().max())
 
-    def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Index (n,) of the best entry for each row (n, d); of equal ones the first."""
-        single = torch.from_numpy(rows.astype(np.float32))
-        scores = torch.addmm(self.shift, single, self.table).numpy()
-        slack = self.slope * np.sqrt(np.vecdot(rows, rows)) + self.least
+    def near(
+        self, rows: NDArray[np.float32], drift: float = 0.0
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Index (n,) of the best entry for each row (n, d), and whether it is doubtful (n,).
+
+        It is when the rows themselves may be off by a norm of ``drift``, which changes the
+        difference of two scores by so much times the distance of the entries.
+        """
+        scores = torch.addmm(self.shift, torch.from_numpy(rows), self.table).numpy()
+        slack = self.slack(np.sqrt(np.vecdot(rows, rows)))
         each = np.arange(len(rows))
         codes = scores.argmax(axis=1)
-        floor = scores[each, codes] - slack
+        floor = scores[each, codes] - slack - 2 * drift * self.longest
         scores[each, codes] = -np.inf
-        for row in (scores.max(axis=1) >= floor).nonzero()[0]:
-            rivals = np.append(np.flatnonzero(scores[row] >= floor[row]), codes[row])
-            rivals.sort()
-            exact = self.entries[rivals] @ rows[row] + self.offsets[rivals]
-            codes[row] = rivals[exact.argmax()]
+        doubtful = scores.max(axis=1) >= floor
+        for row in doubtful.nonzero()[0]:
+            exact = self.entries @ rows[row].astype(np.float64) + self.offsets
+            codes[row] = best = exact.argmax()
+            exact -= exact[best] - drift * np.linalg.norm(self.entries - self.entries[best], axis=1)
+            doubtful[row] = (exact > 0).any()
+        return codes, doubtful
+
+    def slack(self, length: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How far off the difference of two scores of a row of this length may be."""
+        return self.slope * length + self.least
+
+    def exact(self, row: NDArray[np.float64]) -> int:
+        """Index of the best entry for the row (d,); of equal ones the first."""
+        return int((self.entries @ row + self.offsets).argmax())
+
+
+class ResidualSearch:
+    """The greedy codes of a trained :class:`ResidualQuantizer` without a look-up.
+
+    Each stage is searched for what those before it left over.
+    """
+
+    def __init__(self, quantizer: ResidualQuantizer):
+        stages = [stage.entries.detach() for stage in quantizer.stages]
+        self.stages = [NearestSearch(x, -0.5 * x.double().square().sum(dim=1)) for x in stages]
+
+    def near(
+        self, rows: NDArray[np.float32], levels: int, drift: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        """Codes (n, levels) of rows (n, d) that are off by a norm of ``drift`` at most, and the
+        indices of rows for which exact ones may have other codes."""
+        codes = np.empty((len(rows), levels), np.int64)
+        doubtful = np.zeros(len(rows), bool)
+        for k, stage in enumerate(self.stages[:levels]):
+            codes[:, k], close = stage.near(rows, drift)
+            doubtful |= close
+            rows = rows - stage.single.numpy()[codes[:, k]]
+        return codes, doubtful.nonzero()[0]
+
+    def exact(self, row: NDArray[np.float64], levels: int) -> NDArray[np.int64]:
+        """Codes (levels,) of a row (d,)."""
+        codes = np.empty(levels, np.int64)
+        for k, stage in enumerate(self.stages[:levels]):
+            codes[k] = stage.exact(row)
+            row = row - stage.entries[codes[k]]
         return codes
-
-
-def residual_search(stages: list[NearestSearch], rows: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Codes (n, stages) of rows (n, d), each stage searched for what those before it left over."""
-    codes = np.empty((len(rows), len(stages)), np.int64)
-    for k, stage in enumerate(stages):
-        code = stage(rows)
-        rows = rows - stage.entries[code]
-        codes[:, k] = code
-    return codes

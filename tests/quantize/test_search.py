@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.quantize import VectorQuantizer
-from speechlm.quantize.search import NearestSearch, residual_search
+from speechlm.codec import kernels
+from speechlm.quantize import ResidualQuantizer
+from speechlm.quantize.search import NearestSearch, ResidualSearch
 
 SEEDS = st.integers(0, 10_000)
 
@@ -32,8 +32,9 @@ def test_the_code_is_that_of_double_precision(seed, dim, cardinality, gap, shift
     random = np.random.default_rng(seed)
     entries = torch.from_numpy(shift + gap * random.standard_normal((cardinality, dim)))
     offsets = -0.5 * entries.square().sum(dim=1)
-    rows = shift + gap * random.standard_normal((30, dim))
-    codes = NearestSearch(entries, offsets)(rows)
+    rows = (shift + gap * random.standard_normal((30, dim))).astype(np.float32)
+    codes, doubtful = NearestSearch(entries, offsets).near(rows)
+    assert not doubtful.any()
     expected = best(entries, offsets, rows)
     # Where doubles cannot tell either, the two scores are equal to their rounding.
     differ = codes != expected
@@ -51,46 +52,58 @@ def test_the_code_does_not_depend_on_the_batch(seed, part):
     # Half the entries are there twice: of equal ones the first.
     entries = torch.from_numpy(random.standard_normal((20, 8))).repeat(2, 1)
     search = NearestSearch(entries, -0.5 * entries.square().sum(dim=1))
-    rows = random.standard_normal((30, 8))
-    codes = search(rows)
+    rows = random.standard_normal((30, 8), np.float32)
+    codes, _ = search.near(rows)
     assert codes.max() < 20
-    np.testing.assert_array_equal(np.concatenate([search(rows[:part]), search(rows[part:])]), codes)
+    parts = [search.near(rows[:part])[0], search.near(rows[part:])[0]]
+    np.testing.assert_array_equal(np.concatenate(parts), codes)
     for row, code in zip(rows, codes, strict=True):
-        assert search(row[None]).tolist() == [code]
+        assert search.near(row[None])[0].tolist() == [code]
+        assert search.exact(row.astype(np.float64)) == code
 
 
 @given(seed=SEEDS)
-def test_a_row_between_two_entries_is_settled(seed):
-    """Rows a trillionth off the border of two cells, which only the doubles see."""
+def test_a_row_between_two_entries_is_doubtful(seed):
+    """Rows so far off the border of two cells; a trillionth off, only doubles see the side."""
     random = np.random.default_rng(seed)
     entries = torch.from_numpy(random.standard_normal((2, 16)))
     first, second = entries.numpy()
     middle, towards = (first + second) / 2, (second - first) / np.linalg.norm(second - first)
     search = NearestSearch(entries, -0.5 * entries.square().sum(dim=1))
-    steps = np.array([-1e-2, -1e-7, -1e-12, 1e-12, 1e-7, 1e-2])
-    codes = search(middle + steps[:, None] * towards)
+    steps = np.array([-1e-2, -1.1e-3, -9e-4, 9e-4, 1.1e-3, 1e-2])
+    rows = (middle + steps[:, None] * towards).astype(np.float32)
+    codes, doubtful = search.near(rows, drift=1e-3)
     assert codes.tolist() == [0, 0, 0, 1, 1, 1]
+    assert doubtful.tolist() == [False, False, True, True, False, False]
+    assert search.exact(middle - 1e-12 * towards) == 0
+    assert search.exact(middle + 1e-12 * towards) == 1
 
 
-def test_rows_are_left_as_they_were():
-    random = np.random.default_rng(0)
-    entries = torch.from_numpy(random.standard_normal((8, 4)))
-    search = NearestSearch(entries, torch.zeros(8).double())
-    rows = random.standard_normal((10, 4))
-    before = rows.copy()
-    assert residual_search([search, search], rows).shape == (10, 2)
-    assert residual_search([search], rows[:0]).shape == (0, 1)
-    np.testing.assert_array_equal(rows, before)
+@given(seed=SEEDS, levels=st.integers(1, 4), drift=st.sampled_from([0.0, 1e-4, 1e-2]))
+def test_residual_codes_are_the_quantizers(seed, levels, drift):
+    """In a batch, row by row, compiled, and in doubles; and all agree on what is doubtful."""
+    torch.manual_seed(seed)
+    quantizer = ResidualQuantizer(8, 4, 16).eval()
+    search = ResidualSearch(quantizer)
+    rows = torch.randn(20, 8)
+    expected = quantizer.double().encode(rows.double().T[None], levels)[0].T.numpy()
+    before = rows.clone()
+    codes, doubtful = search.near(rows.numpy(), levels, drift)
+    assert torch.equal(rows, before)
+    np.testing.assert_array_equal(codes, expected)
+    entries = np.stack([stage.single.numpy() for stage in search.stages])
+    offsets = np.stack([stage.shift.numpy() for stage in search.stages])
+    for index, row in enumerate(rows.numpy()):
+        np.testing.assert_array_equal(search.exact(row.astype(np.float64), levels), codes[index])
+        code = np.empty(levels, np.int64)
+        slack = np.full(levels, 1e-5, np.float32)
+        close = kernels.search(row, entries, offsets, drift, slack, code)
+        np.testing.assert_array_equal(code, codes[index])
+        assert close == (index in doubtful)
 
 
-@pytest.mark.parametrize("lookup", [None, 3])
-@torch.no_grad()
-def test_freezing_uses_it_in_double_precision_alone(lookup):
-    torch.manual_seed(0)
-    for precision in (torch.float32, torch.float64):
-        quantizer = VectorQuantizer(6, 16, "gradient", lookup).eval().to(precision)
-        z = torch.randn(2, 6, 40, dtype=precision)
-        codes = quantizer.requires_grad_(False).encode(z)
-        quantizer.freeze()
-        assert (quantizer.search is not None) == (precision == torch.float64)
-        assert torch.equal(quantizer.encode(z), codes)
+def test_nothing_is_searched_in_nothing():
+    search = ResidualSearch(ResidualQuantizer(8, 4, 16))
+    codes, doubtful = search.near(np.empty((0, 8), np.float32), 3, 1e-4)
+    assert codes.shape == (0, 3)
+    assert len(doubtful) == 0

@@ -1,0 +1,163 @@
+"""The spectral codec on a single frame, where calls cost more than arithmetic.
+
+A frame is a few dozen products of a matrix with a vector and small sums between them. Called one by
+one from Python, the small sums take longer than the products, whose time is that of reading the
+weights. Here a block is one compiled call (:mod:`speechlm.codec.kernels`). What computes here takes
+and gives the very states of :mod:`speechlm.codec.spectral`, so a stream may change from one to the
+other between any two chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from speechlm.codec.spectral import FrameLinear, FrameNorm, SpectralDecoder, SpectralEncoder
+from speechlm.nn import Chain, ConvNeXtBlock, State
+from speechlm.quantize.search import ResidualSearch
+
+Vector = NDArray[np.float32]
+Layer = Callable[[Vector, State], tuple[Vector, State]]
+
+
+def available() -> bool:
+    """Whether the compiler is installed (extra ``live``)."""
+    return find_spec("numba") is not None
+
+
+class FrameEncoder:
+    """Encoder and search for one hop of samples, with the spectrum in double precision."""
+
+    def __init__(self, encoder: SpectralEncoder, search: ResidualSearch):
+        from speechlm.codec import kernels
+
+        self.search = kernels.search
+        self.entries = np.stack([stage.single.numpy() for stage in search.stages])
+        self.offsets = np.stack([stage.shift.numpy() for stage in search.stages])
+        self.stages = search.stages
+        self.stack = FrameStack(encoder.stack)
+        self.window = encoder.stft.window.double().numpy()
+        self.slope = (encoder.compress - 1) / 2
+
+    def step(
+        self, wave: Tensor, levels: int, drift: float, state: State
+    ) -> tuple[NDArray[np.int64], bool, State]:
+        """Codes (levels,) of ``wave`` (1, hop) in doubles, and whether they are doubtful when
+        latents are off by ``drift``. The state holds no part of a hop."""
+        stft, stack = state
+        frame = np.concatenate([stft.numpy()[0], wave.numpy()[0]])
+        spectrum = np.fft.rfft(frame * self.window)
+        parts = np.concatenate([spectrum.real, spectrum.imag])
+        squares = parts * parts
+        bins = len(spectrum)
+        power = np.maximum(squares[:bins] + squares[bins:], 1e-10)
+        factor = np.exp(np.log(power) * self.slope)
+        parts[:bins] *= factor
+        parts[bins:] *= factor
+        z, stack = self.stack.step(parts.astype(np.float32), stack)
+        codes = np.empty(levels, np.int64)
+        length = np.sqrt(np.dot(z, z))
+        slack = np.array([stage.slack(length) for stage in self.stages[:levels]], np.float32)
+        doubtful = self.search(z, self.entries, self.offsets, drift, slack, codes)
+        return codes, doubtful, (wave, stack)
+
+
+class FrameDecoder:
+    """:class:`SpectralDecoder` for one frame of latents."""
+
+    def __init__(self, decoder: SpectralDecoder):
+        self.stack = FrameStack(decoder.stack)
+        self.polar = decoder.polar
+        self.slope = np.float32((1 / decoder.compress - 1) / 2)
+        self.hop = decoder.istft.hop
+        self.window = decoder.istft.window.numpy()
+
+    def step(self, z: Vector, state: State) -> tuple[Tensor, State]:
+        """Samples (1, hop) of latents (latent,)."""
+        stack, overlap = state
+        y, stack = self.stack.step(z, stack)
+        first, second = y[: self.hop + 1], y[self.hop + 1 :]
+        spectrum = np.empty(self.hop + 1, np.complex64)
+        if self.polar:
+            magnitude = np.exp(np.minimum(first, np.float32(5)))
+            spectrum.real, spectrum.imag = magnitude * np.cos(second), magnitude * np.sin(second)
+        else:
+            power = np.maximum(first * first + second * second, np.float32(1e-10))
+            factor = np.exp(np.log(power) * self.slope)
+            spectrum.real, spectrum.imag = first * factor, second * factor
+        frame = torch.from_numpy(np.fft.irfft(spectrum, 2 * self.hop) * self.window)
+        return (overlap[0] + frame[: self.hop]), (stack, frame[None, None, self.hop :])
+
+
+class FrameStack:
+    """A :class:`Chain` of :class:`FrameLinear`, :class:`FrameNorm` and :class:`ConvNeXtBlock`."""
+
+    def __init__(self, chain: Chain):
+        self.layers = [_layer(stage) for stage in chain.stages]
+
+    def step(self, x: Vector, state: State) -> tuple[Vector, State]:
+        """One frame (channels,) through the chain, from and to a state of the chain's form."""
+        states = []
+        for layer, before in zip(self.layers, state, strict=True):
+            x, after = layer(x, before)
+            states.append(after)
+        return x, tuple(states)
+
+
+def _layer(stage: nn.Module) -> Layer:
+    if isinstance(stage, ConvNeXtBlock):
+        return _convnext(stage)
+    if isinstance(stage, FrameLinear):
+        return _linear(stage.linear)
+    return _norm(cast(FrameNorm, stage).norm)
+
+
+def _linear(layer: nn.Linear) -> Layer:
+    from speechlm.codec import kernels
+
+    weight, bias = _array(layer.weight), _array(layer.bias)
+    return lambda x, state: (kernels.linear(weight, bias, x), state)
+
+
+def _norm(layer: nn.LayerNorm) -> Layer:
+    from speechlm.codec import kernels
+
+    weight, bias = _affine(layer)
+    return lambda x, state: (kernels.norm(x, weight, bias, layer.eps), state)
+
+
+def _convnext(block: ConvNeXtBlock) -> Layer:
+    from speechlm.codec import kernels
+
+    conv, up, down = block.depthwise.conv, block.up, block.down
+    assert conv.bias is not None
+    weights = (
+        *(_array(conv.weight[:, 0]), _array(conv.bias)),
+        *(*_affine(block.norm), block.norm.eps),
+        *(_array(up.weight), _array(up.bias), _array(down.weight), _array(down.bias)),
+        _array(block.scale),
+    )
+
+    def step(x: Vector, state: State) -> tuple[Vector, State]:
+        past = np.ascontiguousarray(state.numpy()[0])
+        y, after = kernels.convnext(x, past, *weights)
+        return y, torch.from_numpy(after)[None]
+
+    return step
+
+
+def _affine(layer: nn.LayerNorm) -> tuple[Vector, Vector]:
+    size = layer.normalized_shape[0]
+    if not layer.elementwise_affine:
+        return np.ones(size, np.float32), np.zeros(size, np.float32)
+    return _array(layer.weight), _array(layer.bias)
+
+
+def _array(values: Tensor) -> Vector:
+    return np.ascontiguousarray(values.detach().numpy())

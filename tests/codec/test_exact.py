@@ -1,0 +1,120 @@
+"""Codes are those of double precision, whatever computed them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlm import audio
+from speechlm.codec import CodecConfig, NeuralCodec, exact, frames
+from speechlm.codec.config import SpectralConfig
+from speechlm.codec.exact import DRIFT, ExactCoder, SettledCoder
+from speechlm.codec.network import CodecNetwork
+from speechlm.codec.spectral import SpectralDecoder
+
+from ..chunks import chunk_sizes, cut
+from .tiny import HOP, config, network, waves
+
+
+def coded(coder, pieces, levels):
+    state = coder.initial_state(pieces[0])
+    codes = []
+    for piece in pieces:
+        code, state = coder.step(piece, levels, state)
+        codes.append(code)
+    return torch.cat(codes, dim=2)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> NeuralCodec:
+    return NeuralCodec.from_pretrained()
+
+
+def recordings(sample) -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, 32000, generator=random)
+    return {
+        "speech": torch.from_numpy(audio.read(sample)[0])[None],
+        "soft noise": 1e-4 * noise,
+        "clipped noise": noise.clamp(-1, 1),
+        "tone": torch.sin(0.05 * torch.arange(32000.0))[None],
+        "silence": torch.zeros(1, 32000),
+    }
+
+
+@torch.inference_mode()
+def test_single_precision_stays_within_the_drift(shipped, sample):
+    encoder = shipped.network.encoder
+    double = ExactCoder(encoder, shipped.network.quantizer, torch.float64).encoder
+    for name, wave in recordings(sample).items():
+        wave = wave.double()
+        spectrum, _ = encoder.stft.step(wave, encoder.stft.initial_state(wave))
+        features = encoder.features(spectrum).float()
+        z, _ = encoder.stack.step(features, encoder.stack.initial_state(features))
+        assert (z - double(wave)).norm(dim=1).max() < DRIFT, name
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@torch.inference_mode()
+def test_the_shipped_codec_codes_as_doubles_do(shipped, sample, compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(frames, "available", lambda: False)
+    parts = shipped.network.encoder, shipped.network.quantizer
+    settled, doubles = SettledCoder(*parts), ExactCoder(*parts, torch.float64)
+    assert (settled.frame is not None) == compiled
+    for name, wave in recordings(sample).items():
+        wave = wave[:, :32000]
+        expected = coded(doubles, [wave], 12)
+        assert torch.equal(coded(settled, [wave], 12), expected), name
+        assert torch.equal(coded(settled, wave.split(320, dim=1), 12), expected), name
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    samples=st.integers(1, 40 * HOP),
+    batch=st.integers(1, 2),
+    sizes=chunk_sizes(3 * HOP),
+    whole=st.booleans(),
+    seed=st.integers(0, 100),
+)
+@torch.inference_mode()
+def test_settling_any_frame_of_any_chunk_gives_its_codes(samples, batch, sizes, whole, seed):
+    """With a drift beyond all distances each frame is computed once more."""
+    net = network(config())
+    settled, doubles = (
+        coder(net.encoder, net.quantizer, *more)
+        for coder, more in ((SettledCoder, ()), (ExactCoder, (torch.float64,)))
+    )
+    wave = waves(batch, samples, seed)
+    pieces = wave.split(HOP, dim=1) if whole else cut(wave, sizes)
+    before = exact.DRIFT
+    exact.DRIFT = 1e6
+    try:
+        codes = coded(settled, list(pieces), 3)
+    finally:
+        exact.DRIFT = before
+    assert torch.equal(codes, coded(doubles, [wave], 3))
+
+
+@pytest.mark.parametrize("head", ["complex", "polar"])
+@torch.inference_mode()
+def test_compiled_frames_are_those_of_the_decoder(head):
+    torch.manual_seed(0)
+    decoder = CodecNetwork(
+        CodecConfig(latent=24, hop=HOP, spectral=SpectralConfig(decoder_dim=32, head=head))
+    ).decoder.eval()
+    assert isinstance(decoder, SpectralDecoder)
+    frame = frames.FrameDecoder(decoder)
+    z = torch.randn(1, 24, 30)
+    whole = decoder(z)
+    state, parts = decoder.initial_state(z), []
+    for t in range(30):
+        # From one to the other and back, over the same state.
+        if t % 5 == 4:
+            wave, state = decoder.step(z[:, :, t : t + 1], state)
+        else:
+            wave, state = frame.step(z[0, :, t].numpy(), state)
+        parts.append(wave)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=1e-4)
