@@ -33,6 +33,11 @@ class TextTokenizer:
         """Number of pieces."""
         return int(self._processor.get_piece_size())
 
+    @property
+    def pieces(self) -> list[str]:
+        """All pieces in order, as sentencepiece spells them."""
+        return [self._processor.id_to_piece(number) for number in range(self.size)]
+
     def encode(self, text: str) -> list[int]:
         """The pieces of a text."""
         return [int(each) for each in self._processor.encode(text)]
