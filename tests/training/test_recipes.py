@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from speechlm import declaration
+from speechlm.codec import CodecNetwork
 from speechlm.errors import SpeechLMError
+from speechlm.training.codec import CodecRecipe
 from speechlm.training.recipes import KINDS, run
 
 from .test_smoke import RECIPE
 
 RECIPES = sorted(RECIPE.parent.glob("*.yaml"))
+ALL = ", ".join(KINDS)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -26,8 +29,8 @@ def test_shipped_recipes_are_valid(path):
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["kind=waveform"], "kind is one of codec, not waveform"),
-        (["kind=[codec]"], r"kind is one of codec, not \['codec'\]"),
+        (["kind=waveform"], f"kind is one of {ALL}, not waveform"),
+        (["kind=[codec]"], rf"kind is one of {ALL}, not \['codec'\]"),
         (["training.step=5"], r"unknown key training\.step; known: out, seed, steps"),
         (["training.steps=many"], r"training\.steps: "),
         (["data.corpora=[nowhere]"], "nowhere: not a prepared corpus"),
@@ -46,9 +49,16 @@ def test_a_bad_recipe_is_one_line(overrides, says, corpus, tmp_path):
     assert "\n" not in str(no.value)
 
 
+@pytest.mark.parametrize(("name", "most"), [("codec", 8_000_000), ("codec-nano", 1_000_000)])
+def test_a_codec_has_no_more_weights_than_it_may(name, most):
+    path = RECIPE.with_name(f"{name}.yaml")
+    filled = declaration.fill(CodecRecipe, declaration.read(path, []), path)
+    assert sum(value.numel() for value in CodecNetwork(filled.codec).weights().values()) <= most
+
+
 def test_no_recipe_is_one_line(tmp_path):
     with pytest.raises(SpeechLMError, match=r"none\.yaml: no such file"):
         run(tmp_path / "none.yaml", [])
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(SpeechLMError, match=r"empty\.yaml: kind is one of codec, not None"):
+    with pytest.raises(SpeechLMError, match=rf"empty\.yaml: kind is one of {ALL}, not None"):
         run(Path(tmp_path / "empty.yaml"), [])
