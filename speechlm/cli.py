@@ -34,9 +34,15 @@ console = Console()
 errors = Console(stderr=True)
 
 Model = Annotated[
-    str | None, typer.Option(help="Model folder, hub id or peer; default: the shipped codec.")
+    str | None, typer.Option(help="Folder, shipped name, hub id or peer; default: codec-16k.")
 ]
-Kbps = Annotated[float | None, typer.Option(help="Bitrate; default: the model's highest.")]
+Kbps = Annotated[float | None, typer.Option(help="Bitrate; default: all that the model has.")]
+Mode = Annotated[
+    str, typer.Option(help="vbr: the bitrate on average, bits where they matter; cbr: all along.")
+]
+Quality = Annotated[
+    float | None, typer.Option(help="0 to 10: the same everywhere, at whatever bitrate.")
+]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the file: key=value ...")]
 Conceal = Annotated[bool, typer.Option(help="Put silence where the file is damaged.")]
@@ -59,23 +65,25 @@ def main() -> None:
 def compress(
     source: Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.slm")],
-    kbps: Annotated[
-        float | None, typer.Option(help="Bitrate; default: the model's highest.")
-    ] = None,
+    kbps: Kbps = None,
+    mode: Mode = "vbr",
+    max_bytes: Annotated[int | None, typer.Option(min=1, help="Size not to exceed.")] = None,
+    quality: Quality = None,
     model: Model = None,
     threads: Threads = 1,
 ) -> None:
     """Compress a recording."""
     use_threads(threads)
-    from speechlm import bitstream, codec, compression
+    from speechlm import bitstream, codec, compression, encoding
 
-    coded = compression.compress(source, target, codec.load(model), kbps)
+    goal = encoding.Goal(kbps, mode, max_bytes, quality)
+    coded = compression.compress(source, target, codec.load(model), goal)
     real = bitstream.inspect(target)
     print_row(
         {
             "seconds": f"{coded.seconds:.2f}",
             "kbps": f"{real.kbps:.3f}",
-            "levels": str(coded.levels),
+            "levels": f"{coded.levels:.2f}",
             "bytes": str(real.file_bytes),
             "encode RTF": f"{coded.rtf:.4f}",
         }
@@ -125,18 +133,19 @@ def info(
 
 @stream.command()
 def encode(
-    kbps: Annotated[
-        float | None, typer.Option(help="Bitrate; default: the model's highest.")
-    ] = None,
+    kbps: Kbps = None,
+    mode: Mode = "cbr",
+    quality: Quality = None,
     chunk: Annotated[float, typer.Option(min=0.001, help="Seconds a chunk.")] = 0.2,
     model: Model = None,
     threads: Threads = 1,
 ) -> None:
     """Raw 16-bit mono PCM at the model's sample rate to .slm, chunk by chunk."""
     use_threads(threads)
-    from speechlm import codec, compression
+    from speechlm import codec, compression, encoding
 
-    compression.stream_encode(sys.stdin.buffer, sys.stdout.buffer, codec.load(model), kbps, chunk)
+    goal = encoding.Goal(kbps, mode, quality=quality)
+    compression.stream_encode(sys.stdin.buffer, sys.stdout.buffer, codec.load(model), goal, chunk)
 
 
 @stream.command()
@@ -280,7 +289,7 @@ def demo(
             f"{row.seconds:.2f}",
             f"{row.kbps:g}",
             f"{row.real_kbps:.2f}",
-            str(row.levels),
+            f"{row.levels:.2f}",
             f"{row.pesq.value:.2f}",
             f"{row.stoi.value:.3f}",
             f"{row.encode_rtf:.4f}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,38 +11,26 @@ import numpy as np
 import torch
 
 from speechlm import audio
-from speechlm.bitstream import BitstreamError, Header, LostChunk, Reader, Writer
-from speechlm.bitstream import default_chunk_frames as file_chunk_frames
+from speechlm.bitstream import BitstreamError, Header, LostChunk, Reader
 from speechlm.codec import Codec
+from speechlm.encoding import Coded, Goal, encode_stream, encode_whole
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
 
 
-@dataclass(frozen=True)
-class Coded:
-    """What coding took. ``seconds`` of sound, ``work`` seconds of computing in the codec."""
-
-    seconds: float
-    work: float
-    levels: int
-
-    @property
-    def rtf(self) -> float:
-        """Real-time factor: seconds of computing for a second of sound."""
-        return self.work / self.seconds if self.seconds else float("nan")
-
-
-def compress(source: Path, target: Path, codec: Codec, kbps: float | None = None) -> Coded:
+def compress(source: Path, target: Path, codec: Codec, goal: Goal | None = None) -> Coded:
     """Code a sound file of any length, rate and number of channels into ``target``.
 
+    Constant bitrates, and all levels, take constant memory. Otherwise the codes of the whole
+    recording are in memory, so that its bits go where they matter.
+
     Raises:
-        SpeechLMError: when the source cannot be read or the codec does not reach the bitrate.
+        SpeechLMError: when the source cannot be read or the codec does not reach the goal.
     """
-    levels = codec.choose_levels(kbps=kbps)
+    goal = goal or Goal()
+    encode = encode_whole if goal.whole else encode_stream
     with atomic_path(target) as path, path.open("wb") as file:
-        pieces = audio.blocks(source, codec.sample_rate)
-        chunk = file_chunk_frames(codec.bits_per_code * levels, codec.frame_rate)
-        return _encode(pieces, file, codec, levels, chunk)
+        return encode(audio.blocks(source, codec.sample_rate), file, codec, goal)
 
 
 def decompress(source: Path, target: Path, codec: Codec, conceal: bool = False) -> Coded:
@@ -65,15 +52,17 @@ def decompress(source: Path, target: Path, codec: Codec, conceal: bool = False) 
 
 
 def stream_encode(
-    source: BinaryIO, target: BinaryIO, codec: Codec, kbps: float | None, chunk_seconds: float
+    source: BinaryIO, target: BinaryIO, codec: Codec, goal: Goal, chunk_seconds: float
 ) -> Coded:
     """Raw 16-bit little-endian mono PCM at the codec's rate to .slm, as it arrives.
 
     Each chunk of ``chunk_seconds`` goes out as soon as it is full.
+
+    Raises:
+        SpeechLMError: when the codec does not reach the goal, or a stream cannot.
     """
-    levels = codec.choose_levels(kbps=kbps)
     chunk = max(1, round(chunk_seconds * codec.frame_rate))
-    return _encode(_pcm(source, codec.hop), target, codec, levels, chunk)
+    return encode_stream(_pcm(source, codec.hop), target, codec, goal, chunk)
 
 
 def stream_decode(source: BinaryIO, target: BinaryIO, codec: Codec, conceal: bool) -> Coded:
@@ -104,32 +93,6 @@ def check_model(header: Header, codec: Codec, source: object) -> None:
             f"{source}: written by {header.model} with weights {header.weights_hash}; these are "
             f"{codec.weights_hash}: name the version that wrote it with --model"
         )
-
-
-def _encode(
-    pieces: Iterator[np.ndarray], file: BinaryIO, codec: Codec, levels: int, chunk: int
-) -> Coded:
-    header = Header(
-        model=codec.model_id,
-        weights_hash=codec.weights_hash,
-        sample_rate=codec.sample_rate,
-        hop=codec.hop,
-        bits=codec.bits_per_code,
-        levels=levels,
-        chunk_frames=chunk,
-    )
-    writer = Writer(file, header)
-    stream = codec.stream_encoder(levels)
-    samples, work = 0, 0.0
-    for piece in pieces:
-        start = time.perf_counter()
-        codes = stream.push(torch.from_numpy(piece)[None])
-        work += time.perf_counter() - start
-        samples += len(piece)
-        writer.write(codes[0].cpu().numpy())
-    writer.write(stream.flush()[0].cpu().numpy())
-    writer.finish(samples)
-    return Coded(samples / codec.sample_rate, work, levels)
 
 
 def _decode(reader: Reader, codec: Codec, write: Callable[[np.ndarray], None]) -> Coded:

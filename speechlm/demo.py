@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speechlm import audio, bitstream, compression
 from speechlm.codec import Codec
+from speechlm.encoding import Goal
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.quality import scores
@@ -24,7 +25,7 @@ class Row:
     seconds: float
     kbps: float
     real_kbps: float
-    levels: int
+    levels: float
     pesq: Score
     stoi: Score
     encode_rtf: float
@@ -44,7 +45,7 @@ def run(source: Path, out: Path, codec: Codec) -> list[Row]:
     rows = []
     for kbps in BITRATES:
         packed, sound = out / f"{kbps:g}kbps.slm", out / f"{kbps:g}kbps.wav"
-        encoded = compression.compress(source, packed, codec, kbps)
+        encoded = compression.compress(source, packed, codec, Goal(kbps))
         decoded = compression.decompress(packed, sound, codec)
         estimate, _ = audio.read(sound)
         score = scores(reference, estimate, codec.sample_rate, ("pesq", "stoi"))

@@ -8,7 +8,7 @@ described in ``docs/bitstream.md``.
 from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.payload import ABSENT, PayloadCoder
+from speechlm.bitstream.payload import ABSENT, ModelCoder, PayloadCoder
 from speechlm.bitstream.reader import Reader
 from speechlm.bitstream.summary import Info, inspect
 from speechlm.bitstream.writer import Writer, default_chunk_frames
@@ -20,6 +20,7 @@ __all__ = [
     "Header",
     "Info",
     "LostChunk",
+    "ModelCoder",
     "PayloadCoder",
     "Reader",
     "Writer",

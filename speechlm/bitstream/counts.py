@@ -7,6 +7,8 @@ point, so the same bytes mean the same counts everywhere.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from speechlm.bitstream.errors import BitstreamError
@@ -46,6 +48,23 @@ def unpack_counts(data: bytes, frames: int, most: int) -> tuple[np.ndarray, int]
     return counts, len(packed)
 
 
+class CountMeter:
+    """What :func:`pack_counts` makes of counts as they come, in bits and fractions of them.
+
+    A new one for each chunk, of which ``most`` is the largest count.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._walk = _Walk(most)
+        self._coder = _Meter()
+
+    def push(self, count: int) -> float:
+        """Bits of the next frame's count."""
+        before = self._coder.bits
+        self._walk.step(self._coder, count)
+        return self._coder.bits - before
+
+
 class _Walk:
     """From each count to the next by yes-or-no decisions, each with the odds of its context.
 
@@ -61,7 +80,7 @@ class _Walk:
         self._stayed = 2
         self._odds = [[0, 0] for _ in range(_CONTEXTS)]
 
-    def step(self, coder: _Encoder | _Decoder, count: int = -1) -> int:
+    def step(self, coder: _Encoder | _Decoder | _Meter, count: int = -1) -> int:
         """Code ``count``, or with a decoder find it."""
         before, most = self._count, self._most
         same = coder.code(self._odds[_SAME + self._stayed], count == before)
@@ -96,6 +115,17 @@ def _learn(odds: list[int], decision: bool) -> None:
     if sum(odds) == _LIMIT:
         odds[0] >>= 1
         odds[1] >>= 1
+
+
+class _Meter:
+    def __init__(self) -> None:
+        self.bits = 0.0
+
+    def code(self, odds: list[int], decision: bool) -> bool:
+        share = _share(odds)
+        self.bits -= math.log2((4096 - share if decision else share) / 4096)
+        _learn(odds, decision)
+        return decision
 
 
 class _Encoder:

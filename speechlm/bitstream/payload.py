@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speechlm.bitstream.counts import pack_counts, unpack_counts
 from speechlm.bitstream.errors import BitstreamError
@@ -33,6 +34,18 @@ class PayloadCoder(Protocol):
         Raises:
             BitstreamError: when ``payload`` is not what :meth:`encode` gives for such codes.
         """
+        ...
+
+
+class ModelCoder(PayloadCoder, Protocol):
+    """The coder that a model brings along, which knows what its codes are like."""
+
+    def accepts(self, codes: np.ndarray) -> bool:
+        """Whether :meth:`encode` can write ``codes``."""
+        ...
+
+    def bits(self, codes: np.ndarray) -> NDArray[np.float64]:
+        """About how many bits each of ``codes`` (levels, frames), all of them there, takes."""
         ...
 
 
@@ -72,7 +85,7 @@ class Ragged:
         return np.ascontiguousarray(codes.T)
 
 
-def coders(bits: int, entropy: PayloadCoder | None = None) -> Mapping[int, PayloadCoder]:
+def coders(bits: int, entropy: ModelCoder | None = None) -> Mapping[int, PayloadCoder]:
     """Coders by coding: those that need no model, and the one of a model if there is one."""
     known: dict[int, PayloadCoder] = {PACKED: Packed(bits), RAGGED: Ragged(bits)}
     return known if entropy is None else known | {ENTROPY: entropy}

@@ -10,7 +10,7 @@ from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.errors import BitstreamError, Truncated
 from speechlm.bitstream.header import Header
 from speechlm.bitstream.lookahead import Lookahead
-from speechlm.bitstream.payload import ENTROPY, PayloadCoder, coders
+from speechlm.bitstream.payload import ENTROPY, ModelCoder, coders
 from speechlm.bitstream.record import CHECK_BYTES, TAGS, Shape, check, number_mark
 
 _GAP = 256  # chunks in a row that may be missing
@@ -52,7 +52,7 @@ class Reader:
     _again: Chunk | LostChunk | None
 
     def __init__(
-        self, file: BinaryIO, conceal: bool = False, entropy: PayloadCoder | None = None
+        self, file: BinaryIO, conceal: bool = False, entropy: ModelCoder | None = None
     ) -> None:
         name = getattr(file, "name", None)
         self._name = name if isinstance(name, str) else "stream"

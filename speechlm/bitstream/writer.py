@@ -10,7 +10,7 @@ import numpy as np
 
 from speechlm.bitstream.chunk import Chunk
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.payload import ABSENT, PACKED, RAGGED, PayloadCoder, coders
+from speechlm.bitstream.payload import ABSENT, ENTROPY, PACKED, RAGGED, ModelCoder, coders
 from speechlm.bitstream.record import CHECK_BYTES, Shape, check
 
 _CHUNK_BYTES = 1000
@@ -37,13 +37,14 @@ class Writer:
     Attributes:
         header: what was written first.
         size: bytes written so far.
+        sent: frames that they hold; others wait for a chunk to be full.
     """
 
-    def __init__(self, file: BinaryIO, header: Header, entropy: PayloadCoder | None = None) -> None:
+    def __init__(self, file: BinaryIO, header: Header, entropy: ModelCoder | None = None) -> None:
         self.header = header
-        self.size = 0
+        self.size = self.sent = 0
         self._file = file
-        self._coders = coders(header.bits, entropy)
+        self._coders, self._entropy = coders(header.bits), entropy
         start = header.to_bytes()
         self._head = zlib.crc32(start)
         self._chunks = 0
@@ -120,8 +121,10 @@ class Writer:
         if ragged:  # no more rows than the fullest frame needs
             levels = max(1, int((codes >= 0).sum(axis=0).max()))
             codes = codes[:levels]
-        usable = [coding for coding in self._coders if coding != (PACKED if ragged else RAGGED)]
-        payloads = {coding: self._coders[coding].encode(codes) for coding in usable}
+        plain = RAGGED if ragged else PACKED
+        payloads = {plain: self._coders[plain].encode(codes)}
+        if self._entropy is not None and self._entropy.accepts(codes):
+            payloads[ENTROPY] = self._entropy.encode(codes)
         coding = min(payloads, key=lambda coding: len(payloads[coding]))
         payload = payloads[coding]
         self._record(Shape(levels, frames, trim, last, coding, len(payload)), payload)
@@ -130,6 +133,7 @@ class Writer:
         record = shape.to_bytes(self.header) + payload
         number = check(self._head, record, self._chunks)
         self._chunks += 1
+        self.sent += shape.frames
         self._send(record + number.to_bytes(CHECK_BYTES, "little"))
 
     def _send(self, data: bytes) -> None:

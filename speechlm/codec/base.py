@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from speechlm.bitstream import ModelCoder
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State
 
@@ -24,6 +25,7 @@ class Codec(ABC):
         delay: samples by which decoding lags, beyond the filling of a hop.
         model_id: name of the model, as files that it wrote give it.
         weights_hash: first eight hexadecimal digits of a digest of the weights.
+        entropy: what writes the codes in fewer bits than they have, if the model brings it along.
     """
 
     sample_rate: int
@@ -33,6 +35,7 @@ class Codec(ABC):
     delay: int
     model_id: str
     weights_hash: str
+    entropy: ModelCoder | None = None
 
     @staticmethod
     def from_pretrained(name: str | Path | None = None) -> Codec:
@@ -87,15 +90,34 @@ class Codec(ABC):
         return min(max(round(kbps / low), 1), self.levels)
 
     def check_codes(self, codes: Tensor) -> None:
-        """Raises: SpeechLMError, unless ``codes`` are such as :meth:`encode` gives."""
+        """Raises: SpeechLMError, unless ``codes`` are such as :meth:`encode` gives, or ragged.
+
+        In ragged codes a frame of fewer levels holds -1 above its last; one of none is silence.
+        """
         fits = codes.ndim == 3 and 1 <= codes.shape[1] <= self.levels
         if not fits or codes.dtype != torch.int64:
             raise SpeechLMError(
                 f"codes of {self.model_id} are int64 (batch, 1 to {self.levels} levels, frames), "
                 f"not {codes.dtype} {tuple(codes.shape)}"
             )
-        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.cardinality:
+        if not codes.numel():
+            return
+        least = int(codes.min())
+        if not -1 <= least <= int(codes.max()) < self.cardinality:
             raise SpeechLMError(f"codes of {self.model_id} lie in [0, {self.cardinality})")
+        if least < 0 and bool(((codes[:, :-1] < 0) & (codes[:, 1:] >= 0)).any()):
+            raise SpeechLMError(f"codes of {self.model_id} lack a level below one that is there")
+
+    def errors(self, codes: Tensor) -> Tensor:
+        """What keeping fewer levels costs: float (batch, levels + 1, frames) of ``codes``.
+
+        At place k, the squared distance per dimension between the latents of the first k levels
+        and of all.
+
+        Raises:
+            SpeechLMError: for a codec that cannot tell.
+        """
+        raise SpeechLMError(f"{self.model_id} codes at constant bitrates only: choose --mode cbr")
 
     @abstractmethod
     def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:

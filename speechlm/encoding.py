@@ -1,0 +1,267 @@
+"""Sound to a stream that meets a goal: a bitrate, a size or a quality."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from speechlm import rate
+from speechlm.bitstream import Header, Writer, default_chunk_frames
+from speechlm.codec import Codec
+from speechlm.errors import SpeechLMError
+
+MODES = "vbr", "cbr"
+_AROUND_CHUNK = 8 * 9  # bits: tag, levels, size and check, and the ragged payload's rounding up
+_AROUND_END = 8 * 8  # bits: what the last chunk takes besides
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How many bits to spend: at most one of these, or all levels of all frames.
+
+    Attributes:
+        kbps: real bitrate, of everything that is written.
+        mode: ``cbr`` keeps the bitrate in every second, ``vbr`` on average; for ``kbps``.
+        max_bytes: size not to be exceeded.
+        quality: 0 to 10: the same error everywhere, at whatever rate.
+    """
+
+    kbps: float | None = None
+    mode: str = "vbr"
+    max_bytes: int | None = None
+    quality: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.kbps, self.max_bytes, self.quality) if value is not None]
+        if len(given) > 1:
+            raise SpeechLMError("give one of a bitrate, a size and a quality")
+        if self.mode not in MODES:
+            raise SpeechLMError(f"the mode is {' or '.join(MODES)}, not {self.mode}")
+        if self.quality is not None and not 0 <= self.quality <= 10:
+            raise SpeechLMError(f"the quality is 0 to 10, not {self.quality:g}")
+
+    @property
+    def whole(self) -> bool:
+        """Whether a file's bits are laid out with all of it in view."""
+        fitted = self.max_bytes is not None or self.quality is not None
+        return fitted or (self.kbps is not None and self.mode == "vbr")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What coding took. ``seconds`` of sound, ``work`` seconds of computing in the codec.
+
+    ``levels`` are those that a frame has on average.
+    """
+
+    seconds: float
+    work: float
+    levels: float
+
+    @property
+    def rtf(self) -> float:
+        """Real-time factor: seconds of computing for a second of sound."""
+        return self.work / self.seconds if self.seconds else float("nan")
+
+
+def encode_stream(
+    pieces: Iterable[NDArray[np.float32]],
+    file: BinaryIO,
+    codec: Codec,
+    goal: Goal,
+    chunk_frames: int | None = None,
+) -> Coded:
+    """Write ``pieces`` of sound (samples,) as they come, in constant memory.
+
+    Raises:
+        SpeechLMError: when the codec does not reach the goal, or a stream cannot.
+    """
+    if goal.max_bytes is not None:
+        raise SpeechLMError("a stream ends nobody knows when: a size is for files")
+    frame_bits = _frame_bits(codec, goal)
+    chunk = chunk_frames or default_chunk_frames(round(frame_bits), codec.frame_rate)
+    writer = Writer(file, _header(codec, chunk), codec.entropy)
+    control = _control(codec, goal, writer, frame_bits)
+    loudness = rate.Loudness(codec.hop, codec.sample_rate)
+    clock = _Clock()
+    kept = frames = 0
+    for wave, codes in _coded(pieces, codec, clock):
+        loudness.push(wave)
+        if control is not None:
+            with clock:
+                codes = control.cut(codes, loudness.take_weights(codes.shape[1]))
+        kept += int((codes >= 0).sum())
+        frames += codes.shape[1]
+        writer.write(codes)
+        if control is not None:
+            control.settle()
+    writer.finish(clock.samples)
+    return Coded(clock.samples / codec.sample_rate, clock.work, kept / max(1, frames))
+
+
+def encode_whole(
+    pieces: Iterable[NDArray[np.float32]], file: BinaryIO, codec: Codec, goal: Goal
+) -> Coded:
+    """Write a recording with its bits where they matter most, all its codes in memory.
+
+    Raises:
+        SpeechLMError: when the codec does not reach the goal.
+    """
+    assert goal.whole
+    loudness = rate.Loudness(codec.hop, codec.sample_rate)
+    clock = _Clock()
+    blocks, errors = [np.zeros((codec.levels, 0), np.int64)], [np.zeros((codec.levels + 1, 0))]
+    if goal.kbps is not None:
+        codec.choose_levels(kbps=goal.kbps)
+    for wave, block in _coded(pieces, codec, clock):
+        loudness.push(wave)
+        blocks.append(block.astype(np.int16 if codec.bits_per_code < 16 else np.int32))
+        with clock:
+            errors.append(_errors(codec, block))
+    codes = np.concatenate(blocks, axis=1)
+    frames, samples = codes.shape[1], clock.samples
+    loss = np.concatenate(errors, axis=1) * rate.weights(loudness.take(frames))
+    bits = _cost(codec)(codes)
+
+    def written(counts: NDArray[np.int64], file: BinaryIO) -> int:
+        frame_bits = max(1.0, float(bits.sum(axis=0) @ counts) / codec.levels / max(1, frames))
+        chunk = default_chunk_frames(round(frame_bits), codec.frame_rate)
+        writer = Writer(file, _header(codec, chunk), codec.entropy)
+        writer.write(rate.cut(codes, counts))
+        writer.finish(samples)
+        return writer.size
+
+    def size(counts: NDArray[np.int64]) -> int:
+        return written(counts, io.BytesIO())
+
+    with clock:
+        if goal.quality is not None:
+            price = rate.quality_price(goal.quality)
+            counts = rate.keep(loss, rate.cumulative(bits), price, codec.levels)
+        elif goal.max_bytes is not None:
+            counts = rate.fit(bits, loss, size, goal.max_bytes, at_most=True)
+        else:
+            assert goal.kbps is not None
+            target = goal.kbps * 125 * samples / codec.sample_rate
+            counts = rate.fit(bits, loss, size, target)
+        total = written(counts, file)
+    if goal.max_bytes is not None and total > goal.max_bytes:
+        raise SpeechLMError(
+            f"{samples / codec.sample_rate:.2f} s take {total} bytes at least, not {goal.max_bytes}"
+        )
+    return Coded(samples / codec.sample_rate, clock.work, float(counts.sum()) / max(1, frames))
+
+
+class _Clock:
+    """Adds up the time spent inside, and the samples that have passed."""
+
+    def __init__(self) -> None:
+        self.work = 0.0
+        self.samples = 0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.work += time.perf_counter() - self._start
+
+
+class _Control:
+    """A controller at a writer's side."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        writer: Writer,
+        choice: rate.ConstantRate | rate.VariableRate | rate.FixedQuality,
+        budget: rate.Budget | None,
+    ) -> None:
+        self._codec, self._writer, self._choice, self._budget = codec, writer, choice, budget
+        self._cost = _cost(codec)
+        self._seen = writer.sent, writer.size
+
+    def cut(self, codes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
+        """``codes`` (levels, frames) with as many levels a frame as may stay."""
+        constant = isinstance(self._choice, rate.ConstantRate)  # which does not ask what is lost
+        loss = np.zeros((1, 1)) if constant else _errors(self._codec, codes) * weights
+        return rate.cut(codes, self._choice.choose(self._cost(codes), loss))
+
+    def settle(self) -> None:
+        """Tell the budget what was written since the last time."""
+        sent, size = self._writer.sent, self._writer.size
+        if self._budget is not None and sent > self._seen[0]:
+            self._budget.settle(sent - self._seen[0], 8 * (size - self._seen[1]))
+            self._seen = sent, size
+
+
+def _control(codec: Codec, goal: Goal, writer: Writer, frame_bits: float) -> _Control | None:
+    if goal.quality is not None:
+        fixed = rate.FixedQuality(rate.quality_price(goal.quality), codec.levels)
+        return _Control(codec, writer, fixed, None)
+    if goal.kbps is None:
+        return None
+    budget = rate.Budget(
+        frame_bits,
+        codec.frame_rate,
+        8 * writer.size + _AROUND_END,
+        _AROUND_CHUNK,
+        codec.levels,
+        writer.header.chunk_frames,
+    )
+    if goal.mode == "cbr":
+        return _Control(codec, writer, rate.ConstantRate(budget, codec.levels), budget)
+    variable = rate.VariableRate(budget, codec.levels, codec.frame_rate)
+    return _Control(codec, writer, variable, budget)
+
+
+def _coded(
+    pieces: Iterable[NDArray[np.float32]], codec: Codec, clock: _Clock
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Pieces, each with the codes (levels, frames) that are there after it; at last the rest."""
+    stream = codec.stream_encoder()
+    for piece in pieces:
+        with clock:
+            codes = stream.push(torch.from_numpy(piece)[None])
+        clock.samples += len(piece)
+        yield piece, codes[0].cpu().numpy()
+    with clock:
+        codes = stream.flush()
+    yield np.zeros(0, np.float32), codes[0].cpu().numpy()
+
+
+def _frame_bits(codec: Codec, goal: Goal) -> float:
+    """Bits a frame, as far as the goal says."""
+    if goal.kbps is None:
+        return codec.bits_per_code * codec.levels
+    codec.choose_levels(kbps=goal.kbps)
+    return goal.kbps * 1000 / codec.frame_rate
+
+
+def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    errors = codec.errors(torch.from_numpy(codes)[None])[0]
+    return errors.cpu().numpy().astype(np.float64)
+
+
+def _cost(codec: Codec) -> rate.Cost:
+    if codec.entropy is not None:
+        return codec.entropy.bits
+    return rate.fixed_cost(codec.bits_per_code)
+
+
+def _header(codec: Codec, chunk_frames: int) -> Header:
+    return Header(
+        model=codec.model_id,
+        weights_hash=codec.weights_hash,
+        sample_rate=codec.sample_rate,
+        hop=codec.hop,
+        bits=codec.bits_per_code,
+        levels=codec.levels,
+        chunk_frames=chunk_frames,
+    )

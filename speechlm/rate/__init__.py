@@ -1,0 +1,32 @@
+"""Rate control: how many levels each frame keeps, from what they cost in bits and spare in error.
+
+NumPy only. A *cost* is a function from codes (levels, frames) to the bits that each takes,
+(levels, frames): a constant for packed codes, a model's for entropy-coded ones. A *loss*
+(levels + 1, frames) is the weighted error of a frame that keeps its first k levels.
+
+Two controllers work frame by frame, with a bounded reservoir: :class:`ConstantRate` and
+:class:`VariableRate`. :func:`fit` looks at a whole recording, and meets a size to the byte.
+"""
+
+from speechlm.rate.budget import Budget
+from speechlm.rate.constant import ConstantRate
+from speechlm.rate.fit import fit
+from speechlm.rate.loudness import Loudness, weights
+from speechlm.rate.tradeoff import Cost, cumulative, cut, fixed_cost, keep, quality_price
+from speechlm.rate.variable import FixedQuality, VariableRate
+
+__all__ = [
+    "Budget",
+    "ConstantRate",
+    "Cost",
+    "FixedQuality",
+    "Loudness",
+    "VariableRate",
+    "cumulative",
+    "cut",
+    "fit",
+    "fixed_cost",
+    "keep",
+    "quality_price",
+    "weights",
+]
