@@ -22,6 +22,8 @@ VOICE_SECONDS = 3.0
 """Of an utterance that is given as a voice, at most: its beginning."""
 RUN = 5
 """Segments in a row that are all spoken or all written, at most, where they are interleaved."""
+JOINED = 4
+"""Utterances without segments that are interleaved with each other, at most."""
 
 
 def open_corpora(folders: Many[str | Path], levels: int) -> tuple[list[Tokens], Units]:
@@ -222,8 +224,8 @@ class Examples:
 
     def _joined(self, one: Utterance, random: np.random.Generator) -> Iterator[Run]:
         """An utterance, and others of its speaker."""
-        yield one.pieces, one.codes
         same = self.utterances.same(one)
-        for index in random.permutation(len(same)):
-            if same[index] is not one and same[index].pieces:
-                yield same[index].pieces, same[index].codes
+        drawn = [same[index] for index in random.permutation(len(same))]
+        others = [other for other in drawn if other is not one and other.pieces]
+        for each in [one, *others[: JOINED - 1]]:
+            yield each.pieces, each.codes

@@ -1,0 +1,206 @@
+"""Language models: training trains every task, exactly resumed, with the best one kept."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from speechlm import declaration, hub
+from speechlm.data.tokens import Tokens
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.ngrams import UnitNgrams
+from speechlm.lm.config import LMConfig
+from speechlm.lm.model import UnitLM
+from speechlm.lm.patterns import PATTERNS
+from speechlm.lm.tasks import TASKS
+from speechlm.lm.vocabulary import Vocabulary
+from speechlm.training import recipes
+from speechlm.training.lm import LMObjective, LMRecipe
+from speechlm.training.loop import train
+from speechlm.units.text import FILE, TextTokenizer
+from tests.lm.corpora import text_model, tokenized
+
+from .runs import assert_same_run, log
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "lm-smoke.yaml"
+
+OF_UNTRAINED, OF_UNIGRAMS = 0.35, 0.60
+"""Bounds on the validation loss and on the bits a second; the recipe says what was measured."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lm")
+    tokenized(folder / "toy", 240)
+    text_model(folder)
+    return folder
+
+
+def settings(data: Path, out: Path, *more: str) -> list[str]:
+    usual = [f"data.corpora=[{data / 'toy'}]", f"data.text={data / 'text.model'}"]
+    return [*usual, f"training.out={out}", *more]
+
+
+def recipe(data: Path, out: Path, *more: str) -> LMRecipe:
+    """A few steps of a smaller model, with something random in each."""
+    small = ["training.steps=6", "training.validate_every=3", "training.checkpoint_every=2"]
+    small += ["lm.dim=16", "lm.layers=1", "lm.hidden=16", "lm.depth.dim=8", "lm.depth.hidden=8"]
+    small += ["lm.dropout=0.2", "training.log_every=1", "data.batch=1", "data.validation=4"]
+    declared = declaration.read(RECIPE, settings(data, out, *small, *more))
+    return declaration.fill(LMRecipe, declared, RECIPE)
+
+
+def run(made: LMRecipe) -> Path:
+    return train(made.training, LMObjective(made))
+
+
+def test_seconds_of_training_beat_none_and_unigrams(data: Path, tmp_path: Path) -> None:
+    folder = recipes.run(RECIPE, settings(data, tmp_path))
+    lines = [line for line in log(tmp_path) if line["kind"] == "valid"]
+    trained = min(lines, key=lambda line: line["loss"])
+    made = declaration.fill(LMRecipe, declaration.read(RECIPE, settings(data, tmp_path)), RECIPE)
+    objective = LMObjective(made)
+    untrained = objective.validate(objective.model.eval())
+    assert trained["loss"] < OF_UNTRAINED * untrained["loss"]
+    tokens = Tokens(data / "toy")
+    codes = {
+        split: [tokens.codes(e) for e in tokens.entries if e.split == split]
+        for split in ("train", "dev")
+    }
+    unigrams = UnitNgrams(codes["train"], 16, 1)
+    bits = 50 * np.concatenate([unigrams.bits(each) for each in codes["dev"]], axis=1).mean(axis=1)
+    for task in ("speech", "tts", "tts-voice", "interleaved"):
+        assert trained[f"{task}/bits_per_second"] < OF_UNIGRAMS * bits.sum()
+        assert untrained[f"{task}/bits_per_second"] > bits.sum()
+    for task in ("text", "asr", "interleaved"):
+        assert trained[f"{task}/perplexity"] < 0.05 * untrained[f"{task}/perplexity"]
+    # What was read or heard helps to say or write it.
+    assert trained["asr/perplexity"] < trained["text/perplexity"]
+    assert trained["tts/level 0"] < trained["speech/level 0"]
+
+    config, weights = hub.load_model(folder, LMConfig)
+    model = UnitLM(config).eval()
+    model.load_state_dict(weights)
+    assert objective.validate(model)["loss"] == pytest.approx(trained["loss"], rel=2e-3)
+    assert Vocabulary.load(folder) == objective.data.vocabulary
+    assert TextTokenizer.load(folder / FILE).model == objective.data.text.model
+
+
+def test_an_interrupted_run_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(recipe(data, tmp_path / "whole"))
+    real = LMObjective.batch
+    for at in (1, 5):
+
+        def batch(objective: LMObjective, step: int, at: int = at) -> dict[str, torch.Tensor]:
+            if step == at:
+                raise KeyboardInterrupt
+            return real(objective, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LMObjective, "batch", batch)
+            with pytest.raises(SpeechLMError, match="interrupted"):
+                run(recipe(data, tmp_path / "stopped"))
+    run(recipe(data, tmp_path / "stopped"))
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_the_best_model_is_kept_also_by_a_resumed_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {2: 3.0, 4: 1.0, 6: 2.0, 8: 1.5}
+    real = LMObjective.validate
+    calls = iter(losses.values())
+    monkeypatch.setattr(
+        LMObjective, "validate", lambda self, model: {**real(self, model), "loss": next(calls)}
+    )
+    usual = ["training.validate_every=2"]
+    run(recipe(data, tmp_path, *usual, "training.steps=6"))
+    kept = [path.read_bytes() for path in sorted((tmp_path / "model").iterdir())]
+    assert _step(tmp_path) == 4
+    run(recipe(data, tmp_path, *usual, "training.steps=8"))
+    assert [path.read_bytes() for path in sorted((tmp_path / "model").iterdir())] == kept
+    assert [line["loss"] for line in log(tmp_path) if line["kind"] == "valid"] == [3, 1, 2, 1.5]
+
+
+def _step(out: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(out / "model" / "model.safetensors", "pt") as file:
+        return int(file.metadata()["step"])
+
+
+@pytest.mark.parametrize("backbone", ["llama", "gru", "wavenet"])
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_a_packed_example_is_predicted_as_it_is_alone(
+    kind: str, backbone: str, data: Path, tmp_path: Path
+) -> None:
+    more = [f"lm.pattern={kind}", f"lm.backbone={backbone}", "data.length=512", "data.batch=2"]
+    objective = LMObjective(recipe(data, tmp_path, *more))
+    model = objective.model.eval()
+    batch = objective.batch(3)
+    packed = model.nll(**batch)
+    tokens, mask, segments = batch["tokens"], batch["mask"], batch["segments"]
+    assert int(segments.max()) > 1
+    for row in range(2):
+        for segment in range(int(segments[row].max()) + 1):
+            inside = segments[row] == segment
+            alone = model.nll(
+                tokens[row, :, inside][None], mask[row, :, inside][None], 0 * inside[inside][None]
+            )
+            torch.testing.assert_close(packed[row, :, inside], alone[0], atol=1e-4, rtol=0)
+            assert ((alone[0] >= 0) == mask[row, :, inside]).all()
+
+
+def test_figures_are_sums_over_all_that_is_held_out(data: Path, tmp_path: Path) -> None:
+    objective = LMObjective(recipe(data, tmp_path, "data.validation=1000"))
+    figures = objective.validate(objective.model.eval())
+    loss = 0.0
+    weights = {name: task.weight for name, task in objective.recipe.data.tasks.items()}
+    for name, batches in objective.data.held_out.items():
+        nll, tokens = [], []
+        for batch in batches:
+            each = objective.model.nll(
+                *(torch.from_numpy(a) for a in (batch.tokens, batch.mask, batch.segments))
+            )
+            nll.append(each[each >= 0].numpy())
+            tokens.append(batch.tokens[(each >= 0).numpy()])
+        nats, ids = np.concatenate(nll), np.concatenate(tokens)
+        vocabulary = objective.data.vocabulary
+        total = 0.0
+        for level in range(2):
+            at = np.isin(ids, vocabulary.level(level))
+            if at.any():
+                bits = 50 * nats[at].mean() / math.log(2)
+                assert figures[f"{name}/level {level}"] == pytest.approx(bits, rel=1e-5)
+                total += bits
+        at = np.isin(ids, vocabulary.text)
+        assert figures.get(f"{name}/bits_per_second", 0.0) == pytest.approx(total, rel=1e-5)
+        assert (f"{name}/perplexity" in figures) == bool(at.any())
+        if at.any():
+            expected = math.exp(nats[at].mean())
+            assert figures[f"{name}/perplexity"] == pytest.approx(expected, rel=1e-5)
+        loss += weights[name] * nats.mean() / sum(weights.values())
+    assert figures["loss"] == pytest.approx(loss, rel=1e-5)
+    assert set(weights) == set(TASKS)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("lm.context=100", r"data\.length=256 is longer than lm\.context=100"),
+        ("lm.pattern=spiral", "pattern is one of depth, delay, flatten, not spiral"),
+        ("data.tasks.sing={}", "a task is one of speech, .* not sing"),
+        ("data.tasks.asr.weights=2", r"unknown key data\.tasks\.asr\.weights"),
+        ("data.corpora=[nowhere]", "nowhere: not a tokenized corpus"),
+    ],
+)
+def test_a_bad_recipe_is_one_line(override: str, says: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpeechLMError, match=says) as no:
+        recipes.run(RECIPE, settings(data, tmp_path, override))
+    assert "\n" not in str(no.value)
