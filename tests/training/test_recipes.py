@@ -16,7 +16,6 @@ from .test_smoke import RECIPE
 
 RECIPES = sorted(RECIPE.parent.glob("*.yaml"))
 ALL = ", ".join(KINDS)
-ALL = ", ".join(KINDS)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
