@@ -19,6 +19,8 @@ _EXTENSION = 0x80  # an extension block follows the model's name
 _RESERVED = 0x70
 _MAX_NAME = 127
 _MAX_EXTENSION = 4096
+_CONTEXT = 1  # the kind of the extension's field that names the context model
+_HASH = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Header:
         bits: per code, 1 to 16.
         levels: codes per frame, 1 to 255; a chunk may hold fewer.
         chunk_frames: frames per chunk; a chunk may hold fewer. At most 2**18 codes per chunk.
+        context: the first 8 hex digits of the hash of the context model by which chunks may be
+            entropy-coded; None when none is.
 
     Raises:
         BitstreamError: when a value is out of range.
@@ -45,6 +49,7 @@ class Header:
     bits: int
     levels: int
     chunk_frames: int
+    context: str | None = None
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -56,8 +61,9 @@ class Header:
         ):
             if not 1 <= getattr(self, name) <= most:
                 raise BitstreamError(f"{name} {getattr(self, name)} is not in 1..{most}")
-        if not re.fullmatch("[0-9a-f]{8}", self.weights_hash):
-            raise BitstreamError(f"weights hash {self.weights_hash!r} is not 8 hex digits")
+        for digits in (self.weights_hash, self.context):
+            if digits is not None and not _HASH.fullmatch(digits):
+                raise BitstreamError(f"weights hash {digits!r} is not 8 hex digits")
         if not self.model.isprintable() or not 1 <= len(self.model.encode()) <= _MAX_NAME:
             raise BitstreamError(f"model id {self.model!r} is not 1 to {_MAX_NAME} bytes of text")
 
@@ -73,13 +79,20 @@ class Header:
 
     def to_bytes(self) -> bytes:
         name = self.model.encode()
+        flags, extension = self.bits - 1, b""
+        if self.context is not None:
+            flags |= _EXTENSION
+            field = bytes.fromhex(self.context)
+            extension = bytes([_CONTEXT, len(field)]) + field
+            extension = varint(len(extension)) + extension
         body = (
             MAGIC
-            + bytes([VERSION, self.bits - 1, self.levels])
+            + bytes([VERSION, flags, self.levels])
             + b"".join(varint(value) for value in (self.sample_rate, self.hop, self.chunk_frames))
             + bytes.fromhex(self.weights_hash)
             + bytes([len(name)])
             + name
+            + extension
         )
         return body + _check(body)
 
@@ -102,11 +115,12 @@ class Header:
         sample_rate, hop, chunk_frames = source.varint(), source.varint(), source.varint()
         weights_hash = source.take(4).hex()
         name = source.take(source.take(1)[0])
+        extension = b""
         if flags & _EXTENSION:
             size = source.varint()
             if size > _MAX_EXTENSION:
                 raise BitstreamError("has a damaged header")
-            source.take(size)
+            extension = source.take(size)
         if _check(source.taken) != source.take(2) or version != VERSION or flags & _RESERVED:
             raise BitstreamError("has a damaged header")
         try:
@@ -114,7 +128,28 @@ class Header:
         except UnicodeDecodeError:
             raise BitstreamError("has a damaged header") from None
         bits = (flags & _BITS) + 1
-        return cls(model, weights_hash, sample_rate, hop, bits, levels, chunk_frames)
+        context = _fields(extension).get(_CONTEXT)
+        return cls(
+            model,
+            weights_hash,
+            sample_rate,
+            hop,
+            bits,
+            levels,
+            chunk_frames,
+            context.hex() if context is not None and len(context) == 4 else None,
+        )
+
+
+def _fields(extension: bytes) -> dict[int, bytes]:
+    """The fields of an extension by kind; what is none is skipped."""
+    fields, place = {}, 0
+    while place + 2 <= len(extension):
+        kind, size = extension[place : place + 2]
+        place += 2
+        fields[kind] = extension[place : place + size]
+        place += size
+    return fields
 
 
 def _check(body: bytes) -> bytes:

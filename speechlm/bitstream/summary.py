@@ -19,6 +19,7 @@ class Info:
         sample_rate, hop: of the sound, Hz and samples per frame.
         bits, levels: per code, and codes per frame at most.
         chunk_frames: frames per chunk at most.
+        context: the context model that its chunks may need besides; None when they need none.
         frames: in all, with those that were lost.
         samples: exact length of the sound; None when the end of the file is lost.
         chunks: good ones.
@@ -33,6 +34,7 @@ class Info:
     bits: int
     levels: int
     chunk_frames: int
+    context: str | None
     frames: int
     samples: int | None
     chunks: int

@@ -1,0 +1,185 @@
+"""The context model: how likely each code is, given the frames before and the levels below.
+
+A small causal network in whole numbers: weights of 8 bits, activations of at most 11, sums exact in
+any order (:class:`Linear`), and between them clipping. So no two machines can differ.
+
+- A frame enters as the sum of the embeddings of its codes and of their number.
+- The trunk runs over frames. Layer i reads its input now and ``2**i`` frames before (as in WaveNet,
+  van den Oord et al. 2016; here with residual ReLU layers).
+- The head of a level reads the trunk up to the frame before and the sum of the embeddings of the
+  frame's lower levels, and through one hidden layer scores the entries of its codebook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from speechlm.bitstream.entropy.frequencies import from_scores
+from speechlm.bitstream.entropy.linear import Linear, crop
+from speechlm.errors import SpeechLMError
+
+FINE = 3  # the trunk adds up in units finer by so many bits than those that its layers read
+INPUT = 127  # the largest magnitude of what the trunk's layers and the heads read of the trunk
+HIDDEN = 255  # the largest value after a ReLU
+SUM = 1023  # the largest magnitude of a sum of embeddings
+
+SHAPES = {
+    "embedding": ("levels", "cardinality", "width"),
+    "number": ("levels + 1", "width"),
+    "enter.weight": ("trunk", "width"),
+    "enter.bias": ("trunk",),
+    "enter.shift": (),
+    "look.weight": ("layers", "hidden", "2 * trunk"),
+    "look.bias": ("layers", "hidden"),
+    "look.shift": ("layers",),
+    "give.weight": ("layers", "trunk", "hidden"),
+    "give.bias": ("layers", "trunk"),
+    "give.shift": ("layers",),
+    "join.weight": ("levels", "head", "trunk + width"),
+    "join.bias": ("levels", "head"),
+    "join.shift": ("levels",),
+    "score.weight": ("levels", "cardinality", "head"),
+    "score.bias": ("levels", "cardinality"),
+    "score.shift": ("levels",),
+}
+"""The arrays of a model, int8 for tables and weights, int32 for biases and shifts."""
+
+
+class ContextModel:
+    """Frequencies of codes from context.
+
+    One frame at a time, as a decoder must, and many at once, as an encoder may, give the same
+    numbers.
+
+    Args:
+        arrays: as :data:`SHAPES` says, in any memory layout.
+
+    Attributes:
+        levels, cardinality: of the codes that it knows.
+        trunk, width: of a frame in the trunk, and of an embedding.
+        hash: the first eight hexadecimal digits of a SHA-256 of the arrays.
+
+    Raises:
+        ValueError: when arrays are missing, do not fit together or are too large.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        sizes = _check(arrays)
+        self.hash = _digest(arrays)
+        self.levels, self.cardinality = sizes["levels"], sizes["cardinality"]
+        self.trunk, self.width = sizes["trunk"], sizes["width"]
+        embedding = np.ascontiguousarray(arrays["embedding"], np.float32)
+        self._embedding = np.pad(embedding, ((0, 0), (0, 1), (0, 0)))  # place -1 is no code's
+        self._number = np.ascontiguousarray(arrays["number"], np.float32)
+
+        def linear(name: str, most: int | np.ndarray, index: int | tuple[()] = ()) -> Linear:
+            parts = (arrays[f"{name}.{part}"][index] for part in ("weight", "bias", "shift"))
+            weight, bias, shift = parts
+            return Linear(weight, bias, int(shift), most)
+
+        self._enter = linear("enter", SUM)
+        self._look = [linear("look", INPUT, i) for i in range(sizes["layers"])]
+        self._give = [linear("give", HIDDEN, i) for i in range(sizes["layers"])]
+        read = np.repeat([INPUT, SUM], [self.trunk, self.width])
+        self._join = [linear("join", read, k) for k in range(self.levels)]
+        self._score = [linear("score", HIDDEN, k) for k in range(self.levels)]
+
+    @classmethod
+    def load(cls, path: str | Path) -> tuple[ContextModel, dict[str, str]]:
+        """The model in a file of weights (safetensors), and what the file says of it.
+
+        Raises:
+            SpeechLMError: when the file cannot be read or holds no such model.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                return cls(arrays), file.metadata() or {}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise SpeechLMError(f"{path}: {error}") from None
+
+    def start(self) -> list[np.ndarray]:
+        """The trunk's lines at the start of a chunk: the last inputs (2**i, trunk) of layer i."""
+        return [np.zeros((2**i, self.trunk), np.float32) for i in range(len(self._look))]
+
+    def embed(self, level: int, codes: np.ndarray) -> np.ndarray:
+        """Embeddings, float32 (n, width), of ``codes`` (n,) of a level; zeros of -1, an absent one.
+
+        They are added up over the levels of a frame.
+        """
+        return self._embedding[level].take(codes, axis=0, mode="wrap")
+
+    def enter(self, total: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Frames as the trunk takes them, (n, trunk).
+
+        ``total`` (n, width) is the sum of a frame's embeddings, ``number`` (n,) that of its levels.
+        """
+        return self._enter(crop(total + self._number[number], -SUM, SUM))
+
+    def look(self, lines: list[np.ndarray], before: np.ndarray) -> np.ndarray:
+        """The trunk's output (n, trunk) for n frames in a row, from the frame before each.
+
+        ``before`` (n, trunk) are as :meth:`enter` gives them, zeros before the first of a chunk.
+        ``lines`` are those that the frames up to here left, and are replaced.
+        """
+        x = before
+        for i, (look, give) in enumerate(zip(self._look, self._give, strict=True)):
+            line = np.concatenate([lines[i], _read(x)])
+            lines[i] = line[len(x) :]
+            pair = np.concatenate([line[2**i :], line[: len(x)]], axis=1)
+            x = x + give(crop(look(pair), 0, HIDDEN))
+        return _read(x)
+
+    def frequencies(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
+        """Frequencies less one, float32 (n, cardinality), of the codes of a level in n frames.
+
+        ``seen`` (n, trunk) is the trunk's output, ``below`` (n, width) the sum of the embeddings of
+        the levels below.
+        """
+        read = np.concatenate([seen, crop(below, -SUM, SUM)], axis=1)
+        return from_scores(self._score[level](crop(self._join[level](read), 0, HIDDEN)))
+
+
+def _read(x: np.ndarray) -> np.ndarray:
+    return crop(np.rint(x * np.float32(2.0**-FINE)), -INPUT, INPUT)
+
+
+def _check(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """The sizes that the arrays' shapes agree on."""
+    sizes: dict[str, int] = {}
+    for name, terms in SHAPES.items():
+        if name not in arrays:
+            raise ValueError(f"has no {name}")
+        array = arrays[name]
+        kind = np.int32 if name.endswith(("bias", "shift")) else np.int8
+        if array.dtype != kind or array.ndim != len(terms):
+            raise ValueError(f"{name} is not {np.dtype(kind)} ({', '.join(terms)})")
+        for term, size in zip(terms, array.shape, strict=True):
+            if size < 1 or sizes.setdefault(term, size) != size:
+                raise ValueError(f"{name} is not ({', '.join(terms)})")
+    wanted = {
+        "levels + 1": sizes["levels"] + 1,
+        "2 * trunk": 2 * sizes["trunk"],
+        "trunk + width": sizes["trunk"] + sizes["width"],
+    }
+    for term, size in wanted.items():
+        if sizes[term] != size:
+            raise ValueError(f"{sizes[term]} is not {term}")
+    if not 2 <= sizes["cardinality"] <= 1 << 16 or sizes["layers"] > 10:
+        raise ValueError("has a codebook of fewer than 2 or more than 2**16 entries, or 11 layers")
+    return sizes
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(SHAPES):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()[:8]
