@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from speechlm.codec.spectral import FrameLinear, FrameNorm, SpectralDecoder, SpectralEncoder
-from speechlm.nn import Chain, ConvNeXtBlock, State
+from speechlm.nn import Chain, ConvNeXtBlock, State, Streaming
+from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
 Vector = NDArray[np.float32]
@@ -31,6 +32,14 @@ def available() -> bool:
     return find_spec("numba") is not None
 
 
+def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | None:
+    """A decoder of single frames, if there is one for these parts and a compiler is installed."""
+    spectral = isinstance(decoder, SpectralDecoder) and isinstance(quantizer, ResidualQuantizer)
+    if not spectral or not available():
+        return None
+    return FrameDecoder(cast(SpectralDecoder, decoder), cast(ResidualQuantizer, quantizer).table())
+
+
 class FrameEncoder:
     """Encoder and search for one hop of samples, with the spectrum in double precision."""
 
@@ -38,7 +47,7 @@ class FrameEncoder:
         from speechlm.codec import kernels
 
         self.search = kernels.search
-        self.entries = np.stack([stage.single.numpy() for stage in search.stages])
+        self.entries = kernels.matrix(torch.stack([stage.single for stage in search.stages]))
         self.offsets = np.stack([stage.shift.numpy() for stage in search.stages])
         self.stages = search.stages
         self.stack = FrameStack(encoder.stack)
@@ -69,19 +78,26 @@ class FrameEncoder:
 
 
 class FrameDecoder:
-    """:class:`SpectralDecoder` for one frame of latents."""
+    """:class:`SpectralDecoder` for the codes of one frame.
 
-    def __init__(self, decoder: SpectralDecoder):
+    ``vectors`` (levels, cardinality, latent) are the entries whose sum is decoded.
+    """
+
+    def __init__(self, decoder: SpectralDecoder, vectors: Tensor):
+        from speechlm.codec import kernels
+
+        self.embed = kernels.embed
+        self.vectors = kernels.matrix(vectors)
         self.stack = FrameStack(decoder.stack)
         self.polar = decoder.polar
         self.slope = np.float32((1 / decoder.compress - 1) / 2)
         self.hop = decoder.istft.hop
         self.window = decoder.istft.window.numpy()
 
-    def step(self, z: Vector, state: State) -> tuple[Tensor, State]:
-        """Samples (1, hop) of latents (latent,)."""
+    def step(self, codes: NDArray[np.int64], state: State) -> tuple[Tensor, State]:
+        """Samples (1, hop) of the codes (levels,) of a frame."""
         stack, overlap = state
-        y, stack = self.stack.step(z, stack)
+        y, stack = self.stack.step(self.embed(self.vectors, codes), stack)
         first, second = y[: self.hop + 1], y[self.hop + 1 :]
         spectrum = np.empty(self.hop + 1, np.complex64)
         if self.polar:
@@ -121,7 +137,7 @@ def _layer(stage: nn.Module) -> Layer:
 def _linear(layer: nn.Linear) -> Layer:
     from speechlm.codec import kernels
 
-    weight, bias = _array(layer.weight), _array(layer.bias)
+    weight, bias = kernels.matrix(layer.weight), _array(layer.bias)
     return lambda x, state: (kernels.linear(weight, bias, x), state)
 
 
@@ -140,7 +156,8 @@ def _convnext(block: ConvNeXtBlock) -> Layer:
     weights = (
         *(_array(conv.weight[:, 0]), _array(conv.bias)),
         *(*_affine(block.norm), block.norm.eps),
-        *(_array(up.weight), _array(up.bias), _array(down.weight), _array(down.bias)),
+        *(kernels.matrix(up.weight), _array(up.bias)),
+        *(kernels.matrix(down.weight), _array(down.bias)),
         _array(block.scale),
     )
 

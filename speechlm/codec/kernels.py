@@ -1,27 +1,58 @@
 """A frame of the spectral codec as compiled loops (extra ``live``: numba).
 
+The time of a frame is that of reading all weights once, so matrices come in half precision where
+that loses nothing, as it does for weights that were stored so; they are widened in the registers.
 Sums are reordered for speed, as they are in any library: what depends on their last bits is settled
 in double precision, see :mod:`speechlm.codec.exact`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float32]
+Matrix = NDArray[np.float32] | NDArray[np.uint16]
+"""Numbers in single precision, or the bits of numbers in half precision."""
+
+
+def matrix(values: Tensor) -> Matrix:
+    """``values`` in half precision if that is what they have, and in single precision if not."""
+    half = values.detach().half()
+    if bool((half.float() == values).all()):
+        return np.ascontiguousarray(half.numpy()).view(np.uint16)
+    return np.ascontiguousarray(values.detach().numpy())
+
+
+def _widen(_context: Any, value: Any) -> Any:
+    """The number in single precision that an element of a :data:`Matrix` is."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        if value == types.float32:
+            return arguments[0]
+        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(value), code
+
+
+widen: Any = intrinsic(_widen)
 
 
 @njit(cache=True, fastmath=True)
-def linear(weight: Floats, bias: Floats, x: Floats) -> Floats:
+def linear(weight: Matrix, bias: Floats, x: Floats) -> Floats:
     """``weight @ x + bias``."""
     rows, columns = weight.shape
     y = np.empty(rows, np.float32)
     for i in range(rows):
         total = np.float32(0)
         for j in range(columns):
-            total += weight[i, j] * x[j]
+            total += widen(weight[i, j]) * x[j]
         y[i] = total + bias[i]
     return y
 
@@ -71,9 +102,9 @@ def convnext(
     gamma: Floats,
     beta: Floats,
     eps: float,
-    up: Floats,
+    up: Matrix,
     up_bias: Floats,
-    down: Floats,
+    down: Matrix,
     down_bias: Floats,
     scale: Floats,
 ) -> tuple[Floats, Floats]:
@@ -96,7 +127,7 @@ def convnext(
 
 @njit(cache=True, fastmath=True)
 def search(
-    row: Floats, entries: Floats, offsets: Floats, drift: float, slack: Floats, codes: NDArray
+    row: Floats, entries: Matrix, offsets: Floats, drift: float, slack: Floats, codes: NDArray
 ) -> bool:
     """Greedy residual codes of ``row`` (d,) into ``codes`` (levels,); whether they are doubtful.
 
@@ -117,17 +148,28 @@ def search(
                 if lead < drift * np.sqrt(square):
                     doubtful = True
         codes[level] = best
-        row -= entries[level, best]
+        for i in range(len(row)):
+            row[i] -= widen(entries[level, best, i])
     return doubtful
 
 
 @njit(cache=True, fastmath=True)
-def margin(first: Floats, second: Floats, row: Floats) -> tuple[float, float]:
+def margin(first: Matrix, second: Matrix, row: Floats) -> tuple[float, float]:
     """By how much ``first`` scores better than ``second``, and their squared distance."""
     lead, square = 0.0, 0.0
     for i in range(len(row)):
-        gap = np.float64(first[i]) - np.float64(second[i])
-        middle = 0.5 * (np.float64(first[i]) + np.float64(second[i]))
-        lead += gap * (row[i] - middle)
+        one, other = np.float64(widen(first[i])), np.float64(widen(second[i]))
+        gap = one - other
+        lead += gap * (row[i] - 0.5 * (one + other))
         square += gap * gap
     return lead, square
+
+
+@njit(cache=True)
+def embed(entries: Matrix, codes: NDArray[np.int64]) -> Floats:
+    """The sum (d,) of the entries of ``codes`` (levels,)."""
+    total = np.zeros(entries.shape[2], np.float32)
+    for level in range(len(codes)):
+        for i in range(len(total)):
+            total[i] += widen(entries[level, codes[level], i])
+    return total

@@ -11,13 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechlm import hub
-from speechlm.codec import frames
+from speechlm.bitstream.entropy import EntropyCoder
 from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
 from speechlm.codec.config import CodecConfig
 from speechlm.codec.exact import build_coder
-from speechlm.codec.frames import FrameDecoder
+from speechlm.codec.frames import frame_decoder
 from speechlm.codec.network import CodecNetwork
-from speechlm.codec.spectral import SpectralDecoder
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State, quicken
 
@@ -34,6 +33,8 @@ class NeuralCodec(Codec):
     offline ones are identical. Decoding has no ties and runs in single precision.
     """
 
+    entropy: EntropyCoder | None = None
+
     def __init__(self, network: CodecNetwork, device: str | torch.device = "cpu"):
         self.network = network.eval().requires_grad_(False).to(device)
         self.device = torch.device(device)
@@ -41,10 +42,7 @@ class NeuralCodec(Codec):
         quantizer.freeze()
         quicken(self.network)
         self.coder = build_coder(encoder, quantizer, self.device)
-        self.frame: FrameDecoder | None = None
-        on_cpu = self.device.type == "cpu"
-        if on_cpu and isinstance(decoder, SpectralDecoder) and frames.available():
-            self.frame = FrameDecoder(decoder)
+        self.frame = frame_decoder(decoder, quantizer) if self.device.type == "cpu" else None
         config = network.config
         self.model_id = config.name
         self.sample_rate = config.sample_rate
@@ -69,11 +67,16 @@ class NeuralCodec(Codec):
             network.load_weights(weights)
         except SpeechLMError as error:
             raise SpeechLMError(f"{name}: {error}") from None
-        return NeuralCodec(network, device)
+        codec = NeuralCodec(network, device)
+        codec.entropy = hub.load_context(name, codec.weights_hash)
+        return codec
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write a model folder. Weights are stored in half precision: their hash changes once."""
-        return hub.save_model(folder, self.network.config, self.network.weights())
+        saved = hub.save_model(folder, self.network.config, self.network.weights())
+        if self.entropy is not None:
+            hub.save_context(saved, self.entropy.model, self.weights_hash)
+        return saved
 
     def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
         check_wave(wave)
@@ -174,14 +177,17 @@ class NeuralStreamDecoder(StreamDecoder):
     def push(self, codes: Tensor) -> Tensor:
         codec = self.codec
         codec.check_codes(codes)
+        frame = codec.frame
+        if frame is not None and self.state is not None and codes.shape[::2] == (1, 1):
+            whole = codes[0, :, 0].numpy()
+            if whole[-1] >= 0:
+                wave, self.state = frame.step(whole, self.state)
+                return self._aligned(wave)
         z = codec.latents(codes)
         if self.state is None:
             self.state = codec.network.decoder.initial_state(z)
             self.batch = len(z)
-        if codec.frame is not None and z.shape[0] == z.shape[2] == 1:
-            wave, self.state = codec.frame.step(z[0, :, 0].numpy(), self.state)
-        else:
-            wave, self.state = codec.network.decoder.step(z, self.state)
+        wave, self.state = codec.network.decoder.step(z, self.state)
         return self._aligned(wave)
 
     def conceal(self, frames: int) -> Tensor:

@@ -141,11 +141,17 @@ class ResidualQuantizer(Quantizer):
         place = codes + self.places[: codes.shape[1]]
         return F.embedding(torch.where(codes < 0, len(vectors) - 1, place), vectors)
 
-    def freeze(self) -> None:
+    def table(self) -> Tensor:
+        """What each code adds to the latent: (levels, cardinality, dim)."""
         every = torch.arange(self.cardinality, device=self.stages[0].entries.device)
-        vectors = torch.cat([stage.embed(every) for stage in self.stages])
-        self.vectors = F.pad(vectors, (0, 0, 0, 1))  # the last is what an absent code adds
-        self.places = self.cardinality * torch.arange(self.levels, device=every.device)[:, None]
+        return torch.stack([stage.embed(every) for stage in self.stages])
+
+    def freeze(self) -> None:
+        # The last is what an absent code adds.
+        self.vectors = F.pad(self.table().flatten(0, 1), (0, 0, 0, 1))
+        self.places = (
+            self.cardinality * torch.arange(self.levels, device=self.vectors.device)[:, None]
+        )
 
 
 class ResidualScalarQuantizer(Quantizer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from speechlm.codec.config import SpectralConfig
 from speechlm.codec.exact import DRIFT, ExactCoder, SettledCoder
 from speechlm.codec.network import CodecNetwork
 from speechlm.codec.spectral import SpectralDecoder
+from speechlm.quantize import ResidualQuantizer
 
 from ..chunks import chunk_sizes, cut
 from .tiny import HOP, config, network, waves
@@ -102,19 +104,25 @@ def test_settling_any_frame_of_any_chunk_gives_its_codes(samples, batch, sizes, 
 @torch.inference_mode()
 def test_compiled_frames_are_those_of_the_decoder(head):
     torch.manual_seed(0)
-    decoder = CodecNetwork(
-        CodecConfig(latent=24, hop=HOP, spectral=SpectralConfig(decoder_dim=32, head=head))
-    ).decoder.eval()
+    made = CodecConfig(latent=24, hop=HOP, spectral=SpectralConfig(decoder_dim=32, head=head))
+    net = CodecNetwork(made).eval()
+    decoder, quantizer = net.decoder, net.quantizer
     assert isinstance(decoder, SpectralDecoder)
-    frame = frames.FrameDecoder(decoder)
-    z = torch.randn(1, 24, 30)
-    whole = decoder(z)
-    state, parts = decoder.initial_state(z), []
-    for t in range(30):
-        # From one to the other and back, over the same state.
-        if t % 5 == 4:
-            wave, state = decoder.step(z[:, :, t : t + 1], state)
-        else:
-            wave, state = frame.step(z[0, :, t].numpy(), state)
-        parts.append(wave)
-    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=1e-4)
+    assert isinstance(quantizer, ResidualQuantizer)
+    for half in (False, True):
+        if half:
+            net.half().float()
+        frame = frames.FrameDecoder(decoder, quantizer.table())
+        assert (frame.vectors.dtype == np.uint16) == half
+        codes = torch.randint(0, 1024, (1, 6, 30))
+        z = quantizer.decode(codes)
+        whole = decoder(z)
+        state, parts = decoder.initial_state(z), []
+        for t in range(30):
+            # From one to the other and back, over the same state.
+            if t % 5 == 4:
+                wave, state = decoder.step(z[:, :, t : t + 1], state)
+            else:
+                wave, state = frame.step(codes[0, :, t].numpy(), state)
+            parts.append(wave)
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)

@@ -207,7 +207,7 @@ def test_concealed_frames_are_silence_of_the_right_length(architecture, kind):
         torch.zeros(1, 0, 3, dtype=torch.int64),
         torch.zeros(1, 5, 3, dtype=torch.int64),
         torch.full((1, 2, 3), 16),
-        torch.full((1, 2, 3), -1),
+        torch.full((1, 2, 3), -2),
         torch.zeros(1, 2, 3),
     ],
 )

@@ -42,7 +42,7 @@ def test_the_code_is_that_of_double_precision(seed, dim, cardinality, gap, shift
     each = np.arange(30)
     allowed = 1e-14 * dim * (1 + np.abs(scores).max() + np.abs(offsets.numpy()).max())
     assert (np.abs(scores[each, codes] - scores[each, expected])[differ] <= allowed).all()
-    if gap >= 1e-6 * max(shift, 1.0):
+    if gap >= 1e-3 * max(shift, 1.0):
         assert not differ.any()
 
 
@@ -84,6 +84,8 @@ def test_residual_codes_are_the_quantizers(seed, levels, drift):
     """In a batch, row by row, compiled, and in doubles; and all agree on what is doubtful."""
     torch.manual_seed(seed)
     quantizer = ResidualQuantizer(8, 4, 16).eval()
+    if seed % 2:
+        quantizer.half().float()
     search = ResidualSearch(quantizer)
     rows = torch.randn(20, 8)
     expected = quantizer.double().encode(rows.double().T[None], levels)[0].T.numpy()
@@ -91,7 +93,7 @@ def test_residual_codes_are_the_quantizers(seed, levels, drift):
     codes, doubtful = search.near(rows.numpy(), levels, drift)
     assert torch.equal(rows, before)
     np.testing.assert_array_equal(codes, expected)
-    entries = np.stack([stage.single.numpy() for stage in search.stages])
+    entries = kernels.matrix(torch.stack([stage.single for stage in search.stages]))
     offsets = np.stack([stage.shift.numpy() for stage in search.stages])
     for index, row in enumerate(rows.numpy()):
         np.testing.assert_array_equal(search.exact(row.astype(np.float64), levels), codes[index])
