@@ -89,14 +89,16 @@ def test_the_hash_is_of_names_types_shapes_and_values():
     assert plain not in hashes
 
 
-def test_the_hash_changes_with_any_weight():
+def test_the_fingerprint_changes_with_any_weight_and_the_hash_with_what_codes_mean():
     net = network(config())
-    hashes = {NeuralCodec(net).weights_hash}
+    prints, hashes = {NeuralCodec(net).fingerprint}, {NeuralCodec(net).weights_hash}
     for parameter in net.parameters():
         with torch.no_grad():
             parameter.view(-1)[0] += 1e-3
+        prints.add(NeuralCodec(net).fingerprint)
         hashes.add(NeuralCodec(net).weights_hash)
-    assert len(hashes) == 1 + len(list(net.parameters()))
+    assert len(prints) == 1 + len(list(net.parameters()))
+    assert len(hashes) == 1 + len(list(net.parameters())) - len(list(net.decoder.parameters()))
 
 
 def write(name: str, text: str) -> Callable[[Path], None]:

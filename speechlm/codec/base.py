@@ -24,7 +24,8 @@ class Codec(ABC):
         cardinality: entries a codebook.
         delay: samples by which decoding lags, beyond the filling of a hop.
         model_id: name of the model, as files that it wrote give it.
-        weights_hash: first eight hexadecimal digits of a digest of the weights.
+        weights_hash: first eight hexadecimal digits of a digest of the weights that give codes
+            their meaning. The decoder's do not count: older files open with a better decoder.
         entropy: what writes the codes in fewer bits than they have, if the model brings it along.
     """
 
@@ -43,6 +44,11 @@ class Codec(ABC):
         from speechlm.codec.load import load
 
         return load(name)
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all weights: two codecs of one fingerprint sound the same."""
+        return self.weights_hash
 
     @property
     def frame_rate(self) -> float:

@@ -64,6 +64,11 @@ class CodecNetwork(nn.Module):
         """The state that use needs: all but how often training saw each entry."""
         return {name: value for name, value in self.state_dict().items() if not _is_count(name)}
 
+    def code_weights(self) -> dict[str, Tensor]:
+        """Those of the :meth:`weights` that give codes their meaning: all but the decoder's."""
+        kept = self.weights()
+        return {name: kept[name] for name in kept if not name.startswith("decoder.")}
+
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """The inverse of :meth:`weights`.
 

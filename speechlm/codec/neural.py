@@ -22,6 +22,8 @@ from speechlm.nn import State, quicken
 
 BLOCK_SECONDS = 10.0
 """Offline coding runs in blocks of this length or more, below twice it: in bounded memory."""
+FADE = 0.9
+"""What is left after a frame of the last latents' distance from silence, while frames are lost."""
 SILENT_FRAMES = 100
 """So long a silence is all that an encoder remembers."""
 
@@ -50,7 +52,11 @@ class NeuralCodec(Codec):
         self.delay = network.delay
         self.levels = network.quantizer.levels
         self.cardinality = network.quantizer.cardinality
-        self.weights_hash = hub.weights_hash(network.weights())
+        self.weights_hash = hub.weights_hash(network.code_weights())
+
+    @property
+    def fingerprint(self) -> str:
+        return hub.weights_hash(self.network.weights())
 
     @staticmethod
     def from_pretrained(
@@ -162,7 +168,8 @@ class NeuralStreamEncoder(StreamEncoder):
 
 
 class NeuralStreamDecoder(StreamDecoder):
-    """``state`` and ``skip`` (samples of the delay still to drop) are all it remembers.
+    """``state``, ``skip`` (samples of the delay still to drop), ``last`` (codes of the last frame
+    that came) and ``lost`` (frames concealed since) are all it remembers.
 
     ``copy.copy`` forks it, as it does an encoder.
     """
@@ -172,28 +179,39 @@ class NeuralStreamDecoder(StreamDecoder):
         self.state: State = None
         self.skip = codec.delay
         self.batch = 1
+        self.last: Tensor | None = None
+        self.lost = 0
 
     @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
         codec = self.codec
         codec.check_codes(codes)
+        if codes.shape[2]:
+            self.last, self.lost = codes[:, :, -1:], 0
         frame = codec.frame
         if frame is not None and self.state is not None and codes.shape[::2] == (1, 1):
             whole = codes[0, :, 0].numpy()
             if whole[-1] >= 0:
                 wave, self.state = frame.step(whole, self.state)
                 return self._aligned(wave)
-        z = codec.latents(codes)
-        if self.state is None:
-            self.state = codec.network.decoder.initial_state(z)
-            self.batch = len(z)
-        wave, self.state = codec.network.decoder.step(z, self.state)
-        return self._aligned(wave)
+        return self._decoded(codec.latents(codes))
 
+    @torch.inference_mode()
     def conceal(self, frames: int) -> Tensor:
-        """Silence, after which the decoder starts anew: what it knows is no context any more."""
-        self.state = None
-        return self._aligned(torch.zeros(self.batch, frames * self.codec.hop))
+        """What was heard last, held and fading to silence."""
+        silence = self.codec.silence
+        age = torch.arange(1, frames + 1, device=silence.device) + self.lost
+        self.lost += frames
+        held = silence if self.last is None else self.codec.latents(self.last)
+        z = silence + FADE**age * (held - silence)
+        return self._decoded(z.expand(self.batch, -1, -1))
+
+    def _decoded(self, z: Tensor) -> Tensor:
+        if self.state is None:
+            self.state = self.codec.network.decoder.initial_state(z)
+            self.batch = len(z)
+        wave, self.state = self.codec.network.decoder.step(z, self.state)
+        return self._aligned(wave)
 
     def _aligned(self, wave: Tensor) -> Tensor:
         dropped = min(self.skip, wave.shape[1])

@@ -51,7 +51,7 @@ def export(network: CodecNetwork, levels: int, folder: str | Path) -> list[Path]
     config = network.config
     facts = {
         "model": config.name,
-        "weights_hash": hub.weights_hash(network.weights()),
+        "weights_hash": hub.weights_hash(network.code_weights()),
         "sample_rate": config.sample_rate,
         "hop": config.hop,
         "delay": network.delay,

@@ -80,6 +80,9 @@ class CodecRecipe:
 
     ``init`` is a model to start from (folder, shipped name or hub id) of the same architecture. Its
     quantizer is left out where its weights have other shapes: a new one then begins there.
+
+    ``decoder_only`` keeps the codes of that model as they are: files, units and whatever was
+    trained on them stay good, and the step costs half.
     """
 
     kind: str = "codec"
@@ -87,6 +90,7 @@ class CodecRecipe:
     codec: CodecConfig = field(default_factory=CodecConfig)
     data: CodecDataConfig = field(default_factory=CodecDataConfig)
     init: str | None = None
+    decoder_only: bool = False
     loss: CodecLossConfig = field(default_factory=CodecLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -102,6 +106,11 @@ class CodecObjective(Objective):
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
         if recipe.init is not None:
             self.model.load_weights(self.model.weights() | _initial(recipe, self.model))
+        if recipe.decoder_only:
+            if recipe.init is None:
+                raise SpeechLMError("decoder_only: name in init the model whose decoder to train")
+            self.model.encoder.requires_grad_(False)
+            self.model.quantizer.requires_grad_(False)
         # What the model's turn made, for the discriminators' turn.
         self._estimate = torch.empty(0)
         self.discriminators: Discriminators | None = None
@@ -139,7 +148,7 @@ class CodecObjective(Objective):
         with torch.autocast(wave.device.type, enabled=False):
             terms = self.spectral_loss(estimate, wave, loss.draws)
         total = loss.mel * terms["mel"] + loss.complex * terms["complex"]
-        if quantized.losses:
+        if quantized.losses and not self.recipe.decoder_only:
             terms |= quantized.losses
             commitment = loss.early_commitment if step < loss.early else loss.commitment
             total = total + commitment * terms["commitment"] + terms["codebook"]
@@ -150,6 +159,13 @@ class CodecObjective(Objective):
             total = total + self.recipe.adversarial.feature * terms["feature"]
             self._estimate = estimate.detach()
         return total, terms
+
+    def train(self, mode: bool = True) -> CodecObjective:
+        super().train(mode)
+        if self.recipe.decoder_only:
+            # Codebooks of moving averages would follow.
+            self.model.quantizer.eval()
+        return self
 
     def active(self, turn: str, step: int) -> bool:
         start = self.recipe.adversarial.start
@@ -189,7 +205,7 @@ class CodecObjective(Objective):
         if turn == "discriminator":
             assert self.discriminators is not None
             return self.discriminators.named_parameters()
-        return self.model.named_parameters()
+        return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
 
 
 def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,6 +74,18 @@ def test_the_adversarial_phase_begins_at_its_step(corpus, tmp_path):
             begun = line["step"] > 5
             assert ("discriminator/loss" in line) == begun
             assert ("adversarial" in line) == ("feature" in line) == begun
+
+
+@pytest.mark.parametrize("kind", ["vectors", "adversarial"])
+def test_a_decoder_alone_learns_to_say_the_same_codes_better(kind, corpus, tmp_path):
+    made = recipe(corpus, tmp_path / "decoder", kind)
+    with pytest.raises(SpeechLMError, match="name in init the model"):
+        CodecObjective(replace(made, decoder_only=True))
+    first = run(recipe(corpus, tmp_path / "both", kind))
+    then = run(replace(made, init=str(first), decoder_only=True))
+    before, after = NeuralCodec.from_pretrained(first), NeuralCodec.from_pretrained(then)
+    assert after.weights_hash == before.weights_hash
+    assert after.fingerprint != before.fingerprint
 
 
 def test_each_turn_moves_its_own_weights(corpus, tmp_path):

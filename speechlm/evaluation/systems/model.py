@@ -40,7 +40,8 @@ class Model(System):
 
     @property
     def fingerprint(self) -> str:
-        return f"{super().fingerprint} {_source_digest()}"
+        context = self.codec.entropy.hash if self.codec.entropy else ""
+        return f"{super().fingerprint} {self.codec.fingerprint} {_source_digest()} {context}"
 
     def encode(self, wave: Wave) -> Encoded:
         import torch
@@ -116,9 +117,10 @@ def file_bytes(codec: Codec, codes: NDArray[np.int64], samples: int) -> int:
         bits=bits,
         levels=len(codes),
         chunk_frames=bitstream.default_chunk_frames(bits * len(codes), codec.frame_rate),
+        context=codec.entropy.hash if codec.entropy else None,
     )
     file = io.BytesIO()
-    writer = bitstream.Writer(file, header)
+    writer = bitstream.Writer(file, header, codec.entropy)
     writer.write(codes)
     writer.finish(samples)
     return file.tell()
@@ -129,7 +131,7 @@ def _source_digest() -> str:
     """The code that runs a model is part of what comes out: another version is another system."""
     root = Path(speechlm.__file__).parent
     digest = hashlib.sha256()
-    for part in ("codec", "nn", "quantize"):
+    for part in ("bitstream", "codec", "nn", "quantize"):
         for path in sorted((root / part).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
