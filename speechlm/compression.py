@@ -43,7 +43,7 @@ def decompress(source: Path, target: Path, codec: Codec, conceal: bool = False) 
     """
     try:
         with source.open("rb") as file:
-            reader = Reader(file, conceal)
+            reader = Reader(file, conceal, codec.entropy)
             check_model(reader.header, codec, source)
             with audio.Writer(target, codec.sample_rate) as writer:
                 return _decode(reader, codec, writer.write)
@@ -71,7 +71,7 @@ def stream_decode(source: BinaryIO, target: BinaryIO, codec: Codec, conceal: boo
     Raises:
         SpeechLMError: when the stream is damaged, or was written by another model.
     """
-    reader = Reader(source, conceal)
+    reader = Reader(source, conceal, codec.entropy)
     check_model(reader.header, codec, "stream")
 
     def write(wave: np.ndarray) -> None:
@@ -92,6 +92,12 @@ def check_model(header: Header, codec: Codec, source: object) -> None:
         raise BitstreamError(
             f"{source}: written by {header.model} with weights {header.weights_hash}; these are "
             f"{codec.weights_hash}: name the version that wrote it with --model"
+        )
+    context = codec.entropy.hash if codec.entropy else "none"
+    if header.context not in (None, context):
+        raise BitstreamError(
+            f"{source}: coded by the context model {header.context}, and this {codec.model_id} has "
+            f"{context}: name the version that wrote it with --model"
         )
 
 

@@ -264,4 +264,5 @@ def _header(codec: Codec, chunk_frames: int) -> Header:
         bits=codec.bits_per_code,
         levels=codec.levels,
         chunk_frames=chunk_frames,
+        context=codec.entropy.hash if codec.entropy else None,
     )

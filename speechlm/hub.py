@@ -1,4 +1,8 @@
-"""Model folders: ``config.yaml``, ``model.safetensors`` and a card, local or on a hub."""
+"""Model folders, local or on a hub.
+
+``config.yaml``, ``model.safetensors`` and a card; a codec may have ``context.safetensors``, the
+context model of its codes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import torch
 from torch import Tensor
 
 from speechlm import declaration
+from speechlm.bitstream.entropy import ContextModel, EntropyCoder
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
 
@@ -98,7 +103,7 @@ def find_model(name: str | Path | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS]))
+        return Path(snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS, CONTEXT]))
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None
@@ -106,6 +111,35 @@ def find_model(name: str | Path | None) -> Path:
 
 def _is_model(folder: Path) -> bool:
     return (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file()
+
+
+def save_context(
+    folder: Path, model: ContextModel, weights: str, facts: dict[str, Any] | None = None
+) -> None:
+    """Write the context model of the codec in ``folder``, whose weights have the hash ``weights``.
+
+    ``facts`` go into its metadata.
+    """
+    from safetensors.numpy import save_file
+
+    metadata = {name: json.dumps(value) for name, value in (facts or {}).items()}
+    with atomic_path(folder / CONTEXT) as path:
+        save_file(dict(model.arrays), path, metadata | {"codec": weights})
+
+
+def load_context(name: str | Path | None, weights: str) -> EntropyCoder | None:
+    """The entropy coder of a codec (as for :func:`find_model`) with weights of this hash.
+
+    None when it has no context model, or one that was trained for other weights.
+
+    Raises:
+        SpeechLMError: when the file of the context model is damaged.
+    """
+    path = find_model(name) / CONTEXT
+    if not path.is_file():
+        return None
+    model, facts = ContextModel.load(path)
+    return EntropyCoder(model) if facts.get("codec") == weights else None
 
 
 def weights_hash(weights: dict[str, Tensor]) -> str:

@@ -38,7 +38,12 @@ class PayloadCoder(Protocol):
 
 
 class ModelCoder(PayloadCoder, Protocol):
-    """The coder that a model brings along, which knows what its codes are like."""
+    """The coder that a model brings along, which knows what its codes are like.
+
+    ``hash`` tells it from that of other weights; a stream's header holds it.
+    """
+
+    hash: str
 
     def accepts(self, codes: np.ndarray) -> bool:
         """Whether :meth:`encode` can write ``codes``."""

@@ -7,10 +7,15 @@ from pathlib import Path
 from speechlm import declaration
 from speechlm.errors import SpeechLMError
 from speechlm.training.codec import CodecObjective, CodecRecipe
+from speechlm.training.context import ContextObjective, ContextRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 
-KINDS = {"codec": (CodecRecipe, CodecObjective), "lm": (LMRecipe, LMObjective)}
+KINDS = {
+    "codec": (CodecRecipe, CodecObjective),
+    "context": (ContextRecipe, ContextObjective),
+    "lm": (LMRecipe, LMObjective),
+}
 
 
 def run(path: Path, overrides: list[str]) -> Path:

@@ -59,6 +59,7 @@ class ContextModel:
         arrays: as :data:`SHAPES` says, in any memory layout.
 
     Attributes:
+        arrays: as given.
         levels, cardinality: of the codes that it knows.
         trunk, width: of a frame in the trunk, and of an embedding.
         hash: the first eight hexadecimal digits of a SHA-256 of the arrays.
@@ -69,6 +70,7 @@ class ContextModel:
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         sizes = _check(arrays)
+        self.arrays = arrays
         self.hash = _digest(arrays)
         self.levels, self.cardinality = sizes["levels"], sizes["cardinality"]
         self.trunk, self.width = sizes["trunk"], sizes["width"]
@@ -136,14 +138,18 @@ class ContextModel:
             x = x + give(crop(look(pair), 0, HIDDEN))
         return _read(x)
 
-    def frequencies(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
-        """Frequencies less one, float32 (n, cardinality), of the codes of a level in n frames.
+    def scores(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
+        """Scores, in sixteenths of a bit, float32 (n, cardinality), of a level's codes in n frames.
 
         ``seen`` (n, trunk) is the trunk's output, ``below`` (n, width) the sum of the embeddings of
         the levels below.
         """
         read = np.concatenate([seen, crop(below, -SUM, SUM)], axis=1)
-        return from_scores(self._score[level](crop(self._join[level](read), 0, HIDDEN)))
+        return self._score[level](crop(self._join[level](read), 0, HIDDEN))
+
+    def frequencies(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
+        """Frequencies less one, float32 (n, cardinality), by the :meth:`scores`."""
+        return from_scores(self.scores(level, seen, below))
 
 
 def _read(x: np.ndarray) -> np.ndarray:

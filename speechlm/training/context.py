@@ -1,0 +1,194 @@
+"""Training a context model, which the entropy coding of a codec's files goes by."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechlm import hub
+from speechlm.bitstream.entropy import ContextModel
+from speechlm.codec import NeuralCodec
+from speechlm.data.tokenize import tokenize
+from speechlm.data.tokens import Tokens
+from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path
+from speechlm.quantize import Quantizer
+from speechlm.training.config import TrainingConfig
+from speechlm.training.context_network import ContextConfig, ContextNetwork
+from speechlm.training.objective import Objective
+
+
+@dataclass
+class ContextDataConfig:
+    """Where the codes come from and how a batch is cut from them."""
+
+    corpora: list[str] = field(default_factory=list)
+    """Folders that ``speechlm prepare`` wrote."""
+    cache: str = "data/tokens"
+    """Where their codes are kept, a folder for each corpus and codec."""
+    frames: int = 128
+    batch: int = 10
+    full: float = 0.4
+    """Share of the examples that keep all levels; the others draw their number evenly."""
+    ragged: float = 0.15
+    """Share of the examples whose frames then differ in levels."""
+    validation: int = 64
+    """Windows of the dev splits on which to validate."""
+
+
+@dataclass
+class ContextRecipe:
+    """The recipe of a context model for ``codec`` (a folder; null: the shipped default)."""
+
+    kind: str = "context"
+    name: str = "context"
+    codec: str | None = None
+    model: ContextConfig = field(default_factory=ContextConfig)
+    data: ContextDataConfig = field(default_factory=ContextDataConfig)
+    floats: int = 1000
+    """First steps, without rounding to whole numbers."""
+    heads: int = 6
+    """Levels drawn each step, the lower the more often, since there is more to learn of them."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class ContextObjective(Objective):
+    """Bits a frame, at a random number of levels for each example.
+
+    The model folder is a copy of the codec's with the context model in it. At the end of training
+    it also goes into the folder that the recipe names.
+    """
+
+    def __init__(self, recipe: ContextRecipe):
+        super().__init__()
+        torch.manual_seed(recipe.training.seed)
+        self.recipe = recipe
+        self.folder = hub.find_model(recipe.codec)
+        teacher = NeuralCodec.from_pretrained(recipe.codec)
+        self.weights_hash = teacher.weights_hash
+        self.model: ContextNetwork = ContextNetwork(
+            recipe.model, teacher.levels, teacher.cardinality
+        )
+        self.model.start_from(_vectors(teacher.network.quantizer))
+        corpora = [self._tokens(folder) for folder in recipe.data.corpora]
+        self.codes = {split: _joined(corpora, split, recipe) for split in ("train", "dev")}
+
+    def _tokens(self, corpus: str) -> Tokens:
+        folder = Path(self.recipe.data.cache) / f"{Path(corpus).name}-{self.weights_hash}"
+        return tokenize(corpus, folder, self.recipe.codec)
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        data = self.recipe.data
+        random = np.random.default_rng((self.recipe.training.seed, step))
+        codes = self._windows("train", data.batch, random)
+        levels = self.model.levels
+        kept = random.integers(1, levels + 1, (data.batch, 1))
+        kept[random.random(data.batch) < data.full] = levels
+        # Runs of four frames with as many levels, up to those of the example.
+        runs = random.integers(0, kept + 1, (data.batch, -(-data.frames // 4)))
+        ragged = random.random((data.batch, 1)) < data.ragged
+        kept = np.where(ragged, runs.repeat(4, axis=1)[:, : data.frames], kept)
+        codes[np.arange(levels)[:, None] >= kept[:, None]] = -1
+        return {"codes": torch.from_numpy(codes)}
+
+    def _windows(self, split: str, number: int, random: np.random.Generator) -> np.ndarray:
+        """Int64 (number, levels, frames), from anywhere: recordings follow one another."""
+        frames = self.recipe.data.frames
+        codes = self.codes[split]
+        starts = random.integers(0, codes.shape[1] - frames + 1, number)
+        return np.stack([codes[:, start : start + frames] for start in starts]).astype(np.int64)
+
+    def forward(
+        self, batch: dict[str, Tensor], turn: str, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        codes = batch["codes"]
+        odds = 1 / (1 + torch.arange(self.model.levels))
+        drawn = torch.multinomial(odds, min(self.recipe.heads, self.model.levels)).tolist()
+        bits = _bits(self.model, codes, step >= self.recipe.floats, drawn)
+        return torch.stack([each.sum() for each in bits]).sum() / (
+            codes.shape[0] * codes.shape[2]
+        ), {}
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Shares of the packed size that are saved at a quarter, half and all of the levels.
+
+        ``loss`` is the mean of what is left, in bits a code.
+        """
+        device = next(model.parameters()).device
+        random = np.random.default_rng(self.recipe.training.seed)
+        windows = torch.from_numpy(self._windows("dev", self.recipe.data.validation, random))
+        most = self.model.levels
+        packed = (self.model.cardinality - 1).bit_length()
+        figures, left = {}, []
+        for levels in sorted({max(1, most // 4), max(1, most // 2), most}):
+            means = []
+            for codes in windows.split(8):
+                kept = codes.to(device).index_fill(1, torch.arange(levels, most), -1)
+                bits = torch.cat(_bits(model, kept, True, range(levels)))
+                means.append(float(bits.mean()))
+            left.append(float(np.mean(means)))
+            figures[f"saved@{levels}"] = 1 - left[-1] / packed
+        return {"loss": float(np.mean(left)), **figures}
+
+    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+        assert isinstance(model, ContextNetwork)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (hub.CONFIG, hub.WEIGHTS):
+            with atomic_path(folder / name) as path:
+                shutil.copyfile(self.folder / name, path)
+        targets = [folder]
+        if facts["step"] == self.recipe.training.steps:
+            targets.append(self.folder)
+        try:
+            made = ContextModel(model.arrays())
+        except ValueError as error:
+            raise SpeechLMError(f"{error}: raise training.optimizer.weight_decay") from None
+        for target in targets:
+            hub.save_context(target, made, self.weights_hash, facts)
+
+
+def _bits(model: nn.Module, codes: Tensor, whole: bool, drawn: Sequence[int]) -> list[Tensor]:
+    """What the codes that are there of each of the levels take, (n,) each."""
+    scores = model(codes, whole, drawn, unit=log(2))
+    rows = [codes[:, k][codes[:, k] >= 0] for k in drawn]
+    return [
+        F.cross_entropy(score, row, reduction="none") / log(2)
+        for score, row in zip(scores, rows, strict=True)
+    ]
+
+
+def _vectors(quantizer: Quantizer) -> Tensor:
+    """What each code adds to the latents, (levels, cardinality, dim)."""
+    rows = []
+    for k in range(quantizer.levels):
+        codes = torch.zeros(1, k + 1, quantizer.cardinality, dtype=torch.int64)
+        without = quantizer.decode(codes[:, :k]) if k else 0
+        codes[0, k] = torch.arange(quantizer.cardinality)
+        rows.append((quantizer.decode(codes) - without)[0].T)
+    return torch.stack(rows)
+
+
+def _joined(corpora: list[Tokens], split: str, recipe: ContextRecipe) -> np.ndarray:
+    """All codes of a split, uint16 (levels, frames)."""
+    found = [
+        tokens.codes(entry)
+        for tokens in corpora
+        for entry in tokens.entries
+        if entry.split == split
+    ]
+    if sum(codes.shape[1] for codes in found) < recipe.data.frames:
+        raise SpeechLMError(
+            f"data.corpora: fewer than {recipe.data.frames} frames of {split} in "
+            f"{list(recipe.data.corpora)}; name prepared corpora that have some"
+        )
+    return np.concatenate(found, axis=1)
