@@ -14,6 +14,7 @@ from speechlm import hub
 from speechlm.data.mixture import Mixture, MixtureConfig
 from speechlm.data.packing import Batch
 from speechlm.errors import SpeechLMError
+from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import PAD, Vocabulary
@@ -24,12 +25,17 @@ from speechlm.units.text import FILE as TEXT_MODEL
 
 @dataclass
 class LMRecipe:
-    """The recipe of a language model; ``lm.ids`` comes from the data."""
+    """The recipe of a language model; ``lm.ids`` comes from the data.
+
+    ``init`` is what to start from: a language model of the same sizes and vocabulary (folder or hub
+    id), or a folder with any text model of the Llama architecture.
+    """
 
     kind: str = "lm"
     name: str = "lm"
     lm: LMConfig = field(default_factory=LMConfig)
     data: MixtureConfig = field(default_factory=MixtureConfig)
+    init: str | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -53,6 +59,8 @@ class LMObjective(Objective):
         self.data = Mixture(recipe.data, recipe.lm.pattern, recipe.training.seed)
         self.rate = self.data.vocabulary.units.frame_rate
         self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids_of(self.data.vocabulary)))
+        if recipe.init is not None:
+            _start(self.model, recipe.init, self.data)
         self.register_buffer("best", torch.tensor(math.inf))
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -111,6 +119,23 @@ def ids_of(vocabulary: Vocabulary) -> IdsConfig:
         levels=vocabulary.units.levels,
         pad=vocabulary.id(PAD),
     )
+
+
+def _start(model: UnitLM, name: str, data: Mixture) -> None:
+    """Give ``model`` the weights of another.
+
+    Raises:
+        SpeechLMError: when there is none, or it does not fit.
+    """
+    if (Path(name) / hf.CONFIG).is_file():
+        hf.warm_start(model, name, data.text.pieces)
+        return
+    config, weights = hub.load_model(name, LMConfig)
+    if Vocabulary.load(hub.find_model(name)) != data.vocabulary:
+        raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
+    if replace(config, name=model.config.name, dropout=model.config.dropout) != model.config:
+        raise SpeechLMError(f"{name}: another architecture than that of the recipe")
+    model.load_state_dict(weights)
 
 
 def _bits(terms: dict[str, Tensor], rate: float) -> dict[str, Tensor]:

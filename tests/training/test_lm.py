@@ -13,6 +13,7 @@ from speechlm import declaration, hub
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.ngrams import UnitNgrams
+from speechlm.lm import hf
 from speechlm.lm.config import LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import PATTERNS
@@ -190,9 +191,27 @@ def test_figures_are_sums_over_all_that_is_held_out(data: Path, tmp_path: Path) 
     assert set(weights) == set(TASKS)
 
 
+def test_init_starts_from_a_model_or_from_a_llama(data: Path, tmp_path: Path) -> None:
+    first = run(recipe(data, tmp_path / "first"))
+    objective = LMObjective(recipe(data, tmp_path, f"init={first}", "training.seed=9"))
+    saved = hub.load_model(first, LMConfig)[1]
+    exported = hf.export(objective.model, tmp_path / "llama")
+    other = LMObjective(recipe(data, tmp_path, f"init={exported}", "training.seed=8"))
+    for name, value in objective.model.state_dict().items():
+        assert torch.equal(value, saved[name])
+        torch.testing.assert_close(other.model.state_dict()[name], value)
+    run(recipe(data, tmp_path / "second", f"init={first}"))
+    with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
+        LMObjective(recipe(data, tmp_path, f"init={first}", "lm.layers=2"))
+    TextTokenizer.train(["other words"]).save(tmp_path / "text.model")
+    with pytest.raises(SpeechLMError, match="another vocabulary than this recipe's data"):
+        LMObjective(recipe(data, tmp_path, f"init={first}", f"data.text={tmp_path / 'text.model'}"))
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [
+        ("init=nowhere", "nowhere: not a model folder"),
         ("lm.context=100", r"data\.length=256 is longer than lm\.context=100"),
         ("lm.pattern=spiral", "pattern is one of depth, delay, flatten, not spiral"),
         ("data.tasks.sing={}", "a task is one of speech, .* not sing"),
