@@ -5,6 +5,7 @@ Nothing heavy is imported here: ``speechlm --help`` answers without loading torc
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import asdict
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from speechlm import cli_lm
 from speechlm.errors import SpeechLMError
+from speechlm.terminal import Threads, console, errors, print_row, use_threads
 
 app = typer.Typer(
     help="Speech as discrete units: codec, unit language model, vocoder, evaluation.",
@@ -29,9 +31,8 @@ app.add_typer(stream, name="stream")
 app.add_typer(bench, name="bench")
 export = typer.Typer(help="Models for other runtimes.", no_args_is_help=True)
 app.add_typer(export, name="export")
-
-console = Console()
-errors = Console(stderr=True)
+app.add_typer(cli_lm.app)
+export.command("hf")(cli_lm.export_hf)
 
 Model = Annotated[
     str | None, typer.Option(help="Folder, shipped name, hub id or peer; default: codec-16k.")
@@ -43,9 +44,8 @@ Mode = Annotated[
 Quality = Annotated[
     float | None, typer.Option(help="0 to 10: the same everywhere, at whatever bitrate.")
 ]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the file: key=value ...")]
-Conceal = Annotated[bool, typer.Option(help="Put silence where the file is damaged.")]
+Conceal = Annotated[bool, typer.Option(help="Fill in what is damaged or lost.")]
 
 
 def main() -> None:
@@ -94,15 +94,18 @@ def compress(
 def decompress(
     source: Annotated[Path, typer.Argument(metavar="IN.slm")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")],
+    start: Annotated[float, typer.Option(min=0, help="Seconds to pass over.")] = 0,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Only so many.")] = None,
     model: Model = None,
     conceal: Conceal = False,
     threads: Threads = 1,
 ) -> None:
-    """Decompress to a sound file."""
+    """Decompress to a sound file, whole or an excerpt."""
     use_threads(threads)
     from speechlm import codec, compression
 
-    coded = compression.decompress(source, target, codec.load(model), conceal)
+    length = math.inf if seconds is None else seconds
+    coded = compression.decompress(source, target, codec.load(model), conceal, start, length)
     print_row({"seconds": f"{coded.seconds:.2f}", "decode RTF": f"{coded.rtf:.4f}"})
 
 
@@ -129,6 +132,24 @@ def info(
     for name, value in facts.items():
         table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
     console.print(table)
+    budget = Table("where", "bytes", "kbps")
+    for name, size in found.budget.items():
+        rate = size * 8e-3 / found.seconds if found.seconds else math.nan
+        budget.add_row(name, f"{size:.1f}".removesuffix(".0"), f"{rate:.3f}")
+    console.print(budget)
+
+
+@app.command("cat")
+def join(
+    files: Annotated[list[Path], typer.Argument(metavar="IN.slm ... OUT.slm")],
+) -> None:
+    """Join files of one model without decoding them: their sounds, one after another."""
+    from speechlm import compression
+
+    *sources, target = files
+    if not sources:
+        raise SpeechLMError(f"{target}: name what to join, and last where to")
+    print_row({"samples": str(compression.join(sources, target))})
 
 
 @stream.command()
@@ -337,18 +358,3 @@ def bench_codec(
         console.print_json(data=report.to_json())
     else:
         console.print(report.table())
-
-
-def use_threads(number: int) -> None:
-    """Limit the threads of every numeric library; before any of them is imported."""
-    os.environ["OMP_NUM_THREADS"] = str(number)
-    import torch
-
-    torch.set_num_threads(number)
-
-
-def print_row(values: dict[str, str]) -> None:
-    """A table of one row."""
-    table = Table(*values)
-    table.add_row(*values.values())
-    console.print(table)

@@ -1,0 +1,209 @@
+"""Language models ready for use: between text and codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speechlm import hub
+from speechlm.codec import Codec
+from speechlm.codec import load as load_codec
+from speechlm.errors import SpeechLMError
+from speechlm.lm import vocabulary as names
+from speechlm.lm.config import LMConfig
+from speechlm.lm.generation import Generator
+from speechlm.lm.model import UnitLM
+from speechlm.lm.patterns import Codes
+from speechlm.lm.sampling import GREEDY, Sampling
+from speechlm.lm.tasks import TASKS, Example, Layout
+from speechlm.lm.vocabulary import Vocabulary
+from speechlm.units.codec import CodecUnits
+from speechlm.units.text import FILE as TEXT_MODEL
+from speechlm.units.text import TextTokenizer
+
+NO_DEFAULT = (
+    "no language model is shipped yet: train one by `speechlm train recipes/lm.yaml`, and name its "
+    "folder (or a hub id) with --model"
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How probable something is to a model.
+
+    Attributes:
+        bits: of information in all, by level of units, or of the one kind of pieces.
+        tokens: predicted.
+        length: seconds of speech, or characters of text.
+    """
+
+    bits: list[float]
+    tokens: int
+    length: float
+
+    @property
+    def rate(self) -> float:
+        """Bits a second, or a character; NaN for nothing."""
+        return sum(self.bits) / self.length if self.length else math.nan
+
+
+class LanguageModel:
+    """A model with its vocabulary and text tokenizer. Codes are int64 (levels, frames)."""
+
+    def __init__(self, network: UnitLM, vocabulary: Vocabulary, text: TextTokenizer):
+        self.network = network.eval().requires_grad_(False)
+        self.vocabulary, self.text = vocabulary, text
+        self.units = vocabulary.units
+        self.layout = Layout(vocabulary, network.pattern)
+        self.context = network.config.context
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path | None = None) -> LanguageModel:
+        """Load a model folder or a hub id.
+
+        Raises:
+            SpeechLMError: when there is no such model, or its files do not fit together.
+        """
+        if name is None:
+            raise SpeechLMError(NO_DEFAULT)
+        folder = hub.find_model(name)
+        vocabulary = Vocabulary.load(folder)
+        text = TextTokenizer.load(folder / TEXT_MODEL)
+        config, weights = hub.load_model(folder, LMConfig)
+        network = UnitLM(config)
+        if (network.size, text.size) != (vocabulary.size, vocabulary.pieces):
+            raise SpeechLMError(f"{folder}: vocabulary and model are of different sizes")
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError:
+            raise SpeechLMError(
+                f"{folder}: the weights do not fit the configuration: another architecture"
+            ) from None
+        return cls(network, vocabulary, text)
+
+    def codec(self, name: str | Path | None = None) -> Codec:
+        """The codec whose units these are, to hear and speak with.
+
+        Raises:
+            SpeechLMError: when ``name`` (None: the shipped one) is another.
+        """
+        codec = load_codec(name)
+        found = CodecUnits(codec, min(self.units.levels, codec.levels)).units
+        if found != self.units:
+            raise SpeechLMError(
+                f"the model speaks {self.units}, not {found}: name the codec with --codec"
+            )
+        return codec
+
+    @cached_property
+    def generator(self) -> Generator:
+        """Ready to generate, once asked."""
+        return Generator(self.network)
+
+    def continue_speech(self, heard: Codes, frames: int, sampling: Sampling) -> Iterator[Codes]:
+        """Frames (levels,) that go on after ``heard``, until the speech ends or ``frames`` are."""
+        prompt = self.layout.prompt(TASKS["speech"], Example(speech=heard))
+        return self._speak(prompt, heard, frames, sampling)
+
+    def say(
+        self, text: str, frames: int, sampling: Sampling, voice: Codes | None = None
+    ) -> Iterator[Codes]:
+        """Frames (levels,) of speech that says ``text``, in the voice of other speech.
+
+        Raises:
+            SpeechLMError: when there is no text, or more than the context holds.
+        """
+        example = Example(text=self._pieces(text), voice=voice)
+        prompt = self.layout.prompt(TASKS["tts" if voice is None else "tts-voice"], example)
+        return self._speak(prompt, self.nothing, frames, sampling)
+
+    @property
+    def nothing(self) -> Codes:
+        """No frame."""
+        return np.zeros((self.units.levels, 0), np.int64)
+
+    def transcribe(self, codes: Codes, sampling: Sampling = GREEDY) -> str:
+        """The text of speech; at most as many pieces as a third of the context."""
+        prompt = self.layout.prompt(TASKS["asr"], Example(speech=codes))
+        pieces, end = self.vocabulary.text, self.vocabulary.id(names.END_OF_TEXT)
+        found = self.generator.write([prompt], pieces, end, self.context // 3, sampling)
+        ids = np.array([each for [each] in found if each is not None], np.int64)
+        return self.text.decode(self.vocabulary.to_pieces(ids))
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames that leave room for text: two thirds of the context."""
+        return self.context * 2 // 3 // self.generator.stride - self.units.levels
+
+    @torch.no_grad()
+    def score(self, codes: Codes) -> Score:
+        """The information in speech, to a model that knows it must be speech that begins here.
+
+        Where it is longer than the context, it is read in windows that overlap by half: then every
+        frame is predicted from at least half a context, as far as there is so much before it.
+        """
+        frames = codes.shape[1]
+        window = (self.context - 1) // self.generator.stride - self.units.levels
+        bits = np.zeros(self.units.levels)
+        done = start = 0
+        while done < frames:
+            piece = codes[:, start : start + window]
+            bits += self._bits(piece, done - start)
+            done = start + piece.shape[1]
+            start += window // 2
+        return Score(bits.tolist(), codes.size, frames / self.units.frame_rate)
+
+    def _bits(self, codes: Codes, known: int) -> np.ndarray:
+        """Bits (levels,) of ``codes`` but for the first ``known`` frames."""
+        task = TASKS["speech"]
+        tokens = self.layout.sequence(task, Example(speech=codes, whole=False)).tokens
+        counted = np.ones_like(codes)
+        counted[:, :known] = 0
+        laid = self.network.pattern.build(counted) == 1
+        mask = np.pad(laid, ((0, 0), (tokens.shape[1] - laid.shape[1], 0)))
+        nll = self._nll(tokens, mask)
+        levels = (tokens[mask] - self.vocabulary.level(0).start) // self.units.cardinality
+        return np.bincount(levels, nll[mask], self.units.levels) / math.log(2)
+
+    @torch.no_grad()
+    def score_text(self, text: str) -> Score:
+        """The information in a text, its end included.
+
+        Raises:
+            SpeechLMError: when there is none, or more than the context holds.
+        """
+        tokens, mask = self.layout.sequence(TASKS["text"], Example(text=self._pieces(text)))
+        if tokens.shape[1] > self.context:
+            raise SpeechLMError(
+                f"a text of {tokens.shape[1]} pieces: this model reads {self.context}"
+            )
+        nll = self._nll(tokens, mask)[mask]
+        return Score([float(nll.sum()) / math.log(2)], len(nll), len(self.text.normalise(text)))
+
+    def _nll(self, tokens: Codes, mask: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(tokens)[None]
+        segments = torch.zeros(1, tokens.shape[1], dtype=torch.int64)
+        found: np.ndarray = self.network.nll(batch, torch.from_numpy(mask)[None], segments)[
+            0
+        ].numpy()
+        return found
+
+    def _pieces(self, text: str) -> list[int]:
+        pieces = self.text.encode(text)
+        if not pieces:
+            raise SpeechLMError("there is no text: give some")
+        return pieces
+
+    def _speak(
+        self, prompt: Codes, heard: Codes, frames: int, sampling: Sampling
+    ) -> Iterator[Codes]:
+        end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
+        for [frame] in self.generator.speak([prompt], [heard], end, frames, rate, sampling):
+            if frame is not None:
+                yield frame

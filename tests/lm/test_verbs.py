@@ -1,0 +1,259 @@
+"""The verbs of a language model, with a tiny one of random weights and its tiny codec."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from speechlm import hub
+from speechlm.cli import main
+from speechlm.codec import Codec
+from speechlm.codec import load as load_codec
+from speechlm.errors import SpeechLMError
+from speechlm.lm import verbs
+from speechlm.lm.config import DepthConfig, LMConfig
+from speechlm.lm.load import LanguageModel
+from speechlm.lm.model import UnitLM
+from speechlm.lm.sampling import Sampling
+from speechlm.lm.vocabulary import Vocabulary
+from speechlm.training.lm import ids_of
+from speechlm.units.codec import CodecUnits
+from speechlm.units.text import FILE as TEXT_MODEL
+from speechlm.units.text import TextTokenizer
+
+RATE = 16000
+KINDS = ("depth", "delay", "flatten")
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def codec(tiny_model: Path) -> Codec:
+    return load_codec(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def folders(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Model folders by pattern, of two levels of the tiny codec."""
+    text = TextTokenizer.train(["hello world", "good day"])
+    vocabulary = Vocabulary(text.size, CodecUnits(codec, 2).units)
+    made = {}
+    for kind in KINDS:
+        torch.manual_seed(0)
+        config = LMConfig(
+            name="tiny",
+            dim=32,
+            layers=1,
+            heads=2,
+            kv_heads=1,
+            hidden=32,
+            context=400,
+            pattern=kind,
+            depth=DepthConfig(dim=16, layers=1, heads=2, hidden=16),
+            ids=ids_of(vocabulary),
+        )
+        folder = tmp_path_factory.mktemp(kind)
+        hub.save_model(folder, config, UnitLM(config).state_dict())
+        vocabulary.save(folder)
+        text.save(folder / TEXT_MODEL)
+        made[kind] = folder
+    return made
+
+
+@pytest.fixture
+def run(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the command line in this process with a model and its codec; what it printed."""
+
+    def invoke(*arguments: object, model: Path | None = None, expect: int = 0) -> str:
+        options: list[object] = [] if model is None else ["--model", model, "--codec", tiny_model]
+        words = [str(each) for each in ["speechlm", *arguments, *options]]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert (stop.value.code or 0) == expect
+        printed = capfd.readouterr()
+        return printed.err if expect else printed.out
+
+    return invoke
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_continue(kind: str, folders: dict[str, Path], run: Run, tmp_path: Path) -> None:
+    """The recording comes back, and more after it; the same seed gives the same."""
+    prompt = tmp_path / "prompt.wav"
+    soundfile.write(prompt, np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    outs = [tmp_path / f"{name}.wav" for name in "abc"]
+    for out, seed in zip(outs, (1, 1, 2), strict=True):
+        run("continue", prompt, out, "--seconds", 0.5, "--seed", seed, model=folders[kind])
+    first, same, other = (soundfile.read(out)[0] for out in outs)
+    assert RATE < len(first) <= RATE * 1.5
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_streamed_is_offline(
+    kind: str, folders: dict[str, Path], codec: Codec, sample: Path, tmp_path: Path
+) -> None:
+    """The file holds what the codec makes of all the codes at once; sound comes frame by frame."""
+    model = LanguageModel.from_pretrained(folders[kind])
+    how = Sampling(seed=5)
+    out = tmp_path / "out.wav"
+    spoken = verbs.continue_recording(sample, out, model, codec, 1.0, how)
+    heard = verbs.begin_of(sample, model, codec)
+    new = np.stack(list(model.continue_speech(heard, 50, how)), axis=1)
+    whole = torch.from_numpy(np.concatenate([heard, new], axis=1))[None]
+    expected = codec.decode(whole)[0].clamp(-1, 1).numpy()
+    found = soundfile.read(out, dtype="float32")[0]
+    assert len(found) == len(expected)
+    assert np.abs(found - expected).max() < 2e-4
+    assert spoken.seconds == pytest.approx(new.shape[1] / codec.frame_rate)
+    assert 0 < spoken.first <= spoken.work
+    pieces = list(verbs.sound(iter(new.T), codec.stream_decoder()))
+    assert len(pieces) == new.shape[1] + 1
+    assert sum(map(len, pieces[:3])) > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_say_and_transcribe(
+    kind: str, folders: dict[str, Path], codec: Codec, run: Run, sample: Path, tmp_path: Path
+) -> None:
+    model = folders[kind]
+    for number, more in enumerate(([], ["--voice", sample])):
+        out = tmp_path / f"{number}.wav"
+        run("say", "hello. world", out, *more, "--temperature", 0.5, model=model)
+        assert 0 < soundfile.info(out).frames < 6 * RATE
+    loaded = LanguageModel.from_pretrained(model)
+    heard = verbs.begin_of(sample, loaded, codec)
+    assert 0 < len(loaded.transcribe(heard[:, :100])) <= loaded.context
+    assert run("transcribe", sample, model=model)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_score(kind: str, folders: dict[str, Path], codec: Codec, sample: Path, run: Run) -> None:
+    """As many bits as one pass over everything finds; and nearly uniform, untrained."""
+    printed = run("score", sample, "--text", "hello", "--json", model=folders[kind])
+    found = json.loads(printed)
+    assert found["speech"]["seconds"] == pytest.approx(7.3, abs=0.1)
+    levels = found["speech"]["bits_per_second_by_level"]
+    assert len(levels) == 2
+    assert sum(levels) == pytest.approx(found["speech"]["bits_per_second"])
+    assert all(10 * 50 < bits < 12.5 * 50 for bits in levels)
+    assert found["text"]["pieces"] == len(" hello") + 1
+    assert found["text"]["bits"] > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_score_in_windows(kind: str, folders: dict[str, Path]) -> None:
+    """Frames beyond the context are each counted once, with at least half a context before them."""
+    model = LanguageModel.from_pretrained(folders[kind])
+    random = np.random.default_rng(0)
+    codes = random.integers(1024, size=(2, 150))
+    whole = model.score(codes)
+    calls = []
+    bits = model._bits
+
+    def noted(piece: np.ndarray, known: int) -> np.ndarray:
+        calls.append((piece.shape[1], known))
+        return bits(piece, known)
+
+    model._bits = noted  # type: ignore[method-assign, assignment]
+    model.context = 120 * model.generator.stride
+    parts = model.score(codes)
+    assert sum(size - known for size, known in calls) == 150
+    assert all(known >= 55 for _, known in calls[1:])
+    assert parts.tokens == whole.tokens == 300
+    assert sum(parts.bits) == pytest.approx(sum(whole.bits), rel=0.02)
+
+
+def test_export(folders: dict[str, Path], run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "llama"
+    run("export", "hf", folder, "--model", folders["depth"])
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+    assert (folder / "vocabulary.json").is_file()
+
+
+def test_text_parts() -> None:
+    text = "One two. Three four five six seven! Eight, nine."
+    assert verbs.text_parts(text, 100) == [text]
+    assert verbs.text_parts(text, 20) == ["One two.", "Three four five six", "seven! Eight, nine."]
+    assert verbs.text_parts("  ", 20) == []
+
+
+def test_quiet_cuts() -> None:
+    wave = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
+    wave[3400:3600] *= 0.01
+    pieces = list(verbs.quiet_cuts(wave, 4000, 20))
+    assert np.array_equal(np.concatenate(pieces), wave)
+    assert all(len(piece) <= 4000 for piece in pieces)
+    assert 3400 <= len(pieces[0]) <= 3600
+
+
+def test_long_recordings(
+    folders: dict[str, Path], codec: Codec, sample: Path, tmp_path: Path
+) -> None:
+    """Fourteen seconds, to a model of eight seconds of context."""
+    wave = np.tile(soundfile.read(sample)[0], 2)
+    soundfile.write(tmp_path / "long.wav", wave, RATE)
+    model = LanguageModel.from_pretrained(folders["depth"])
+    verbs.transcribe(tmp_path / "long.wav", model, codec)
+    assert verbs.score(tmp_path / "long.wav", model, codec).tokens > 2 * 50 * 14
+    out = tmp_path / "out.wav"
+    verbs.continue_recording(tmp_path / "long.wav", out, model, codec, 0.5, Sampling())
+    assert soundfile.info(out).frames > len(wave) - 640
+    text = "hello world. good day. " * 2
+    spoken = verbs.say(text, out, model, codec, None, Sampling())
+    assert spoken.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["continue", "good.wav", "out.wav"], "recipes/lm.yaml"),
+        (["continue", "absent.wav", "out.wav", "MODEL"], "absent.wav"),
+        (["continue", "good.wav", "out.mp4", "MODEL"], "out.mp4"),
+        (["continue", "good.wav", "out.wav", "--seconds", 0, "MODEL"], "seconds"),
+        (["continue", "good.wav", "out.wav", "--top-p", 2, "MODEL"], "top-p"),
+        (["continue", "short.wav", "out.wav", "MODEL"], "short.wav"),
+        (["say", "", "out.wav", "MODEL"], "no text"),
+        (["say", "hello", "out.wav", "--voice", "absent.wav", "MODEL"], "absent.wav"),
+        (["transcribe", "text.wav", "MODEL"], "text.wav"),
+        (["score", "MODEL"], "nothing to score"),
+        (["score", "good.wav", "--model", "codec-16k"], "vocabulary.json"),
+        (["export", "hf", "out"], "recipes/lm.yaml"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[object],
+    named: str,
+    folders: dict[str, Path],
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.wav").write_text("This is no sound.")
+    soundfile.write("good.wav", np.zeros(RATE), RATE)
+    soundfile.write("short.wav", np.zeros(20), RATE)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    model = folders["depth"] if arguments[-1] == "MODEL" else None
+    kept = [each for each in arguments if each != "MODEL"]
+    lines = run(*kept, model=model, expect=2).strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    assert named in lines[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_another_codec(folders: dict[str, Path]) -> None:
+    model = LanguageModel.from_pretrained(folders["depth"])
+    with pytest.raises(SpeechLMError, match="--codec"):
+        model.codec()
