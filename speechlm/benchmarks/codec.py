@@ -177,8 +177,9 @@ def run(
                 decode, _ = _timed(partial(coder.decode, codes))
                 if number:
                     offline[name].append((encode, decode))
+            cost = _frame_by_frame(codec, wave)
             if number:
-                stream.append(_frame_by_frame(codec, wave))
+                stream.append(cost)
 
     def factors(pairs: list[tuple[Cost, Cost]], clock: int) -> list[Pair]:
         return [(encode[clock] / seconds, decode[clock] / seconds) for encode, decode in pairs]

@@ -21,10 +21,11 @@ class NearestSearch:
 
     A search is bound by reading the codebook, so it runs in single precision, at half the bytes. No
     score of d products and an offset is then off by more than ``(d + 3) * ROUNDING`` times the sum
-    of their magnitudes, in whatever order they are added (Higham 2002, section 3.1); that sum is at
-    most ``|row| |entry| + |offset|``. Rows with a second entry within both errors of the best, a
-    few in a thousand, are searched in double precision. So the answer depends neither on the
-    processor nor on what else is in the batch, which single precision alone does not give.
+    of their magnitudes, in whatever order they are added (Higham 2002, section 3.1), the rounding
+    of a row in doubles included; that sum is at most ``|row| |entry| + |offset|``. Entries within
+    both errors of the best, in a few rows of a thousand, are compared in double precision. So the
+    answer depends neither on the processor nor on what else is in the batch, which single precision
+    alone does not give.
 
     ``entries`` (cardinality, d) and ``offsets`` (cardinality,) are on the CPU.
     """
@@ -42,34 +43,35 @@ class NearestSearch:
         self.least = 2 * error * float(offsets.abs().max())
 
     def near(
-        self, rows: NDArray[np.float32], drift: float = 0.0
+        self, rows: NDArray[np.floating], drift: float = 0.0
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Index (n,) of the best entry for each row (n, d), and whether it is doubtful (n,).
 
         It is when the rows themselves may be off by a norm of ``drift``, which changes the
         difference of two scores by so much times the distance of the entries.
         """
-        scores = torch.addmm(self.shift, torch.from_numpy(rows), self.table).numpy()
-        slack = self.slack(np.sqrt(np.vecdot(rows, rows)))
+        single = torch.from_numpy(rows.astype(np.float32, copy=False))
+        scores = torch.addmm(self.shift, single, self.table).numpy()
+        slack = self.slack(np.sqrt(np.vecdot(rows, rows))) + 2 * drift * self.longest
         each = np.arange(len(rows))
         codes = scores.argmax(axis=1)
-        floor = scores[each, codes] - slack - 2 * drift * self.longest
+        floor = scores[each, codes] - slack
         scores[each, codes] = -np.inf
         doubtful = scores.max(axis=1) >= floor
         for row in doubtful.nonzero()[0]:
-            exact = self.entries @ rows[row].astype(np.float64) + self.offsets
-            codes[row] = best = exact.argmax()
-            exact -= exact[best] - drift * np.linalg.norm(self.entries - self.entries[best], axis=1)
-            doubtful[row] = (exact > 0).any()
+            rivals = np.append(np.flatnonzero(scores[row] >= floor[row]), codes[row])
+            rivals.sort()  # of equal ones the first
+            entries = self.entries[rivals]
+            exact = entries @ rows[row].astype(np.float64) + self.offsets[rivals]
+            best = exact.argmax()
+            codes[row] = rivals[best]
+            allowed = drift * np.linalg.norm(entries - entries[best], axis=1)
+            doubtful[row] = (exact > exact[best] - allowed).any()
         return codes, doubtful
 
-    def slack(self, length: NDArray[np.float32]) -> NDArray[np.float32]:
+    def slack(self, length: NDArray[np.floating]) -> NDArray[np.floating]:
         """How far off the difference of two scores of a row of this length may be."""
         return self.slope * length + self.least
-
-    def exact(self, row: NDArray[np.float64]) -> int:
-        """Index of the best entry for the row (d,); of equal ones the first."""
-        return int((self.entries @ row + self.offsets).argmax())
 
 
 class ResidualSearch:
@@ -83,7 +85,7 @@ class ResidualSearch:
         self.stages = [NearestSearch(x, -0.5 * x.double().square().sum(dim=1)) for x in stages]
 
     def near(
-        self, rows: NDArray[np.float32], levels: int, drift: float
+        self, rows: NDArray[np.floating], levels: int, drift: float
     ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
         """Codes (n, levels) of rows (n, d) that are off by a norm of ``drift`` at most, and the
         indices of rows for which exact ones may have other codes."""
@@ -92,13 +94,9 @@ class ResidualSearch:
         for k, stage in enumerate(self.stages[:levels]):
             codes[:, k], close = stage.near(rows, drift)
             doubtful |= close
-            rows = rows - stage.single.numpy()[codes[:, k]]
+            rows = rows - stage.entries[codes[:, k]].astype(rows.dtype)
         return codes, doubtful.nonzero()[0]
 
-    def exact(self, row: NDArray[np.float64], levels: int) -> NDArray[np.int64]:
-        """Codes (levels,) of a row (d,)."""
-        codes = np.empty(levels, np.int64)
-        for k, stage in enumerate(self.stages[:levels]):
-            codes[k] = stage.exact(row)
-            row = row - stage.entries[codes[k]]
-        return codes
+    def exact(self, rows: NDArray[np.float64], levels: int) -> NDArray[np.int64]:
+        """Codes (n, levels) of rows (n, d) that are what they are."""
+        return self.near(rows, levels, 0.0)[0]
