@@ -73,7 +73,8 @@ def digest(found: list[Speech]) -> str:
 
 
 def _folder(source: Path) -> Iterator[Speech]:
-    config = FolderConfig(name=source.name, kind="folder", path=str(source), output="")
+    nothing = str(source / ".none")  # no output of our own is to be left out
+    config = FolderConfig(name=source.name, kind="folder", path=str(source), output=nothing)
     for one in recordings.source(config).utterances:
         split = one.split or "train"
         yield Speech(one.id, split, one.load, one.text, one.language, one.speaker)
