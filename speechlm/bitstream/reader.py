@@ -33,8 +33,8 @@ class Reader:
     number, so the gap has the right length; only at the end of a damaged stream is it estimated,
     from the bytes that are left. Bytes after the last chunk are not read.
 
-    ``entropy`` decodes the chunks that the model's context model coded. Without it everything but
-    their codes is there.
+    ``entropy`` decodes the chunks that the model's context model coded. Without it, or with that of
+    another context model than the header names, everything but their codes is there.
 
     Attributes:
         header: what the stream says of itself.
@@ -66,7 +66,8 @@ class Reader:
         except BitstreamError as error:
             raise BitstreamError(f"{self._name}: {error}") from None
         self._head = zlib.crc32(source.taken)
-        self._coders = coders(self.header.bits, entropy)
+        named = entropy is not None and entropy.hash == self.header.context
+        self._coders = coders(self.header.bits, entropy if named else None)
         self._first = file.tell() if file.seekable() else None
         self._restart()
 

@@ -34,6 +34,8 @@ class Writer:
     its payload is the smallest that the coders make. Without :meth:`finish` the stream reads as cut
     short.
 
+    ``entropy`` is the model's own coder, if it has one; the header names it.
+
     Attributes:
         header: what was written first.
         size: bytes written so far.
@@ -41,6 +43,8 @@ class Writer:
     """
 
     def __init__(self, file: BinaryIO, header: Header, entropy: ModelCoder | None = None) -> None:
+        if entropy is not None and header.context != entropy.hash:
+            raise ValueError(f"the header names {header.context}, and the coder is {entropy.hash}")
         self.header = header
         self.size = self.sent = 0
         self._file = file
