@@ -23,6 +23,8 @@ from speechlm.files import atomic_path
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
 CONTEXT = "context.safetensors"
+LANGUAGE = "vocabulary.json", "text.model"
+"""What a language model has besides."""
 DEFAULT_CODEC = "codec-16k"
 
 T = TypeVar("T")
@@ -103,7 +105,9 @@ def find_model(name: str | Path | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS, CONTEXT]))
+        return Path(
+            snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS, CONTEXT, *LANGUAGE])
+        )
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None

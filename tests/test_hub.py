@@ -201,7 +201,9 @@ def test_a_hub_id_is_fetched(folder, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     loaded = NeuralCodec.from_pretrained("owner/name")
-    assert asked == [("owner/name", [hub.CONFIG, hub.WEIGHTS])]
+    files = [hub.CONFIG, hub.WEIGHTS, hub.CONTEXT, *hub.LANGUAGE]
+    assert asked
+    assert all(each == ("owner/name", files) for each in asked)
     assert loaded.weights_hash == NeuralCodec.from_pretrained(folder).weights_hash
     (folder / hub.CONFIG).unlink()
     with pytest.raises(SpeechLMError, match=r"config\.yaml: no such file"):
