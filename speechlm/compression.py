@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 
-from speechlm import audio
-from speechlm.bitstream import BitstreamError, Header, LostChunk, Reader
+from speechlm import audio, bitstream
+from speechlm.bitstream import BitstreamError, Header, Reader
 from speechlm.codec import Codec
+from speechlm.decoding import decode
 from speechlm.encoding import Coded, Goal, encode_stream, encode_whole
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
@@ -33,10 +33,18 @@ def compress(source: Path, target: Path, codec: Codec, goal: Goal | None = None)
         return encode(audio.blocks(source, codec.sample_rate), file, codec, goal)
 
 
-def decompress(source: Path, target: Path, codec: Codec, conceal: bool = False) -> Coded:
-    """Decode ``source`` into a sound file whose format ``target``'s suffix names.
+def decompress(
+    source: Path,
+    target: Path,
+    codec: Codec,
+    conceal: bool = False,
+    start: float = 0.0,
+    seconds: float = math.inf,
+) -> Coded:
+    """Decode ``source``, or an excerpt, into a sound file whose format ``target``'s suffix names.
 
-    With ``conceal``, what is damaged becomes silence.
+    An excerpt is what the whole has there, to float rounding. With ``conceal``, what is damaged is
+    filled in.
 
     Raises:
         SpeechLMError: when the file is damaged, or was written by another model.
@@ -46,9 +54,19 @@ def decompress(source: Path, target: Path, codec: Codec, conceal: bool = False) 
             reader = Reader(file, conceal, codec.entropy)
             check_model(reader.header, codec, source)
             with audio.Writer(target, codec.sample_rate) as writer:
-                return _decode(reader, codec, writer.write)
+                return decode(reader, codec, writer.write, start, seconds, conceal)
     except OSError as error:
         raise SpeechLMError(f"{source}: {error.strerror or error}") from None
+
+
+def join(sources: Sequence[Path], target: Path) -> int:
+    """Join files into ``target``, which may be one of them; return the samples of all together.
+
+    Raises:
+        SpeechLMError: when one cannot be read, is damaged, or is by another model than the first.
+    """
+    with atomic_path(target) as path, path.open("wb") as file:
+        return bitstream.join(sources, file)
 
 
 def stream_encode(
@@ -78,7 +96,7 @@ def stream_decode(source: BinaryIO, target: BinaryIO, codec: Codec, conceal: boo
         target.write((wave.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
         target.flush()
 
-    return _decode(reader, codec, write)
+    return decode(reader, codec, write, conceal=conceal)
 
 
 def check_model(header: Header, codec: Codec, source: object) -> None:
@@ -99,31 +117,6 @@ def check_model(header: Header, codec: Codec, source: object) -> None:
             f"{source}: coded by the context model {header.context}, and this {codec.model_id} has "
             f"{context}: name the version that wrote it with --model"
         )
-
-
-def _decode(reader: Reader, codec: Codec, write: Callable[[np.ndarray], None]) -> Coded:
-    stream = codec.stream_decoder()
-    written, work = 0, 0.0
-    # The true length comes with the last chunk, which may be empty: so much is held back until
-    # then, since what is past the length, less than a frame, is padding.
-    held = torch.zeros(0)
-    for item in reader:
-        start = time.perf_counter()
-        if isinstance(item, LostChunk):
-            wave = stream.conceal(item.frames)
-        else:
-            wave = stream.push(torch.from_numpy(item.codes)[None])
-        work += time.perf_counter() - start
-        held = torch.cat([held, wave[0].cpu()])
-        ready, held = held[: -codec.hop], held[-codec.hop :]
-        write(ready.numpy())
-        written += len(ready)
-    held = torch.cat([held, stream.flush(reader.samples)[0].cpu()])
-    if reader.samples is not None:
-        held = held[: reader.samples - written]
-    write(held.numpy())
-    written += len(held)
-    return Coded(written / codec.sample_rate, work, reader.header.levels)
 
 
 def _pcm(source: BinaryIO, samples: int) -> Iterator[np.ndarray]:

@@ -18,6 +18,7 @@ from speechlm.cli import main
 from speechlm.codec import CodecNetwork, NeuralCodec
 
 RATE = 16000
+PARTS = "header_bytes", "framing_bytes", "count_bytes", "code_bytes"
 
 
 def run(
@@ -58,11 +59,13 @@ def test_compress_and_decompress(model: Path, sample: Path, tmp_path: Path) -> N
     assert soundfile.info(sound).frames == soundfile.info(sample).frames
     facts = json.loads(run("info", packed, "--json").stdout)
     assert facts["model"] == "tiny"
-    assert facts["levels"] == 2
+    assert facts["levels"] == 4
     assert facts["frame_rate"] == 50
     assert facts["samples"] == soundfile.info(sample).frames
     assert facts["kbps"] == pytest.approx(packed.stat().st_size * 8e-3 / facts["seconds"])
-    assert 1 <= facts["kbps"] < 1.1
+    assert facts["kbps"] == pytest.approx(1, rel=0.03)
+    assert b"around chunks" in run("info", packed).stdout
+    assert sum(facts[part] for part in PARTS) == packed.stat().st_size
 
 
 @pytest.mark.parametrize("kbps", [1.5, 3, 6])
@@ -72,6 +75,20 @@ def test_real_size_is_near_nominal(kbps: float, sample: Path, tmp_path: Path) ->
     soundfile.write(tmp_path / "ten.wav", wave, RATE)
     run("compress", tmp_path / "ten.wav", tmp_path / "ten.slm", "--kbps", kbps)
     assert bitstream.inspect(tmp_path / "ten.slm").kbps == pytest.approx(kbps, rel=0.03)
+
+
+def test_excerpts_and_joins(model: Path, sample: Path, tmp_path: Path) -> None:
+    packed, twice, sound = tmp_path / "a.slm", tmp_path / "b.slm", tmp_path / "c.wav"
+    run("compress", sample, packed, "--max-bytes", 900, "--model", model)
+    assert packed.stat().st_size <= 900
+    run("cat", packed, packed, twice)
+    frames = soundfile.info(sample).frames
+    assert bitstream.inspect(twice).samples == 2 * frames
+    run("decompress", twice, sound, "--start", 7, "--seconds", 0.5, "--model", model)
+    assert soundfile.info(sound).frames == RATE // 2
+    (tmp_path / "x.slm").write_bytes(b"RIFF")
+    assert "x.slm: is not a speechlm file" in error_line("cat", packed, tmp_path / "x.slm", twice)
+    assert bitstream.inspect(twice).samples == 2 * frames
 
 
 def test_streams_give_what_files_give(model: Path, sample: Path, tmp_path: Path) -> None:

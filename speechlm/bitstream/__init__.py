@@ -8,6 +8,7 @@ described in ``docs/bitstream.md``.
 from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
+from speechlm.bitstream.join import join
 from speechlm.bitstream.payload import ABSENT, ModelCoder, PayloadCoder
 from speechlm.bitstream.reader import Reader
 from speechlm.bitstream.summary import Info, inspect
@@ -26,4 +27,5 @@ __all__ = [
     "Writer",
     "default_chunk_frames",
     "inspect",
+    "join",
 ]

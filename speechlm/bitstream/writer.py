@@ -103,6 +103,7 @@ class Writer:
         last = last and chunk.trim is not None
         shape = Shape(chunk.levels, chunk.frames, chunk.trim, last, chunk.coding, size)
         self._record(shape, chunk.payload)
+        self._frames = self._frames + chunk.frames if chunk.trim is None else 0
 
     def finish(self, samples: int, last: bool = True) -> None:
         """Write the last chunk: the frames that are left, and the exact length of the sound.

@@ -45,7 +45,7 @@ def fit(
     nearest = abs(target - size(best))
     beside, goal = float(8 * size(best)), target * (1 - _CLOSE / 2) if at_most else target
     for _ in range(_TRIES):
-        counts = at(solve(lambda price: reckoned(at(price)), goal * 8 - beside))  # noqa: B023
+        counts = at(solve(lambda price: reckoned(at(price)), goal * 8 - beside))
         real = size(counts)
         if abs(target - real) < nearest and not (at_most and real > target):
             best, nearest = counts, abs(target - real)

@@ -184,20 +184,47 @@ def test_a_recording_longer_than_a_block_is_coded_as_one():
 
 
 @every_codec
-def test_concealed_frames_are_silence_of_the_right_length(architecture, kind):
+def test_concealed_frames_hold_what_was_last_and_fade(architecture, kind):
     model = codec(architecture, kind)
     codes = model.encode(waves(2, 20 * HOP))
-    before, lost, after = codes[:, :, :5], 4, codes[:, :, 9:]
+    before, after = codes[:, :, :5], codes[:, :, 9:]
     stream = model.stream_decoder()
-    parts = [stream.push(before), stream.conceal(lost), stream.push(after)]
+    parts = [stream.push(before), stream.conceal(3), stream.conceal(1), stream.push(after)]
     whole = model.decode(codes)
     assert torch.cat(parts, dim=1).shape == whole.shape
     assert_same_wave(parts[0], whole[:, : parts[0].shape[1]])
-    assert not parts[1].any()
-    # What follows is decoded as from a fresh start.
-    fresh = model.stream_decoder()
-    fresh.skip = 0
-    assert_same_wave(parts[2], fresh.push(after))
+    # In one go or in several, as decoding these latents would sound.
+    again = model.stream_decoder()
+    again.push(before)
+    assert_same_wave(torch.cat(parts[1:3], dim=1), again.conceal(4))
+    held, silence = model.latents(before)[:, :, -1:], model.silence
+    fading = [silence + 0.9**age * (held - silence) for age in range(1, 5)]
+    z = torch.cat([model.latents(before), *fading, model.latents(after)], dim=2)
+    with torch.inference_mode():
+        wave = model.network.decoder(z)[:, model.delay :]
+    assert_same_wave(torch.cat(parts, dim=1), wave)
+
+
+@every_codec
+def test_with_nothing_heard_yet_losses_are_silence(architecture, kind):
+    model = codec(architecture, kind)
+    codes = torch.full((1, model.levels, 6), -1)
+    assert_same_wave(model.stream_decoder().conceal(6), model.stream_decoder().push(codes))
+
+
+@every_codec
+def test_errors_are_distances_to_all_levels(architecture, kind):
+    model = codec(architecture, kind)
+    codes = model.encode(waves(2, 20 * HOP))
+    errors = model.errors(codes)
+    assert errors.shape == (2, codes.shape[1] + 1, codes.shape[2])
+    full = model.latents(codes)
+    for k in range(codes.shape[1] + 1):
+        kept = codes.clone()
+        kept[:, k:] = -1
+        torch.testing.assert_close(
+            errors[:, k], (model.latents(kept) - full).square().mean(dim=1), rtol=1e-3, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
