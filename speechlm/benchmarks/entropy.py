@@ -1,0 +1,164 @@
+"""What entropy coding saves on held-out speech, and what it costs in time."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from speechlm import audio
+from speechlm.bitstream import Chunk, Header, ModelCoder, Reader, Writer, default_chunk_frames
+from speechlm.codec import Codec, NeuralCodec
+from speechlm.data import speech
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.statistics import Interval, mean
+from speechlm.processes import progress
+
+KBPS = 1.5, 3.0, 6.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bitrate, ``kbps`` as packed.
+
+    ``payload`` is the share of the chunks' payloads that is saved, ``file`` that of whole files,
+    and ``coded`` the bitrate of payloads that is left. ``decode`` is the real-time factor of
+    decoding the codes, of processor time.
+    """
+
+    kbps: float
+    levels: int
+    payload: Interval
+    file: Interval
+    coded: float
+    decode: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Intervals are over clips, each weighted by its size."""
+
+    seconds: float
+    context: str
+    rows: list[Row]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def table(self) -> Table:
+        table = Table(
+            "kbps packed",
+            "saved of payloads",
+            "of files",
+            "kbps left",
+            "RTF decode",
+            title=f"{self.rows[0].file.n} clips, {self.seconds:.0f} s, context {self.context}",
+        )
+        for row in self.rows:
+            shares = (
+                f"{100 * share.mean:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
+                for share in (row.payload, row.file)
+            )
+            table.add_row(f"{row.kbps:g}", *shares, f"{row.coded:.2f}", f"{row.decode:.4f}")
+        return table
+
+
+@dataclass(frozen=True)
+class _Size:
+    file: int
+    payload: int
+
+
+def run(
+    sources: Sequence[str | Path],
+    splits: Sequence[str] = ("dev", "test"),
+    model: str | None = None,
+) -> Report:
+    """Code the ``splits`` of ``sources`` (prepared corpora, or folders) with and without.
+
+    Raises:
+        SpeechLMError: when there is nothing to code, or the model has no context model.
+    """
+    codec = NeuralCodec.from_pretrained(model)
+    if codec.entropy is None:
+        raise SpeechLMError(
+            f"{codec.model_id} has no context model: speechlm train recipes/context.yaml"
+        )
+    clips = [clip for source in sources for clip in speech.find(source) if clip.split in splits]
+    if not clips:
+        raise SpeechLMError(f"no recordings of {', '.join(splits)} in {[*map(str, sources)]}")
+    chosen = [codec.choose_levels(kbps=kbps) for kbps in KBPS if kbps <= codec.kbps()]
+    sizes: dict[int, list[tuple[_Size, _Size]]] = {levels: [] for levels in chosen}
+    spent = dict.fromkeys(chosen, 0.0)
+    seconds = 0.0
+    with progress("coding", len(clips)) as advance:
+        for clip in clips:
+            wave, rate = clip.load()
+            pieces = list(audio.resampled([wave], rate, codec.sample_rate))
+            samples = sum(map(len, pieces))
+            codes = codec.encode(torch.from_numpy(np.concatenate(pieces))[None])[0].cpu().numpy()
+            seconds += samples / codec.sample_rate
+            for levels in chosen:
+                kept = codes[:levels]
+                ours, took = _coded(codec, codec.entropy, kept, samples)
+                packed, _ = _coded(codec, None, kept, samples)
+                sizes[levels].append((ours, packed))
+                spent[levels] += took
+            advance(clip.id)
+    return Report(
+        seconds,
+        codec.entropy.hash,
+        [
+            Row(
+                codec.kbps(levels),
+                levels,
+                _saved([(ours.payload, packed.payload) for ours, packed in sizes[levels]]),
+                _saved([(ours.file, packed.file) for ours, packed in sizes[levels]]),
+                sum(ours.payload for ours, _ in sizes[levels]) * 8e-3 / seconds,
+                spent[levels] / seconds,
+            )
+            for levels in chosen
+        ],
+    )
+
+
+def _saved(sizes: list[tuple[int, int]]) -> Interval:
+    ours, packed = np.array(sizes, float).T
+    return mean(1 - ours / packed, packed)
+
+
+def _coded(
+    codec: Codec, coder: ModelCoder | None, codes: NDArray[np.int64], samples: int
+) -> tuple[_Size, float]:
+    """Sizes, and the seconds that decoding takes."""
+    levels = len(codes)
+    header = Header(
+        model=codec.model_id,
+        weights_hash=codec.weights_hash,
+        sample_rate=codec.sample_rate,
+        hop=codec.hop,
+        bits=codec.bits_per_code,
+        levels=levels,
+        chunk_frames=default_chunk_frames(codec.bits_per_code * levels, codec.frame_rate),
+        context=coder.hash if coder else None,
+    )
+    file = io.BytesIO()
+    writer = Writer(file, header, coder)
+    writer.write(codes)
+    writer.finish(samples)
+    file.seek(0)
+    start = time.process_time()
+    chunks = [chunk for chunk in Reader(file, entropy=coder) if isinstance(chunk, Chunk)]
+    decoded = [chunk.codes for chunk in chunks]
+    took = time.process_time() - start
+    if not np.array_equal(np.concatenate(decoded, axis=1), codes):
+        raise SpeechLMError("decodes to other codes than were encoded")
+    return _Size(writer.size, sum(len(chunk.payload) for chunk in chunks)), took

@@ -1,0 +1,62 @@
+"""The benchmark of entropy coding: shares of what packing takes, clip by clip."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechlm import hub
+from speechlm.benchmarks import entropy
+from speechlm.bitstream.entropy import ContextModel
+from speechlm.codec import NeuralCodec
+from speechlm.errors import SpeechLMError
+from tests.bitstream.entropy.models import arrays
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for number in range(3):
+        wave = np.sin(np.arange(9000 + 3000 * number) / (5 + number))
+        soundfile.write(folder / f"{number}.wav", 0.3 * wave, 16000)
+    return folder
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> Path:
+    """A codec with a context model that knows nothing of its codes."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    codec = NeuralCodec.from_pretrained(folder)
+    context = ContextModel(arrays(levels=codec.levels, cardinality=codec.cardinality))
+    hub.save_context(folder, context, codec.weights_hash)
+    return folder
+
+
+def test_it_compares_clip_by_clip(monkeypatch, model, clips):
+    codec = NeuralCodec.from_pretrained(model)
+    monkeypatch.setattr(entropy, "KBPS", (codec.kbps(1), codec.kbps(), 10 * codec.kbps()))
+    report = entropy.run([clips], ["train"], str(model))
+    assert [row.levels for row in report.rows] == [1, codec.levels]
+    assert report.seconds == pytest.approx((9000 + 12000 + 15000) / 16000)
+    for row in report.rows:
+        assert row.payload.n == row.file.n == 3
+        # Never larger than packed, but for the name of the context model in the header.
+        assert 0 <= row.payload.low <= row.payload.mean <= row.payload.high < 1
+        assert row.file.mean < row.payload.mean + 1e-9
+        assert row.coded <= 1.1 * row.kbps
+        assert row.decode > 0
+    json.dumps(report.to_json())
+    assert report.table().row_count == 2
+
+
+def test_nothing_to_measure_is_one_line(model, tiny_model, clips):
+    with pytest.raises(SpeechLMError, match="no recordings of dev"):
+        entropy.run([clips], ["dev"], str(model))
+    with pytest.raises(SpeechLMError, match="no context model"):
+        entropy.run([clips], ["train"], str(tiny_model))
