@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.baselines import Gru, WaveNet
+from speechlm.lm.compiled import transformer_decoder
 from speechlm.lm.config import LMConfig
-from speechlm.nn import Decoder, Packing, State, Streaming, Transformer
+from speechlm.nn import Packing, State, Streaming, Transformer
 
 BACKBONES = ("llama", "gru", "wavenet")
 
@@ -110,7 +111,7 @@ def build(config: LMConfig) -> Transformer | Streamed:
 def decoder(backbone: nn.Module) -> Begin:
     """What runs ``backbone`` position by position; with a copy of its weights, as they are now."""
     if isinstance(backbone, Transformer):
-        return Decoder(backbone)
+        return transformer_decoder(backbone)
     if isinstance(backbone, Streamed):
         return StreamedSteps(backbone.module)
     raise TypeError(f"{type(backbone).__name__} is no backbone")

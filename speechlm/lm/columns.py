@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from speechlm.lm.compiled import Product, transformer_decoder
 from speechlm.lm.model import UnitLM
 from speechlm.lm.sampling import Loops, Sampler, Sampling, discourage
-from speechlm.nn.decoding import Decoder, transposed
+from speechlm.nn import Decoder
 
 
 class Heads:
@@ -31,10 +32,10 @@ class Heads:
         self.offsets = model.first + ids.cardinality * torch.arange(ids.levels)
         self.depth: Decoder | None = None
         if model.depth is not None:
-            self.depth = Decoder(model.depth.transformer)
-            self.enter = transposed(model.depth.enter.weight)
+            self.depth = transformer_decoder(model.depth.transformer)
+            self.enter = Product(model.depth.enter.weight)
             self.embedding = model.depth.embedding.weight.detach()
-            self.lower = [transposed(weight) for weight in model.depth.heads]
+            self.lower = [Product(weight) for weight in model.depth.heads.detach()]
         else:
             self.lower = [self.of(self.units(level)) for level in range(1, ids.levels)]
 
@@ -43,9 +44,9 @@ class Heads:
         first = int(self.offsets[level])
         return range(first, first + self.cardinality)
 
-    def of(self, ids: Sequence[int]) -> Tensor:
-        """The matrix (dim, ids) that gives the logits of some ids."""
-        return transposed(self.output[torch.tensor(ids)])
+    def of(self, ids: Sequence[int]) -> Product:
+        """What gives the logits of some ids."""
+        return Product(self.output[torch.tensor(ids)])
 
 
 class Choice:
@@ -72,7 +73,7 @@ class Choice:
 
     def __call__(self, h: Tensor) -> Tensor:
         """Indices (batch,) into ``ids``, from outputs (batch, dim)."""
-        logits = torch.mm(h, self.head)
+        logits = self.head(h)
         discourage(logits, self.loops)
         chosen = self.sampler(logits)
         last = logits.shape[1] - 1
@@ -126,7 +127,7 @@ class Speech(Columns):
 
     def lower(self, level: int, h: Tensor) -> Tensor:
         """Codes (batch,) of a level below the first, from what predicts it."""
-        return self.samplers[level - 1](torch.mm(h, self.heads.lower[level - 1]))
+        return self.samplers[level - 1](self.heads.lower[level - 1](h))
 
 
 class Text(Columns):
@@ -146,8 +147,8 @@ class Depth(Speech):
     """A frame: level 0 by the backbone, the others by the depth transformer, one by one."""
 
     def begin(self, tail: Tensor, frames: int) -> None:
-        decoder, levels = self.heads.depth, self.heads.levels
-        self.steps = decoder.begin(len(tail), levels - 1) if decoder else None
+        depth, levels = self.heads.depth, self.heads.levels
+        self.steps = depth.begin(len(tail), levels - 1) if depth else None
 
     def __call__(self, h: Tensor) -> Tensor | None:
         heads = self.heads
@@ -156,7 +157,7 @@ class Depth(Speech):
             return None
         if self.steps is not None:
             self.steps.reset()
-            entered = torch.mm(h, heads.enter)
+            entered = heads.enter(h)
             for level in range(1, heads.levels):
                 above = codes[-1] + (level - 1) * heads.cardinality
                 y = self.steps.step(entered + heads.embedding[above])

@@ -1,0 +1,49 @@
+"""Compiled positions: the same as those of PyTorch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from speechlm.codec.frames import available
+from speechlm.lm.compiled import CompiledDecoder, CompiledDecoding, Product
+from speechlm.nn import Decoder, Transformer
+from tests.tools import require
+
+
+@pytest.mark.parametrize("half", [False, True])
+@torch.no_grad()
+def test_compiled_is_what_pytorch_computes(half: bool) -> None:
+    """From a prompt on, with weights in single precision, and with such as were stored in half."""
+    require(available(), "numba: pip .[live]")
+    torch.manual_seed(0)
+    model = Transformer(32, 2, 4, 2, 48, rotary=300.0).eval()
+    for weight in model.parameters():
+        weight.add_(0.1 * torch.randn_like(weight))
+        if half:
+            weight.copy_(weight.half().float())
+    compiled, plain = CompiledDecoder(model), Decoder(model)
+    assert compiled.blocks[0][1].dtype == ("uint16" if half else "float32")
+    both = [each.begin(1, 20) for each in (compiled, plain)]
+    assert isinstance(both[0], CompiledDecoding)
+    assert not isinstance(compiled.begin(2, 20), CompiledDecoding)
+    x = torch.randn(20, 32)
+    for begun in both:
+        begun.prefill([x[:5]])
+    for position in range(5, 20):
+        found, expected = (each.step(x[position, None]) for each in both)
+        assert torch.allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="taken"):
+        both[0].step(x[:1])
+    for begun in both:
+        begun.reset()
+    found, expected = (each.step(x[:1]) for each in both)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_product() -> None:
+    weight = torch.randn(7, 5)
+    for batch in (1, 3):
+        x = torch.randn(batch, 5)
+        assert torch.allclose(Product(weight)(x), x @ weight.t(), atol=1e-5)
