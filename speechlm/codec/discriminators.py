@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from speechlm.nn import collective
+
 Features = list[Tensor]
 
 
@@ -83,7 +85,7 @@ def feature_loss(real: list[Features], fake: list[Features]) -> Tensor:
     The division keeps a discriminator from winning weight by growing its features (EnCodec).
     """
     losses = [
-        (a.detach() - b).abs().mean() / a.detach().abs().mean().clamp_min(1e-5)
+        (a.detach() - b).abs().mean() / collective.mean(a.abs().mean()).clamp_min(1e-5)
         for x, y in zip(real, fake, strict=True)
         for a, b in zip(x[:-1], y[:-1], strict=True)
     ]

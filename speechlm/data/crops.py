@@ -86,15 +86,19 @@ class Crops:
         self.keep = 2 * lengths.sum() <= memory
         self._kept: dict[Path, np.ndarray] = {}
 
-    def __call__(self, step: int) -> np.ndarray:
-        """The batch of this step, (batch, samples)."""
+    def __call__(self, step: int, rows: slice = slice(None)) -> np.ndarray:
+        """The batch of this step, (batch, samples), or some rows of it: others are not read."""
         random = np.random.default_rng((self.seed, step))
-        batch = np.zeros((self.batch, self.samples), dtype=np.float32)
-        for index, row in enumerate(batch):
+        wanted = range(self.batch)[rows]
+        batch = np.zeros((len(wanted), self.samples), dtype=np.float32)
+        for index in range(wanted.stop):
             item = self.items[int(np.searchsorted(self.ends, random.random()))]
             start = int(random.integers(0, max(item.samples - self.samples, 0) + 1))
-            crop = self._read(item.path, start).astype(np.float32) / 32768
             gain = 10 ** (random.uniform(*self.gain_db) / 20)
+            if index not in wanted:
+                continue
+            row = batch[index - wanted.start]
+            crop = self._read(item.path, start).astype(np.float32) / 32768
             row[: len(crop)] = crop * min(gain, 1 / max(float(np.abs(crop).max()), 1e-6))
             if self.augment is not None:
                 # From one: a seed (seed, step, 0) is the same as (seed, step).

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechlm.nn import collective
 from speechlm.quantize.base import Quantized, Quantizer
 from speechlm.quantize.finite_scalar import ScalarGrid
 from speechlm.quantize.vector import VectorQuantizer
@@ -67,7 +68,8 @@ class ResidualQuantizer(Quantizer):
             keep = (k < levels).to(x.dtype)[:, None, None]
             # The residual as seen by the encoder: detached sums, live input.
             error = (x - total.detach() - y.detach()).square()
-            commitments.append((error * keep).mean() / keep.mean().clamp_min(1e-6))
+            share = collective.mean(keep.mean()) if self.training else keep.mean()
+            commitments.append((error * keep).mean() / share.clamp_min(1e-6))
             codebook.append(loss)
             codes.append(code)
             total = total + y * keep

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechlm.nn import collective
 from speechlm.quantize.base import Quantized, Quantizer
 
 
@@ -128,25 +129,29 @@ class VectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def _start(self, rows: Tensor) -> None:
-        self.entries.copy_(kmeans(rows, self.cardinality))
+        self.entries.copy_(kmeans(collective.gathered(rows), self.cardinality))
         self.started.fill_(True)
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, codes: Tensor) -> None:
-        uniform = len(rows) / self.cardinality
+        uniform = collective.total(rows.new_tensor(len(rows))) / self.cardinality
         if not self.counts.any():
             # Just started, or loaded from a model folder, which leaves the counts out.
             self.counts.fill_(uniform)
         counts = torch.bincount(codes, minlength=self.cardinality).to(rows.dtype)
+        counts = collective.total(counts)
         self.counts.lerp_(counts, 1 - self.decay)
         if self.update == "ema":
             sums = torch.zeros_like(self.entries).index_add_(0, codes, rows)
+            sums = collective.total(sums)
             # A mean weighted by the running count: entries that saw nothing do not move.
             weight = (1 - self.decay) / self.counts.clamp_min(1e-5)
             self.entries.add_((sums - counts[:, None] * self.entries) * weight[:, None])
         dead = self.counts < self.restart * uniform
         number = int(dead.sum())
         if number:
+            # The processes draw alike: their generators are seeded alike.
+            rows = collective.gathered(rows)
             chosen = torch.randint(len(rows), (number,), device=rows.device)
             self.entries[dead] = rows[chosen]
             self.counts[dead] = uniform

@@ -131,7 +131,8 @@ class CodecObjective(Objective):
         return Crops(items, rate, samples, batch, self.recipe.training.seed, *changes)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        return {"wave": torch.from_numpy(self.crops(step))}
+        rows = self.share.rows(self.crops.batch)
+        return {"wave": torch.from_numpy(self.crops(step, rows))}
 
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
@@ -172,10 +173,12 @@ class CodecObjective(Objective):
         return turn == "model" or (start is not None and step >= start)
 
     def _draw_levels(self, number: int) -> Tensor:
+        """For so many examples of this process, of draws for those of all."""
         most = self.model.quantizer.levels
-        drawn = torch.randint(1, most + 1, (number,))
-        full = torch.rand(number) < self.recipe.loss.full
-        return torch.where(full, torch.full_like(drawn, most), drawn)
+        every = number * self.share.count
+        drawn = torch.randint(1, most + 1, (every,))
+        full = torch.rand(every) < self.recipe.loss.full
+        return torch.where(full, torch.full_like(drawn, most), drawn)[self.share.rows(every)]
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:

@@ -98,7 +98,7 @@ class ContextObjective(Objective):
         ragged = random.random((data.batch, 1)) < data.ragged
         kept = np.where(ragged, runs.repeat(4, axis=1)[:, : data.frames], kept)
         codes[np.arange(levels)[:, None] >= kept[:, None]] = -1
-        return {"codes": torch.from_numpy(codes)}
+        return {"codes": torch.from_numpy(codes[self.share.rows(len(codes))])}
 
     def _windows(self, split: str, number: int, random: np.random.Generator) -> np.ndarray:
         """Int64 (number, levels, frames), from anywhere: recordings follow one another."""

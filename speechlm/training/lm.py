@@ -18,6 +18,7 @@ from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import PAD, Vocabulary
+from speechlm.nn import collective
 from speechlm.training.config import TrainingConfig
 from speechlm.training.objective import Objective
 from speechlm.units.text import FILE as TEXT_MODEL
@@ -64,13 +65,17 @@ class LMObjective(Objective):
         self.register_buffer("best", torch.tensor(math.inf))
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        return _tensors(self.data.batches(step), torch.device("cpu"))
+        batch = _tensors(self.data.batches(step), torch.device("cpu"))
+        rows = self.share.rows(len(batch["tokens"]))
+        return {name: value[rows] for name, value in batch.items()}
 
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         total, terms = self.model.loss(**batch)
-        return total, _bits(terms, self.rate)
+        # The mean over the tokens of all processes, not of their means.
+        count = torch.stack(list(terms.values()))[:, 1].sum()
+        return total * (count / collective.mean(count)), _bits(terms, self.rate)
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.optim import Optimizer
 
 from speechlm.errors import SpeechLMError
+from speechlm.nn import collective
+from speechlm.nn.collective import Share
 from speechlm.training.average import Average
 from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
 from speechlm.training.config import TrainingConfig
@@ -44,6 +46,7 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
         mixed_precision=config.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    objective.share = Share(accelerator.process_index, accelerator.num_processes)
     average = Average(objective.model, config.average)
     optimizers = {
         turn: build_optimizers(config.optimizer, objective.named_weights(turn))
@@ -80,7 +83,7 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
             objective.train()
             while step < config.steps:
                 started = time.perf_counter()
-                torch.manual_seed(_mix(config.seed, step, accelerator.process_index))
+                torch.manual_seed(_mix(config.seed, step))
                 batch = objective.batch(step)
                 batch = {name: value.to(accelerator.device) for name, value in batch.items()}
                 for turn in objective.turns:
@@ -125,9 +128,20 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
         raise SpeechLMError(
             f"interrupted; run the same command to continue from step {saved}"
         ) from None
+    except RuntimeError as error:
+        if accelerator.num_processes == 1 or not _connection(error):
+            raise
+        raise SpeechLMError(
+            f"another process of this run ended; run the same command to continue from step {saved}"
+        ) from None
     finally:
         journal.close()
     return exported
+
+
+def _connection(error: RuntimeError) -> bool:
+    """Whether it is the connection to the other processes that failed."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def _finite(objective: Objective) -> bool:
@@ -160,9 +174,9 @@ def _update(
     return norm if norm is not None else torch.zeros(())
 
 
-def _mix(seed: int, step: int, process: int) -> int:
-    """A seed for a step of a process: a linear congruence with a full period."""
-    return ((seed * 1_000_003 + step) * 1_000_003 + process) % (1 << 63)
+def _mix(seed: int, step: int) -> int:
+    """A seed for a step: a linear congruence with a full period."""
+    return (seed * 1_000_003 + step) * 1_000_003 % (1 << 63)
 
 
 def _content(
@@ -205,9 +219,13 @@ class _Means:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        """The means, over the processes too, since the last time."""
+        means = collective.mean(
+            torch.stack([torch.as_tensor(x, dtype=torch.float64) for x in self.sums.values()])
+        ).tolist()
+        values = {name: x / self.counts[name] for name, x in zip(self.sums, means, strict=True)}
         self.sums, self.counts = {}, {}
-        return means
+        return values
 
 
 def _progress(visible: bool) -> Progress:

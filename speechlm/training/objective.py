@@ -9,22 +9,27 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from speechlm.nn.collective import Share
+
 
 class Objective(nn.Module):
     """A model with its losses and data.
 
     A step takes ``turns`` in order, each with its own parameters and optimizer: one for most
     models, two where a discriminator is trained against the model. Everything random in a step
-    comes from torch's generator, which the loop seeds with (seed, step), and from ``batch``.
+    comes from torch's generator, which the loop seeds with (seed, step) in all processes alike, and
+    from ``batch``.
     """
 
     turns: tuple[str, ...] = ("model",)
+    share = Share()
+    """Of each batch, what falls to this process; the loop sets it."""
     model: nn.Module
     """What is averaged, validated and exported."""
 
     @abstractmethod
     def batch(self, step: int) -> dict[str, Tensor]:
-        """The batch of this step: a function of the step alone."""
+        """This process's share of the batch of this step, which is a function of the step alone."""
 
     @abstractmethod
     def forward(
