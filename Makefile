@@ -1,7 +1,7 @@
 # make demo [INPUT=my.wav]   compress a recording, decode it, print a table
 # make test                  lint, types, tests
 # make bench                 speed against EnCodec and DAC
-# make live | peers | eval | asr | onnx   add an extra to .venv
+# make live | peers | eval | asr | onnx | synthetic   add an extra to .venv
 # make system-deps           Debian packages that some tests and corpora use
 # make clean                 remove .venv and what the tools left
 #
@@ -25,7 +25,7 @@ WITH := $(VENV)/.with-
 ALONE_eval := resemblyzer==0.1.4
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
-.PHONY: demo test bench live peers eval asr onnx dev pesq system-deps clean
+.PHONY: demo test bench live peers eval asr onnx synthetic dev pesq system-deps clean
 
 demo: $(WITH)base
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
@@ -39,7 +39,7 @@ test: $(EXTRAS:%=$(WITH)%)
 bench: $(WITH)peers $(WITH)live
 	$(BIN)/speechlm bench codec
 
-live peers eval asr onnx dev: %: $(WITH)%
+live peers eval asr onnx synthetic dev: %: $(WITH)%
 
 pesq: $(WITH)base
 	$(INSTALL) --editable '.[pesq]'

@@ -78,6 +78,20 @@ class LhotseConfig(CorpusConfig):
     language: str | None = None
 
 
+@dataclass
+class KokoroConfig(CorpusConfig):
+    """Synthetic speech (see ``speechlm.data.sources.kokoro``)."""
+
+    voices: list[str] = MISSING
+    utterances: int = 4000
+    verses: float = 0.5
+    """Share of verses of the World English Bible; the rest are sentences that are made up."""
+    longest: int = 120
+    """Characters of a verse, at most."""
+    seed: int = 0
+    package_cache: str = "data/packages"
+
+
 KINDS: dict[str, type[CorpusConfig]] = {
     "asterisk": VoicesConfig,
     "festvox": DebianConfig,
@@ -86,6 +100,7 @@ KINDS: dict[str, type[CorpusConfig]] = {
     "amazon-queen": DebianConfig,
     "folder": FolderConfig,
     "lhotse": LhotseConfig,
+    "kokoro": KokoroConfig,
 }
 
 

@@ -17,6 +17,7 @@ MODULES = {
     "amazon-queen": "amazon_queen",
     "folder": "folder",
     "lhotse": "lhotse_recipe",
+    "kokoro": "kokoro",
 }
 
 
