@@ -25,7 +25,7 @@ def usage(audio: Iterable[Path], cardinality: int | None) -> list[dict[str, Any]
         for level, codes in enumerate(np.load(file)):
             if level == len(counts):
                 counts.append(np.zeros(cardinality, np.int64))
-            counts[level] += np.bincount(codes, minlength=cardinality)
+            counts[level] += np.bincount(codes[codes >= 0], minlength=cardinality)
     return [
         {
             "frames": int(count.sum()),

@@ -36,6 +36,9 @@ class SystemConfig:
     kbps: list[float] = field(default_factory=list)
     model: str | None = None
     """For ``model``: a folder, a hub id or a peer's name; none is the shipped default."""
+    mode: str = "levels"
+    """For ``model``: with ``vbr`` or ``cbr`` the file has the bitrate; with ``levels`` all frames
+    have the number of levels whose nominal bitrate it is."""
     encode: str | None = None
     decode: str | None = None
     suffix: str = ".bin"

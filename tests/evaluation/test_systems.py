@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from speechlm import audio
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.coding import code, decoded, lined_up
 from speechlm.evaluation.config import SystemConfig
@@ -84,6 +85,17 @@ def test_a_model_is_priced_by_its_file_and_its_codes_are_kept(model, tmp_path):
     assert coded.payload_bits == codes.size * 4
     assert coded.payload_bits / 8 <= coded.file_bytes <= coded.payload_bits / 8 + 60
     assert system.streamed_difference(wave) == {"codes": 0.0, "wave": pytest.approx(0, abs=1e-5)}
+
+
+@pytest.mark.parametrize("mode", ["vbr", "cbr"])
+def test_a_model_at_a_bitrate_is_judged_by_its_file(mode, sample, tmp_path):
+    system = build(Spec("model", "ours", 1.5, RATE, mode=mode))
+    wave, _ = audio.read(sample)
+    coded = code(system, wave, RATE, tmp_path / "out.flac")
+    assert coded.payload_bits == 8 * coded.file_bytes
+    assert coded.payload_bits / coded.seconds == pytest.approx(1500, rel=0.03)
+    assert np.load(tmp_path / "out.npy").min() == -1
+    assert system.fingerprint != build(Spec("model", "ours", 1.5, RATE)).fingerprint
 
 
 COPY = f"{sys.executable} -c 'import shutil, sys; shutil.copy(*sys.argv[1:3])' {{in}} {{out}}"

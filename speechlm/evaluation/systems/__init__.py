@@ -39,6 +39,7 @@ class Spec:
     encode: str | None = None
     decode: str | None = None
     suffix: str = ""
+    mode: str = "levels"
 
     @property
     def name(self) -> str:
@@ -58,6 +59,8 @@ def specs(family: str, config: SystemConfig, sample_rate: int) -> list[Spec]:
     if config.kind not in ("original", "model", "command", *PROGRAMS):
         known = ", ".join(("original", "model", "command", *PROGRAMS))
         raise SpeechLMError(f"{where}: kind {config.kind!r} is none of {known}")
+    if config.mode not in ("levels", "vbr", "cbr"):
+        raise SpeechLMError(f"{where}: mode is levels, vbr or cbr, not {config.mode}")
     if not config.kbps and config.kind not in ("original", "command"):
         raise SpeechLMError(f"{where}: needs kbps: [...]")
     return [
@@ -70,6 +73,7 @@ def specs(family: str, config: SystemConfig, sample_rate: int) -> list[Spec]:
             config.encode,
             config.decode,
             config.suffix,
+            config.mode,
         )
         for kbps in ([] if config.kind == "original" else config.kbps) or [0.0]
     ]
@@ -85,7 +89,7 @@ def build(spec: Spec) -> System:
     if spec.kind == "original":
         return Original(spec.sample_rate)
     if spec.kind == "model":
-        return Model(spec.kbps, spec.model)
+        return Model(spec.kbps, spec.model, spec.mode)
     if spec.kind == "command":
         assert spec.encode is not None
         assert spec.decode is not None

@@ -21,20 +21,27 @@ if TYPE_CHECKING:
 
 
 class Model(System):
-    """A codec with codebooks. Its price is the whole ``.slm`` file that ``compress`` writes."""
+    """A codec with codebooks. Its price is the whole ``.slm`` file that ``compress`` writes.
+
+    ``mode`` is that of ``compress``, ``vbr`` or ``cbr``, where the file has the bitrate; or
+    ``levels``: as many levels as have it nominally, in all frames.
+    """
 
     compared = "file"
 
-    def __init__(self, kbps: float, model: str | None) -> None:
+    def __init__(self, kbps: float, model: str | None, mode: str = "levels") -> None:
         self.codec = load(model)
         self.kbps = kbps
+        self.mode = mode
         self.sample_rate = self.codec.sample_rate
         self.levels = self.codec.choose_levels(kbps=kbps)
         self.latency = self.codec.latency / self.codec.sample_rate
         self.cardinality = self.codec.cardinality
-        self.tokens_per_second = self.codec.frame_rate * self.levels
+        spent = f"{self.levels} levels" if mode == "levels" else f"{mode}, levels"
+        if mode == "levels":
+            self.tokens_per_second = self.codec.frame_rate * self.levels
         self.about = (
-            f"{self.codec.model_id} {self.codec.weights_hash}, {self.levels} levels of "
+            f"{self.codec.model_id} {self.codec.weights_hash}, {spent} of "
             f"{self.codec.cardinality} at {self.codec.frame_rate:g} Hz"
         )
 
@@ -46,12 +53,32 @@ class Model(System):
     def encode(self, wave: Wave) -> Encoded:
         import torch
 
+        if self.mode != "levels":
+            return self._file(wave)
         with torch.inference_mode():
             codes = self.codec.encode(torch.tensor(wave)[None], levels=self.levels)
         _, levels, frames = codes.shape
         bits = levels * frames * self.codec.bits_per_code
         table = codes[0].numpy()
         return Encoded(codes, bits, file_bytes(self.codec, table, len(wave)), table)
+
+    def _file(self, wave: Wave) -> Encoded:
+        import torch
+
+        from speechlm.encoding import Goal, encode_stream, encode_whole
+
+        goal = Goal(kbps=self.kbps, mode=self.mode)
+        file = io.BytesIO()
+        encode = encode_whole if goal.whole else encode_stream
+        encode([np.asarray(wave, np.float32)], file, self.codec, goal)
+        size = file.tell()
+        file.seek(0)
+        chunks = list(bitstream.Reader(file, entropy=self.codec.entropy))
+        table = np.full((self.codec.levels, sum(chunk.frames for chunk in chunks)), -1)
+        for chunk in chunks:
+            assert isinstance(chunk, bitstream.Chunk)
+            table[: chunk.levels, chunk.start : chunk.start + chunk.frames] = chunk.codes
+        return Encoded(torch.from_numpy(table)[None], 8 * size, size, table)
 
     def decode(self, encoded: Encoded, samples: int) -> Wave:
         import torch
@@ -131,7 +158,8 @@ def _source_digest() -> str:
     """The code that runs a model is part of what comes out: another version is another system."""
     root = Path(speechlm.__file__).parent
     digest = hashlib.sha256()
-    for part in ("bitstream", "codec", "nn", "quantize"):
-        for path in sorted((root / part).rglob("*.py")):
+    for part in ("bitstream", "codec", "nn", "quantize", "rate", "."):
+        pattern = "encoding.py" if part == "." else "**/*.py"
+        for path in sorted((root / part).glob(pattern)):
             digest.update(path.read_bytes())
     return digest.hexdigest()
