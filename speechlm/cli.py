@@ -256,6 +256,23 @@ def text_tokenizer(
     console.print(f"{tokenizer.size} pieces: {out}", highlight=False)
 
 
+@app.command()
+def verses(
+    out: Annotated[Path, typer.Argument(metavar="OUT.txt")],
+    cache: Annotated[Path, typer.Option(help="Folder for the Debian package.")] = Path(
+        "data/packages"
+    ),
+) -> None:
+    """Write the World English Bible, a verse a line: text for a language model to read."""
+    from speechlm.data.verses import world_english_bible
+    from speechlm.files import atomic_path
+
+    found = world_english_bible(cache)
+    with atomic_path(out) as path:
+        path.write_text("".join(f"{verse}\n" for verse in found), "utf-8")
+    console.print(f"{len(found)} verses: {out}", highlight=False)
+
+
 @app.command("eval")
 def evaluate(
     suite: Annotated[Path, typer.Argument(help="A suite, as eval/codec.yaml.")],

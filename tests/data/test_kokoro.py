@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speechlm.data import verses
+from speechlm.cli import main
+from speechlm.data import texts, verses
 from speechlm.data.prepare import prepare
 from speechlm.data.sentences import cardinal, ordinal, sentence, year
 from speechlm.data.sources import kokoro
@@ -182,6 +183,15 @@ def test_sentences_are_many_and_stay_the_same() -> None:
     assert {word for each in found for word in each.split() if len(word) == 1} >= set(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     )
+
+
+def test_a_file_of_verses(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["verses", str(tmp_path / "web.txt"), "--cache", str(cache)]
+    monkeypatch.setattr(sys, "argv", ["speechlm", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    assert texts.read(tmp_path / "web.txt") == [VERSES[0], VERSES[1], VERSES[2]]
 
 
 def test_verses_are_plain_text(tmp_path: Path) -> None:
