@@ -78,9 +78,11 @@ class ContextObjective(Objective):
         self.model: ContextNetwork = ContextNetwork(
             recipe.model, teacher.levels, teacher.cardinality
         )
-        self.model.start_from(_vectors(teacher.network.quantizer))
         corpora = [self._tokens(folder) for folder in recipe.data.corpora]
         self.codes = {split: _joined(corpora, split, recipe) for split in ("train", "dev")}
+        counts = [np.bincount(row, minlength=teacher.cardinality) for row in self.codes["train"]]
+        vectors = _vectors(teacher.network.quantizer)
+        self.model.start_from(vectors, torch.from_numpy(np.stack(counts)))
 
     def _tokens(self, corpus: str) -> Tokens:
         folder = Path(self.recipe.data.cache) / f"{Path(corpus).name}-{self.weights_hash}"

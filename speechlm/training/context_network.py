@@ -54,7 +54,7 @@ class ContextNetwork(nn.Module):
         self.look = nn.ModuleList(_Linear(2 * trunk, config.hidden) for _ in range(config.layers))
         self.give = nn.ModuleList(_Linear(config.hidden, trunk, 0.5) for _ in range(config.layers))
         join = [_Linear(trunk + width, head) for _ in range(levels)]
-        score = [_Linear(head, cardinality, 0.2) for _ in range(levels)]
+        score = [_Linear(head, cardinality, 0.05) for _ in range(levels)]
         self.join = cast(Sequence[_Linear], nn.ModuleList(join))
         self.score = cast(Sequence[_Linear], nn.ModuleList(score))
 
@@ -94,20 +94,25 @@ class ContextNetwork(nn.Module):
         return _clip(x, INPUT, whole)
 
     @torch.no_grad()
-    def start_from(self, vectors: Tensor) -> None:
-        """Let embeddings and scores begin as the principal components of codebook vectors.
+    def start_from(self, vectors: Tensor, counts: Tensor) -> None:
+        """Begin with what need not be learned from the codes, which would take thousands of steps.
 
-        ``vectors`` (levels, cardinality, dim) say which codes are alike: to find that out from the
-        codes alone takes thousands of steps.
+        Args:
+            vectors: (levels, cardinality, dim) say which codes are alike. Their principal components
+                are the first embeddings and score weights.
+            counts: (levels, cardinality), how often each code occurs, which the first biases say.
         """
         flat = vectors.flatten(0, 1).float()
         axes = torch.linalg.svd(flat.T @ flat)[0][:, : self.config.width]
         parts = vectors.float() @ axes
         kept = parts.shape[2]
-        self.embedding.data[:, :, :kept].copy_(2 * parts / parts.norm(dim=2).mean())
+        parts = parts / parts.norm(dim=2).mean()
+        self.embedding.data[:, :, :kept].copy_(2 * parts)
         kept = min(kept, self.config.head)
-        for score, part in zip(self.score, parts, strict=True):
-            score.weight.data[:, :kept].copy_(part[:, :kept] / part.norm(dim=1).mean())
+        share = (counts + 1) / (counts + 1).double().mean(dim=1, keepdim=True)
+        for score, part, bias in zip(self.score, parts, share.log2(), strict=True):
+            score.weight.data[:, :kept].copy_(part[:, :kept])
+            score.bias.data.copy_(bias)
 
     @torch.no_grad()
     def arrays(self) -> dict[str, np.ndarray]:
