@@ -33,6 +33,7 @@ export = typer.Typer(help="Models for other runtimes.", no_args_is_help=True)
 app.add_typer(export, name="export")
 app.add_typer(cli_lm.app)
 export.command("hf")(cli_lm.export_hf)
+bench.command("lm")(cli_lm.bench_lm)
 
 Model = Annotated[
     str | None, typer.Option(help="Folder, shipped name, hub id or peer; default: codec-16k.")
@@ -45,6 +46,7 @@ Quality = Annotated[
     float | None, typer.Option(help="0 to 10: the same everywhere, at whatever bitrate.")
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the file: key=value ...")]
+Packets = Annotated[bool, typer.Option(help="Each chunk in a numbered packet.")]
 Conceal = Annotated[bool, typer.Option(help="Fill in what is damaged or lost.")]
 
 
@@ -158,6 +160,7 @@ def encode(
     mode: Mode = "cbr",
     quality: Quality = None,
     chunk: Annotated[float, typer.Option(min=0.001, help="Seconds a chunk.")] = 0.2,
+    packets: Packets = False,
     model: Model = None,
     threads: Threads = 1,
 ) -> None:
@@ -166,16 +169,20 @@ def encode(
     from speechlm import codec, compression, encoding
 
     goal = encoding.Goal(kbps, mode, quality=quality)
-    compression.stream_encode(sys.stdin.buffer, sys.stdout.buffer, codec.load(model), goal, chunk)
+    streams = sys.stdin.buffer, sys.stdout.buffer
+    compression.stream_encode(*streams, codec.load(model), goal, chunk, packets)
 
 
 @stream.command()
-def decode(model: Model = None, conceal: Conceal = False, threads: Threads = 1) -> None:
+def decode(
+    model: Model = None, conceal: Conceal = False, packets: Packets = False, threads: Threads = 1
+) -> None:
     """.slm to raw 16-bit mono PCM at the model's sample rate, chunk by chunk."""
     use_threads(threads)
     from speechlm import codec, compression
 
-    compression.stream_decode(sys.stdin.buffer, sys.stdout.buffer, codec.load(model), conceal)
+    streams = sys.stdin.buffer, sys.stdout.buffer
+    compression.stream_decode(*streams, codec.load(model), conceal, packets)
 
 
 @app.command()
@@ -356,6 +363,27 @@ def onnx(
     codec = NeuralCodec.from_pretrained(model)
     for path in export_graphs(codec.network, codec.choose_levels(kbps=kbps), out):
         console.print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB", highlight=False)
+
+
+@bench.command("loss")
+def bench_loss(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus with texts, or a folder.")],
+    kbps: Annotated[float, typer.Option(help="Of payload, for all.")] = 6.0,
+    clips: Annotated[int, typer.Option(min=2, help="Recordings of the test split.")] = 60,
+    normaliser: Annotated[str, typer.Option(help="Of texts: english, spelled, basic.")] = "english",
+    model: Model = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Lost packets: concealment beside silence, and beside Opus with its own."""
+    use_threads(threads)
+    from speechlm.benchmarks import loss
+
+    report = loss.run(corpus, model, kbps, clips, normaliser)
+    if json:
+        console.print_json(data=report.to_json())
+    else:
+        console.print(report.table())
 
 
 @bench.command("codec")

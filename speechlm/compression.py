@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from speechlm import audio, bitstream
-from speechlm.bitstream import BitstreamError, Header, Reader
+from speechlm.bitstream import BitstreamError, Header, PacketReader, PacketWriter, Reader
 from speechlm.codec import Codec
 from speechlm.decoding import decode
 from speechlm.encoding import Coded, Goal, encode_stream, encode_whole
@@ -70,26 +70,34 @@ def join(sources: Sequence[Path], target: Path) -> int:
 
 
 def stream_encode(
-    source: BinaryIO, target: BinaryIO, codec: Codec, goal: Goal, chunk_seconds: float
+    source: BinaryIO,
+    target: BinaryIO,
+    codec: Codec,
+    goal: Goal,
+    chunk_seconds: float,
+    packets: bool = False,
 ) -> Coded:
     """Raw 16-bit little-endian mono PCM at the codec's rate to .slm, as it arrives.
 
-    Each chunk of ``chunk_seconds`` goes out as soon as it is full.
+    Each chunk of ``chunk_seconds`` goes out as soon as it is full, as a packet if it is to be.
 
     Raises:
         SpeechLMError: when the codec does not reach the goal, or a stream cannot.
     """
     chunk = max(1, round(chunk_seconds * codec.frame_rate))
-    return encode_stream(_pcm(source, codec.hop), target, codec, goal, chunk)
+    file = cast(BinaryIO, PacketWriter(target)) if packets else target
+    return encode_stream(_pcm(source, codec.hop), file, codec, goal, chunk)
 
 
-def stream_decode(source: BinaryIO, target: BinaryIO, codec: Codec, conceal: bool) -> Coded:
-    """.slm to raw 16-bit little-endian mono PCM, as it arrives.
+def stream_decode(
+    source: BinaryIO, target: BinaryIO, codec: Codec, conceal: bool, packets: bool = False
+) -> Coded:
+    """.slm, in packets or not, to raw 16-bit little-endian mono PCM, as it arrives.
 
     Raises:
         SpeechLMError: when the stream is damaged, or was written by another model.
     """
-    reader = Reader(source, conceal, codec.entropy)
+    reader = (PacketReader if packets else Reader)(source, conceal, codec.entropy)
     check_model(reader.header, codec, "stream")
 
     def write(wave: np.ndarray) -> None:

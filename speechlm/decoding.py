@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speechlm.bitstream import BitstreamError, Chunk, LostChunk, Reader
+from speechlm.bitstream import BitstreamError, Chunk, LostChunk, PacketReader, Reader
 from speechlm.codec import Codec
 from speechlm.encoding import Coded
 
@@ -19,7 +19,7 @@ WARM_UP = 2.0
 
 
 def decode(
-    reader: Reader,
+    reader: Reader | PacketReader,
     codec: Codec,
     write: Callable[[NDArray[np.float32]], None],
     start: float = 0.0,

@@ -9,6 +9,7 @@ from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
 from speechlm.bitstream.join import join
+from speechlm.bitstream.packets import PacketReader, PacketWriter
 from speechlm.bitstream.payload import ABSENT, ModelCoder, PayloadCoder
 from speechlm.bitstream.reader import Reader
 from speechlm.bitstream.summary import Info, inspect
@@ -22,6 +23,8 @@ __all__ = [
     "Info",
     "LostChunk",
     "ModelCoder",
+    "PacketReader",
+    "PacketWriter",
     "PayloadCoder",
     "Reader",
     "Writer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm.bitstream.header import Header
-from tests.bitstream.streams import default_header, encode, headers, random_codes
+from speechlm.bitstream import Header, Writer
+from tests.bitstream.streams import default_header, encode, headers, ragged_codes, random_codes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bitstream.md").read_text()
 
@@ -23,18 +24,35 @@ def decoder_of_the_page():
 
 
 @settings(max_examples=50, deadline=None)
-@given(headers, st.lists(st.tuples(st.integers(1, 32), st.integers(0, 40)), max_size=3))
-def test_the_decoder_of_the_page_decodes_what_we_write(header: Header, parts):
-    codes = [
-        random_codes(header, frames, i, min(levels, header.levels))
-        for i, (levels, frames) in enumerate(parts)
-    ]
-    trim = min(5, sum(part.shape[1] for part in codes) * header.hop)
-    fields, chunks, samples = decoder_of_the_page()(encode(header, *codes, trim=trim))
+@given(
+    headers,
+    st.lists(
+        st.tuples(st.integers(1, 32), st.integers(0, 40), st.booleans(), st.booleans()), max_size=4
+    ),
+)
+def test_the_decoder_of_the_page_decodes_what_we_write(header: Header, drawn):
+    file = io.BytesIO()
+    writer = Writer(file, header)
+    written: list[list[int]] = []
+    parts, frames = [], 0
+    for i, (levels, count, ragged, ends) in enumerate(drawn):
+        levels = min(levels, header.levels)
+        codes = random_codes(header, count, i, levels)
+        if ragged:
+            codes = ragged_codes(header, count, i)
+        writer.write(codes)
+        written += [[code for code in frame if code >= 0] for frame in codes.T.tolist()]
+        frames += count
+        if ends:
+            parts.append(frames * header.hop - min(5, frames * header.hop))
+            writer.finish(parts[-1], last=False)
+            frames = 0
+    parts.append(frames * header.hop - min(5, frames * header.hop))
+    writer.finish(parts[-1])
+    fields, chunks, found = decoder_of_the_page()(file.getvalue())
     assert Header(*fields) == header
-    decoded = [frame for chunk in chunks for frame in chunk]
-    assert decoded == [list(frame) for part in codes for frame in part.T]
-    assert samples == len(decoded) * header.hop - trim
+    assert [frame for chunk in chunks for frame in chunk] == written
+    assert found == parts
 
 
 def test_the_sizes_of_the_page():

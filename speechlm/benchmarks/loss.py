@@ -1,0 +1,172 @@
+"""Lost packets: the codec's concealment beside silence, and beside Opus with its own."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from speechlm import audio
+from speechlm.benchmarks.opus import RATE, Opus
+from speechlm.codec import Codec, load
+from speechlm.data import speech
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.quality import scores
+from speechlm.evaluation.recognition import Listener, build
+from speechlm.evaluation.recognition.text import normaliser, word_errors
+from speechlm.evaluation.statistics import Interval, mean
+from speechlm.processes import progress
+
+CONCEALED, SILENT, OPUS = "speechlm", "speechlm, silence in gaps", "opus"
+METRICS = "pesq", "stoi"
+
+Wave = NDArray[np.float32]
+Lost = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Frames of 20 ms lost at random, ``burst`` in a row, so that ``share`` of all are."""
+
+    share: float
+    burst: int = 1
+
+    @property
+    def name(self) -> str:
+        bursts = f" in bursts of {20 * self.burst} ms" if self.burst > 1 else ""
+        return f"{100 * self.share:g} %{bursts}"
+
+    def lost(self, frames: int, seed: int) -> Lost:
+        """Which of ``frames`` frames are lost (frames,)."""
+        rng = np.random.default_rng(seed)
+        starts = rng.random(frames) < 1 - (1 - self.share) ** (1 / self.burst)
+        return np.convolve(starts, np.ones(self.burst))[:frames] > 0
+
+
+PATTERNS = Pattern(0), Pattern(0.05), Pattern(0.1), Pattern(0.2), Pattern(0.1, 3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system under one pattern. ``wer`` is weighted by words; it and others may be NaN."""
+
+    system: str
+    pattern: str
+    pesq: Interval
+    stoi: Interval
+    wer: Interval
+
+
+@dataclass(frozen=True)
+class Report:
+    """All at ``kbps`` of payload; intervals are over clips. ``about`` says what ran."""
+
+    kbps: float
+    about: list[str]
+    rows: list[Row]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def table(self) -> Table:
+        n = max(row.pesq.n for row in self.rows)
+        table = Table("frames lost", "system", "PESQ-wb", "STOI", "WER %", title=f"{n} clips")
+        for row in self.rows:
+            table.add_row(row.pattern, row.system, *map(_text, (row.pesq, row.stoi, row.wer)))
+        table.caption = "\n".join([f"{self.kbps:g} kbps of payload each", *self.about])
+        return table
+
+
+def run(
+    source: Path,
+    model: str | None = None,
+    kbps: float = 6.0,
+    clips: int = 60,
+    normalise: str = "english",
+) -> Report:
+    """Lose the same 20 ms frames of ``clips`` test recordings of ``source`` in each system.
+
+    Raises:
+        SpeechLMError: when there is nothing to code, or the codec's frames are not of 20 ms.
+    """
+    codec = load(model)
+    if codec.sample_rate != RATE or codec.hop * 50 != RATE:
+        raise SpeechLMError(f"{codec.model_id}: packets are compared at 16 kHz, in 20 ms")
+    levels = codec.choose_levels(kbps=kbps)
+    opus = Opus(kbps)
+    tested = [clip for clip in speech.find(source) if clip.split == "test" and clip.text]
+    step = max(1, len(tested) // clips)
+    chosen = tested[::step][:clips]
+    if not chosen:
+        raise SpeechLMError(f"{source}: no test recordings with a text")
+    recogniser = build(Listener("tiny.en", "whisper", None, "en", 1))
+    plain = normaliser(normalise)
+    values: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    words = []
+    with progress("losing frames", len(chosen)) as advance:
+        for clip in chosen:
+            recording, rate = clip.load()
+            wave = np.concatenate(list(audio.resampled([recording], rate, RATE)))
+            text = plain(clip.text or "")
+            words.append(len(text.split()))
+            seed = zlib.crc32(clip.id.encode())
+            for system, decode in _systems(codec, levels, opus, wave).items():
+                for pattern in PATTERNS:
+                    sound = decode(pattern, seed)[: len(wave)]
+                    judged = scores(wave, sound, RATE, METRICS)
+                    heard = plain(recogniser.transcribe(sound))
+                    key = system, pattern.name
+                    wrong = word_errors(text, heard).rate if text else float("nan")
+                    pesq, stoi = (judged[name].value for name in METRICS)
+                    values.setdefault(key, []).append((pesq, stoi, wrong))
+            advance(clip.id)
+    rows = [
+        Row(system, pattern.name, *_intervals(values[system, pattern.name], words))
+        for pattern in PATTERNS
+        for system in (CONCEALED, SILENT, OPUS)
+    ]
+    return Report(codec.kbps(levels), [codec.model_id, opus.about, recogniser.about], rows)
+
+
+def _systems(
+    codec: Codec, levels: int, opus: Opus, wave: Wave
+) -> dict[str, Callable[[Pattern, int], Wave]]:
+    """Each system's sound of ``wave`` under a pattern and a seed."""
+    codes = codec.encode(torch.from_numpy(wave)[None], levels)
+    packets, delay = opus.encode(wave)
+
+    def ours(pattern: Pattern, seed: int, mute: bool) -> Wave:
+        stream = codec.stream_decoder()
+        parts = []
+        for frame, lost in enumerate(pattern.lost(codes.shape[2], seed)):
+            part = stream.conceal(1) if lost else stream.push(codes[:, :, frame : frame + 1])
+            parts.append(part * 0 if lost and mute else part)
+        return torch.cat([*parts, stream.flush(len(wave))], dim=1)[0].cpu().numpy()
+
+    def theirs(pattern: Pattern, seed: int) -> Wave:
+        lost = pattern.lost(len(packets), seed)
+        kept = [None if gone else packet for packet, gone in zip(packets, lost, strict=True)]
+        return opus.decode(kept, delay)
+
+    return {
+        CONCEALED: lambda pattern, seed: ours(pattern, seed, mute=False),
+        SILENT: lambda pattern, seed: ours(pattern, seed, mute=True),
+        OPUS: theirs,
+    }
+
+
+def _intervals(rows: Sequence[tuple[float, float, float]], words: list[int]) -> list[Interval]:
+    pesq, stoi, wer = np.array(rows).T
+    return [mean(pesq), mean(stoi), mean(100 * wer, np.array(words, float))]
+
+
+def _text(value: Interval) -> str:
+    digits = 1 if value.mean > 5 else 3 if value.mean < 1 else 2
+    return f"{value.mean:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
