@@ -149,6 +149,8 @@ def test_rounded_it_is_the_integer_model_to_the_last_bit(seed):
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(3).add_(0.05 * torch.randn_like(weight))
+        for score in network.score:
+            score.weight.mul_(5)
     whole = ContextModel(network.arrays())
     random = np.random.default_rng(seed)
     codes = random.integers(0, 32, (4, 50))
