@@ -14,7 +14,7 @@ PIECE = 1 << 20
 class _Likelihood(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, share: float
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, share: Tensor
     ) -> tuple[Tensor, Tensor]:
         wanted = any(ctx.needs_input_grad[:2])
         if wanted:
@@ -28,16 +28,16 @@ class _Likelihood(torch.autograd.Function):
             scale = logits.logsumexp(1, keepdim=True)
             nll[piece] = (scale - logits.gather(1, chosen)).squeeze(1)
             if wanted:
-                # The gradient of the mean: (softmax - one-hot) times each one's share.
+                # The gradient: (softmax - one-hot) times each one's share.
                 slope = logits.sub_(scale).exp_()
                 slope.scatter_add_(1, chosen, slope.new_full((1, 1), -1.0).expand_as(chosen))
-                slope = slope.mul_(share).to(x.dtype)
+                slope = slope.mul_(share[piece, None]).to(x.dtype)
                 x_grad[piece] = slope @ weight
                 weight_grad += slope.t() @ x[piece]
         if wanted:
             ctx.save_for_backward(x_grad, weight_grad)
         ctx.mark_non_differentiable(nll)
-        return nll.sum() * share, nll
+        return (nll * share).sum(), nll
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -45,11 +45,12 @@ class _Likelihood(torch.autograd.Function):
         return x_grad * grads[0], weight_grad * grads[0], None, None
 
 
-def likelihood(x: Tensor, weight: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """The summed NLL, times ``share``, and that of each target (n,), in nats.
+def likelihood(x: Tensor, weight: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of each target's NLL times its ``share``, and the NLL (n,), in nats.
 
-    Logits are ``x`` (n, dim) times ``weight`` (classes, dim). The first result has gradients, which
-    are found together with it, piece by piece: three matrix products as usual, but (n, classes)
-    logits, whose memory traffic costs more than the products do, never exist.
+    Logits are ``x`` (n, dim) times ``weight`` (classes, dim); ``targets`` and ``share`` are (n,).
+    The first result has gradients, which are found together with it, piece by piece: three matrix
+    products as usual, but (n, classes) logits, whose memory traffic costs more than the products
+    do, never exist.
     """
     return _Likelihood.apply(x, weight, targets, share)

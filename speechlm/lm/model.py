@@ -94,15 +94,16 @@ class UnitLM(nn.Module):
         return self.backbone(x, packing)
 
     def loss(
-        self, tokens: Tensor, mask: Tensor, segments: Tensor
+        self, tokens: Tensor, mask: Tensor, segments: Tensor, weights: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean NLL, in nats, of the predicted tokens; and for each kind its sum and count (2,).
 
         ``mask`` (batch, rows, time) says which ``tokens`` are to be predicted, ``segments`` (batch,
         time) which example a column belongs to, as :class:`~speechlm.nn.Packing` tells. The first
-        column of an example has nothing that predicts it, and is left out.
+        column of an example has nothing that predicts it, and is left out. With ``weights``, one
+        for each of the :attr:`kinds`, the mean is a weighted one.
         """
-        total, nll = self._likelihood(tokens, mask, segments)
+        total, nll = self._likelihood(tokens, mask, segments, weights)
         predicted = nll >= 0
         kinds = self.kinds_of_ids[tokens[predicted]]
         sums = nll.new_zeros(len(self.kinds)).index_add_(0, kinds, nll[predicted])
@@ -114,17 +115,20 @@ class UnitLM(nn.Module):
         """NLL (batch, rows, time), in nats, of each predicted token; -1 where none is."""
         return self._likelihood(tokens, mask, segments)[1]
 
-    def _likelihood(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
+    def _likelihood(
+        self, tokens: Tensor, mask: Tensor, segments: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         packing = Packing(segments)
         h = self(tokens, packing)
         inside = (segments >= 0) & ~packing.starts
         mask = mask & inside.unsqueeze(1)
-        share = 1 / max(int(mask.sum()), 1)
+        share = mask.float() if weights is None else mask * weights[self.kinds_of_ids[tokens]]
+        share = (share / share.sum().clamp(min=1e-9)).flatten()
         total = h.new_zeros(())
         nll = torch.full_like(tokens, -1, dtype=torch.float32)
         for x, weight, first, places in self._predictions(tokens, mask, h):
             targets = tokens.flatten()[places] - first
-            part, each = likelihood(x, weight, targets, share)
+            part, each = likelihood(x, weight, targets, share[places])
             total = total + part
             nll.view(-1)[places] = each
         return total, nll

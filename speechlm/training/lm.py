@@ -25,6 +25,16 @@ from speechlm.units.text import FILE as TEXT_MODEL
 
 
 @dataclass
+class LMLossConfig:
+    """Weights of the predicted tokens in the mean that is trained on."""
+
+    text: float = 1.0
+    """Of pieces of text and special tokens, of which there are few beside the units."""
+    levels: list[float] = field(default_factory=list)
+    """Of units, by level; 1 where none is given."""
+
+
+@dataclass
 class LMRecipe:
     """The recipe of a language model; ``lm.ids`` comes from the data.
 
@@ -36,6 +46,7 @@ class LMRecipe:
     name: str = "lm"
     lm: LMConfig = field(default_factory=LMConfig)
     data: MixtureConfig = field(default_factory=MixtureConfig)
+    loss: LMLossConfig = field(default_factory=LMLossConfig)
     init: str | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -48,6 +59,7 @@ class LMObjective(Objective):
     """
 
     best: Tensor
+    weights: Tensor
 
     def __init__(self, recipe: LMRecipe):
         super().__init__()
@@ -58,11 +70,13 @@ class LMObjective(Objective):
             )
         self.recipe = recipe
         self.data = Mixture(recipe.data, recipe.lm.pattern, recipe.training.seed)
-        self.rate = self.data.vocabulary.units.frame_rate
+        units = self.data.vocabulary.units
+        self.rate = units.frame_rate
         self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids_of(self.data.vocabulary)))
         if recipe.init is not None:
             _start(self.model, recipe.init, self.data)
         self.register_buffer("best", torch.tensor(math.inf))
+        self.register_buffer("weights", _weights(recipe.loss, units.levels), persistent=False)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         batch = _tensors(self.data.batches(step), torch.device("cpu"))
@@ -72,7 +86,7 @@ class LMObjective(Objective):
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        total, terms = self.model.loss(**batch)
+        total, terms = self.model.loss(**batch, weights=self.weights)
         # The mean over the tokens of all processes, not of their means.
         count = torch.stack(list(terms.values()))[:, 1].sum()
         return total * (count / collective.mean(count)), _bits(terms, self.rate)
@@ -124,6 +138,18 @@ def ids_of(vocabulary: Vocabulary) -> IdsConfig:
         levels=vocabulary.units.levels,
         pad=vocabulary.id(PAD),
     )
+
+
+def _weights(config: LMLossConfig, levels: int) -> Tensor:
+    """A weight for each of the model's kinds of tokens: special, text, and the levels.
+
+    Raises:
+        SpeechLMError: when there are weights for more levels than there are, or one is negative.
+    """
+    if len(config.levels) > levels or min(config.text, *config.levels, 0) < 0:
+        raise SpeechLMError(f"loss: weights are 0 or more, of at most {levels} levels")
+    rest = [1.0] * (levels - len(config.levels))
+    return torch.tensor([config.text, config.text, *config.levels, *rest])
 
 
 def _start(model: UnitLM, name: str, data: Mixture) -> None:

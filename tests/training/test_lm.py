@@ -208,9 +208,23 @@ def test_init_starts_from_a_model_or_from_a_llama(data: Path, tmp_path: Path) ->
         LMObjective(recipe(data, tmp_path, f"init={first}", f"data.text={tmp_path / 'text.model'}"))
 
 
+def test_the_loss_is_the_weighted_mean_of_what_is_predicted(data: Path, tmp_path: Path) -> None:
+    more = ["loss.text=5", "loss.levels=[2]", "lm.dropout=0"]
+    objective = LMObjective(recipe(data, tmp_path, *more))
+    batch = objective.batch(0)
+    nll = objective.model.nll(**batch)
+    kinds = objective.model.kinds_of_ids[batch["tokens"]]
+    weights = torch.tensor([5.0, 5.0, 2.0, 1.0])[kinds] * (nll >= 0)
+    total, _ = objective(batch, "model", 0)
+    torch.testing.assert_close(total, (weights * nll).sum() / weights.sum())
+    assert total.item() != pytest.approx(nll[nll >= 0].mean().item(), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("override", "says"),
     [
+        ("loss.levels=[1,1,1]", "weights are 0 or more, of at most 2 levels"),
+        ("loss.text=-1", "weights are 0 or more"),
         ("init=nowhere", "nowhere: not a model folder"),
         ("lm.context=100", r"data\.length=256 is longer than lm\.context=100"),
         ("lm.pattern=spiral", "pattern is one of depth, delay, flatten, not spiral"),
