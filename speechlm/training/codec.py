@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from speechlm.errors import SpeechLMError
 from speechlm.training.config import TrainingConfig
 from speechlm.training.objective import Objective
 
+T = TypeVar("T", float, Tensor)
+
 
 @dataclass
 class CodecDataConfig:
@@ -47,6 +49,7 @@ class CodecLossConfig:
     """Weights of the losses, and the training schedule of the quantizer."""
 
     mel: float = 1.0
+    linear: float = 0.5
     complex: float = 1.0
     commitment: float = 0.5
     early_commitment: float = 0.1
@@ -148,7 +151,7 @@ class CodecObjective(Objective):
         estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
         with torch.autocast(wave.device.type, enabled=False):
             terms = self.spectral_loss(estimate, wave, loss.draws)
-        total = loss.mel * terms["mel"] + loss.complex * terms["complex"]
+        total = self._weighted(terms)
         if quantized.losses and not self.recipe.decoder_only:
             terms |= quantized.losses
             commitment = loss.early_commitment if step < loss.early else loss.commitment
@@ -160,6 +163,11 @@ class CodecObjective(Objective):
             total = total + self.recipe.adversarial.feature * terms["feature"]
             self._estimate = estimate.detach()
         return total, terms
+
+    def _weighted(self, terms: Mapping[str, T]) -> T:
+        loss = self.recipe.loss
+        mel, linear, phase = terms["mel"], terms["linear"], terms["complex"]
+        return loss.mel * mel + loss.linear * linear + loss.complex * phase
 
     def train(self, mode: bool = True) -> CodecObjective:
         super().train(mode)
@@ -196,8 +204,7 @@ class CodecObjective(Objective):
                     sums.setdefault(name, []).append(float(value))
             means = {name: float(np.mean(values)) for name, values in sums.items()}
             figures |= {f"{name}@{levels}": value for name, value in means.items()}
-            weights = self.recipe.loss
-            totals.append(weights.mel * means["mel"] + weights.complex * means["complex"])
+            totals.append(self._weighted(means))
         return {"loss": float(np.mean(totals)), **figures}
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:

@@ -20,7 +20,11 @@ def speech(seed: int = 0) -> torch.Tensor:
 
 def test_nothing_differs_from_itself():
     terms = SpectralLoss(RATE)(speech(), speech())
-    assert {name: value.item() for name, value in terms.items()} == {"mel": 0.0, "complex": 0.0}
+    assert {name: value.item() for name, value in terms.items()} == {
+        "mel": 0.0,
+        "linear": 0.0,
+        "complex": 0.0,
+    }
 
 
 def test_mel_is_the_distance_of_log_magnitudes():
@@ -36,6 +40,31 @@ def test_mel_is_the_distance_of_log_magnitudes():
     close(loss["mel"], (logs[0] - logs[1]).abs().mean(), atol=1e-5, rtol=1e-4)
 
 
+def test_linear_is_the_distance_of_each_bins_log_magnitude():
+    x, y = speech(0), speech(1)
+    window, floor = 512, 1e-3
+    loss = SpectralLoss(RATE, linear_windows=(window,), floor=floor)(y, x)
+    hann = torch.hann_window(window)
+    logs = []
+    for wave in (x, y):
+        bins = torch.stft(wave, window, window // 4, window=hann, return_complex=True)
+        logs.append((bins.abs().square() / hann.square().sum() + floor**2).sqrt().log())
+    close(loss["linear"], (logs[0] - logs[1]).abs().mean(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_line_in_the_place_of_noise_costs():
+    """To mel bands the two are alike, with a linear spectrum they are not."""
+    time = torch.arange(16000) / RATE
+    random = torch.Generator().manual_seed(0)
+    noise, other = (0.05 * torch.randn(1, 16000, generator=random) for _ in range(2))
+    lines = sum(torch.sin(2 * torch.pi * f * time + f**2) for f in range(125, 8000, 250))
+    lines = lines[None] * noise.std() / lines.std()
+    loss = SpectralLoss(RATE, (256,), (24,), (256,))
+    rings, hisses = loss(lines, noise), loss(other, noise)
+    assert rings["linear"] > 1.7 * hisses["linear"]
+    assert rings["mel"] < 1.5 * hisses["mel"]
+
+
 def test_no_mel_band_is_empty():
     loss = SpectralLoss(RATE)
     for window in loss.windows:
@@ -45,7 +74,7 @@ def test_no_mel_band_is_empty():
 def test_complex_is_the_distance_of_compressed_spectra():
     x, y = speech(0), speech(1)
     window, exponent = 256, 0.3
-    loss = SpectralLoss(RATE, (window,), (24,), (window,), exponent)(y, x)
+    loss = SpectralLoss(RATE, (window,), (24,), (window,), exponent=exponent)(y, x)
     hann = torch.hann_window(window)
     squeezed = []
     for wave in (x, y):
@@ -77,6 +106,6 @@ def test_silence_has_a_finite_gradient():
     for target in (torch.zeros(1, 4000), speech()[:1]):
         terms = SpectralLoss(RATE)(estimate, target)
         estimate.grad = None
-        (terms["mel"] + terms["complex"]).backward()
+        (terms["mel"] + terms["linear"] + terms["complex"]).backward()
         assert estimate.grad is not None
         assert torch.isfinite(estimate.grad).all()

@@ -59,11 +59,15 @@ def test_a_run_leaves_a_log_a_checkpoint_and_a_model(kind, corpus, tmp_path):
 
 def test_validation_is_the_mean_over_levels_of_the_weighted_losses(corpus, tmp_path):
     made = recipe(corpus, tmp_path)
-    made.loss.mel, made.loss.complex = 0.5, 3.0
+    made.loss.mel, made.loss.linear, made.loss.complex = 0.5, 2.0, 3.0
     objective = CodecObjective(made)
     figures = objective.validate(objective.model.eval())
     assert figures["loss"] == pytest.approx(
-        sum(0.5 * figures[f"mel@{k}"] + 3.0 * figures[f"complex@{k}"] for k in (1, 2)) / 2
+        sum(
+            0.5 * figures[f"mel@{k}"] + 2.0 * figures[f"linear@{k}"] + 3.0 * figures[f"complex@{k}"]
+            for k in (1, 2)
+        )
+        / 2
     )
 
 
@@ -169,7 +173,7 @@ def test_commitment_is_soft_at_first(corpus, tmp_path):
     made = recipe(corpus, tmp_path)
     made.loss.bypass, made.loss.early, made.loss.draws = 0, 1, None
     made.loss.early_commitment, made.loss.commitment = 0.25, 4.0
-    made.loss.mel = made.loss.complex = 0.0
+    made.loss.mel = made.loss.linear = made.loss.complex = 0.0
     objective = CodecObjective(made).eval()
     for step, weight in ((0, 0.25), (1, 4.0)):
         torch.manual_seed(0)
