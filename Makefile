@@ -1,5 +1,6 @@
 # make demo [INPUT=my.wav]   compress a recording, decode it, print a table
 # make test                  lint, types, tests
+# make fuzz                  100,000 mutated files, for a nightly run
 # make bench                 speed against EnCodec and DAC
 # make live | peers | eval | asr | onnx | synthetic   add an extra to .venv
 # make system-deps           Debian packages that some tests and corpora use
@@ -25,7 +26,7 @@ WITH := $(VENV)/.with-
 ALONE_eval := resemblyzer==0.1.4
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
-.PHONY: demo test bench live peers eval asr onnx synthetic dev pesq system-deps clean
+.PHONY: demo test fuzz bench live peers eval asr onnx synthetic dev pesq system-deps clean
 
 demo: $(WITH)base
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo

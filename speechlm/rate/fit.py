@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from speechlm.bitstream.counts import pack_counts
-from speechlm.rate.tradeoff import Counts, Floats, cumulative, keep, solve
+from speechlm.rate.tradeoff import MOVE, STAY, Counts, Floats, cumulative, keep, solve
 
 _TRIES = 6
 _CLOSE = 0.003
@@ -40,7 +39,8 @@ def fit(
         return keep(loss, spent, price, levels)
 
     def reckoned(counts: Counts) -> float:
-        return float(spent[counts, each].sum()) + 8 * len(pack_counts(counts, levels))
+        moves = np.count_nonzero(np.diff(counts))
+        return float(spent[counts, each].sum()) + (MOVE - STAY) * moves
 
     nearest = abs(target - size(best))
     beside, goal = float(8 * size(best)), target * (1 - _CLOSE / 2) if at_most else target
