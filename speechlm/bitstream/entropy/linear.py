@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 _EXACT = 1 << 24  # whole numbers up to here are exact in float32
@@ -21,7 +23,8 @@ class Linear:
         most: the largest magnitude of an input: one number, or one for each input (inputs,).
 
     Raises:
-        ValueError: when a sum could reach 2**24, or the shift is out of range.
+        ValueError: when a sum could reach 2**24, the shift is out of range, or this machine's BLAS
+            takes short cuts (TF32, bfloat16) that round even small whole numbers.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class Linear:
             raise ValueError("weights too large for exact sums")
         if not 0 <= shift <= 24:
             raise ValueError(f"a shift of {shift} is not in 0..24")
+        if not products_are_exact():
+            raise ValueError("NumPy's BLAS multiplies float32 with less than its precision here")
         self._weight = np.ldexp(weight.T.astype(np.float32, order="F"), -shift)
         self._bias = np.ldexp(bias.astype(np.float32), -shift)
 
@@ -40,6 +45,18 @@ class Linear:
         y = x @ self._weight
         y += self._bias
         return np.rint(y, out=y)
+
+
+@cache
+def products_are_exact() -> bool:
+    """Whether products of one row and of many, of the numbers that occur here, come out right."""
+    for rows in (1, 64):
+        x = np.arange(rows * 64).reshape(rows, 64) * 389 % 2047 - 1023
+        weight = np.arange(64 * 256).reshape(256, 64) * 173 % 255 - 127
+        product = x.astype(np.float32) @ weight.T.astype(np.float32, order="F")
+        if not np.array_equal(product, x @ weight.T):
+            return False
+    return True
 
 
 def crop(x: np.ndarray, low: int, high: int) -> np.ndarray:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechlm.bitstream.entropy import ContextModel, EntropyCoder
+from speechlm.bitstream import Reader
+from speechlm.bitstream.entropy import ContextModel, EntropyCoder, linear
 
 from .models import arrays, cut, model, random_codes
 
@@ -23,6 +24,8 @@ GOLDEN_CODES = {
     "long": "bd9b6d37b4ad163c",
 }
 """Files that the first version wrote, and a digest of the codes in them. Never to be changed."""
+
+GOLDEN_CHUNKS = ["fd600d0148325115", "238d487df10d026c", "876dbbb6bf6fdbdc"]
 
 SHAPES = {"full": (4, 60), "ragged": (4, 90), "long": (2, 700)}
 
@@ -48,6 +51,16 @@ def test_golden_payloads_decode_to_the_same_codes_for_ever(name):
     codes = coder.decode(payload, *SHAPES[name])
     assert digest(codes) == GOLDEN_CODES[name]
     assert coder.encode(codes) == payload
+
+
+def test_a_golden_stream_decodes_to_the_same_codes_for_ever():
+    """Entropy-coded chunks with and without all levels, and a packed one."""
+    with (GOLDEN / "stream.slm").open("rb") as file:
+        reader = Reader(file, entropy=EntropyCoder(model()))
+        chunks = list(reader)
+    assert [chunk.coding for chunk in chunks] == [2, 2, 0]
+    assert [digest(chunk.codes) for chunk in chunks] == GOLDEN_CHUNKS
+    assert reader.samples == 110 * 160 - 7
 
 
 WIDE = {"levels": 3, "cardinality": 1024, "width": 64, "trunk": 128, "hidden": 128, "head": 64}
@@ -136,6 +149,13 @@ def test_one_frame_at_a_time_is_many_at_once():
             chosen.frequencies(level, together[i : i + 1], below[i : i + 1]) for i in range(70)
         ]
         assert np.array_equal(np.concatenate(tables), chosen.frequencies(level, together, below))
+
+
+def test_a_blas_that_takes_short_cuts_is_refused(monkeypatch):
+    assert linear.products_are_exact()
+    monkeypatch.setattr(linear, "products_are_exact", lambda: False)
+    with pytest.raises(ValueError, match="less than its precision"):
+        model()
 
 
 def test_weights_that_could_make_a_sum_inexact_are_refused():
