@@ -37,6 +37,9 @@ test: $(EXTRAS:%=$(WITH)%)
 	$(BIN)/mypy speechlm
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
+fuzz: $(WITH)dev
+	SPEECHLM_FUZZ_FILES=100000 $(BIN)/pytest -k mutated tests/bitstream
+
 bench: $(WITH)peers $(WITH)live
 	$(BIN)/speechlm bench codec
 
