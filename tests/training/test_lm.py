@@ -79,9 +79,8 @@ def test_seconds_of_training_beat_none_and_unigrams(data: Path, tmp_path: Path) 
         assert untrained[f"{task}/bits_per_second"] > bits.sum()
     for task in ("text", "asr", "interleaved"):
         assert trained[f"{task}/perplexity"] < 0.05 * untrained[f"{task}/perplexity"]
-    # What was read or heard helps to say or write it.
+    # What is heard helps to write it.
     assert trained["asr/perplexity"] < trained["text/perplexity"]
-    assert trained["tts/level 0"] < trained["speech/level 0"]
 
     config, weights = hub.load_model(folder, LMConfig)
     model = UnitLM(config).eval()
