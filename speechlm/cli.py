@@ -365,6 +365,24 @@ def onnx(
         console.print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB", highlight=False)
 
 
+@bench.command("rate")
+def bench_rate(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus, or a folder.")],
+    model: Model = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Variable beside constant bitrate, in files of the same size."""
+    use_threads(threads)
+    from speechlm.benchmarks import rate
+
+    report = rate.run(corpus, model)
+    if json:
+        console.print_json(data=report.to_json())
+    else:
+        console.print(report.table())
+
+
 @bench.command("loss")
 def bench_loss(
     corpus: Annotated[Path, typer.Argument(help="A prepared corpus with texts, or a folder.")],

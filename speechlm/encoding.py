@@ -117,7 +117,10 @@ def encode_whole(
     assert goal.whole
     loudness = rate.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
-    blocks, errors = [np.zeros((codec.levels, 0), np.int64)], [np.zeros((codec.levels + 1, 0))]
+    blocks, errors = (
+        [np.zeros((codec.levels, 0), np.int64)],
+        [np.zeros((codec.levels + 1, 0), np.float32)],
+    )
     if goal.kbps is not None:
         codec.choose_levels(kbps=goal.kbps)
     for wave, block in _coded(pieces, codec, clock):
@@ -127,7 +130,7 @@ def encode_whole(
             errors.append(_errors(codec, block))
     codes = np.concatenate(blocks, axis=1)
     frames, samples = codes.shape[1], clock.samples
-    loss = np.concatenate(errors, axis=1) * rate.weights(loudness.take(frames))
+    loss = np.concatenate(errors, axis=1) * rate.weights(loudness.take(frames)).astype(np.float32)
     bits = _cost(codec)(codes)
 
     def written(counts: NDArray[np.int64], file: BinaryIO) -> int:
@@ -244,9 +247,8 @@ def _frame_bits(codec: Codec, goal: Goal) -> float:
     return goal.kbps * 1000 / codec.frame_rate
 
 
-def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    errors = codec.errors(torch.from_numpy(codes)[None])[0]
-    return errors.cpu().numpy().astype(np.float64)
+def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    return codec.errors(torch.from_numpy(codes)[None])[0].float().cpu().numpy()
 
 
 def _cost(codec: Codec) -> rate.Cost:

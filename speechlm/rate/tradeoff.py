@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.bitstream import ABSENT
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Counts = NDArray[np.int64]
 Cost = Callable[[NDArray[np.int64]], Floats]
 
@@ -55,7 +56,7 @@ def keep(loss: Floats, bits: Floats, price: float, before: int) -> Counts:
     penalty = price * (MOVE - STAY)
     best = np.full(choices, penalty)
     best[before] = 0.0
-    came = np.empty((frames, choices), np.int64)
+    came = np.empty((frames, choices), np.int16)
     stay = np.arange(choices)
     for frame in range(frames):
         cheapest = best.argmin()
@@ -66,7 +67,7 @@ def keep(loss: Floats, bits: Floats, price: float, before: int) -> Counts:
     count = int(best.argmin())
     for frame in range(frames - 1, -1, -1):
         counts[frame] = count
-        count = came[frame, count]
+        count = int(came[frame, count])
     return counts
 
 

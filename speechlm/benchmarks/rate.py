@@ -1,0 +1,124 @@
+"""Variable beside constant bitrate: files of the same size, recording by recording."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from speechlm import audio
+from speechlm.bitstream import Reader
+from speechlm.codec import Codec, load
+from speechlm.data import speech
+from speechlm.decoding import decode
+from speechlm.encoding import Goal, encode_stream, encode_whole
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.quality import quality
+from speechlm.evaluation.statistics import Interval, difference, mean
+from speechlm.processes import progress
+
+METRICS = "pesq", "stoi"
+
+Wave = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bitrate: ``constant`` and ``variable`` by metric, and what the latter adds, paired.
+
+    ``real`` kbps are of all bytes of the files at a constant rate; the others are no larger.
+    """
+
+    kbps: float
+    real: Interval
+    constant: dict[str, Interval]
+    variable: dict[str, Interval]
+    gain: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Intervals are over recordings."""
+
+    model: str
+    rows: list[Row]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def table(self) -> Table:
+        n = max((row.real.n for row in self.rows), default=0)
+        title = f"{self.model}: {n} recordings, variable no larger than constant"
+        table = Table("kbps", "real", "metric", "constant", "variable", "gain", title=title)
+        for row in self.rows:
+            for name in METRICS:
+                low, gain, high = (
+                    f"{value:+.3f}"
+                    for value in (row.gain[name].low, row.gain[name].mean, row.gain[name].high)
+                )
+                table.add_row(
+                    f"{row.kbps:g}",
+                    f"{row.real.mean:.2f}",
+                    name,
+                    f"{row.constant[name].mean:.3f}",
+                    f"{row.variable[name].mean:.3f}",
+                    f"{gain} ({low} to {high})",
+                )
+        return table
+
+
+def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 3.0)) -> Report:
+    """Code the test recordings of ``source``, of a second or more, at both kinds of rate.
+
+    Raises:
+        SpeechLMError: when there are none, or the codec has no variable rate.
+    """
+    codec = load(model)
+    waves = []
+    for clip in speech.find(source):
+        if clip.split == "test":
+            recording, rate = clip.load()
+            wave = np.concatenate(list(audio.resampled([recording], rate, codec.sample_rate)))
+            waves += [wave] if len(wave) >= codec.sample_rate else []
+    if not waves:
+        raise SpeechLMError(f"{source}: no test recordings of a second or more")
+    rows = []
+    with progress("coding", len(waves) * len(kbps)) as advance:
+        for each in kbps:
+            real, constant, variable = [], [], []
+            for wave in waves:
+                file, smaller = io.BytesIO(), io.BytesIO()
+                encode_stream([wave], file, codec, Goal(each, "cbr"))
+                encode_whole([wave], smaller, codec, Goal(max_bytes=file.tell()))
+                real.append(file.tell() * 8e-3 * codec.sample_rate / len(wave))
+                constant.append(_judged(codec, wave, file))
+                variable.append(_judged(codec, wave, smaller))
+                advance(f"{each:g} kbps")
+            rows.append(_row(each, real, np.array(constant).T, np.array(variable).T))
+    return Report(codec.model_id, rows)
+
+
+def _judged(codec: Codec, wave: Wave, file: io.BytesIO) -> list[float]:
+    file.seek(0)
+    pieces: list[Wave] = []
+    decode(Reader(file, entropy=codec.entropy), codec, pieces.append)
+    found = quality(wave, np.concatenate(pieces), codec.sample_rate, METRICS)
+    return [found[name] for name in METRICS]
+
+
+def _row(
+    kbps: float, real: list[float], constant: NDArray[np.float64], variable: NDArray[np.float64]
+) -> Row:
+    pairs = list(zip(METRICS, constant, variable, strict=True))
+    return Row(
+        kbps,
+        mean(real),
+        {name: mean(before) for name, before, _ in pairs},
+        {name: mean(after) for name, _, after in pairs},
+        {name: difference(after, before) for name, before, after in pairs},
+    )

@@ -1,0 +1,34 @@
+"""The comparison of bitrates: what is the same in both, and what is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechlm import audio
+from speechlm.benchmarks import rate
+from speechlm.data.speech import Speech
+from speechlm.errors import SpeechLMError
+
+
+def test_a_report_holds_both_kinds_and_their_difference(monkeypatch, sample: Path):
+    wave, sample_rate = audio.read(sample)
+    clips = [
+        Speech(str(i), split, lambda i=i: (wave[i * 20000 :][:30000], sample_rate))
+        for i, split in enumerate(("test", "train", "test"))
+    ]
+    monkeypatch.setattr("speechlm.data.speech.find", lambda source: clips)
+    report = rate.run(Path("corpus"), kbps=(2.0,))
+    (row,) = report.rows
+    assert row.real.n == 2
+    assert row.real.mean == pytest.approx(2.0, rel=0.2)  # two seconds do not pay off a header
+    for name in rate.METRICS:
+        gain = row.variable[name].mean - row.constant[name].mean
+        assert row.gain[name].mean == pytest.approx(gain) or np.isnan(gain)
+    assert row.gain["stoi"].mean > 0
+    assert report.table().row_count == 2
+    monkeypatch.setattr("speechlm.data.speech.find", lambda source: clips[1:2])
+    with pytest.raises(SpeechLMError, match="no test recordings"):
+        rate.run(Path("corpus"))
