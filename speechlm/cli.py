@@ -175,14 +175,18 @@ def encode(
 
 @stream.command()
 def decode(
-    model: Model = None, conceal: Conceal = False, packets: Packets = False, threads: Threads = 1
+    model: Model = None,
+    conceal: Conceal = False,
+    packets: Packets = False,
+    jitter: Annotated[int, typer.Option(min=0, help="Packets to wait for a missing one.")] = 4,
+    threads: Threads = 1,
 ) -> None:
     """.slm to raw 16-bit mono PCM at the model's sample rate, chunk by chunk."""
     use_threads(threads)
     from speechlm import codec, compression
 
     streams = sys.stdin.buffer, sys.stdout.buffer
-    compression.stream_decode(*streams, codec.load(model), conceal, packets)
+    compression.stream_decode(*streams, codec.load(model), conceal, packets, jitter)
 
 
 @app.command()

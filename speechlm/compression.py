@@ -11,6 +11,7 @@ import numpy as np
 
 from speechlm import audio, bitstream
 from speechlm.bitstream import BitstreamError, Header, PacketReader, PacketWriter, Reader
+from speechlm.bitstream.packets import JITTER
 from speechlm.codec import Codec
 from speechlm.decoding import decode
 from speechlm.encoding import Coded, Goal, encode_stream, encode_whole
@@ -90,14 +91,25 @@ def stream_encode(
 
 
 def stream_decode(
-    source: BinaryIO, target: BinaryIO, codec: Codec, conceal: bool, packets: bool = False
+    source: BinaryIO,
+    target: BinaryIO,
+    codec: Codec,
+    conceal: bool,
+    packets: bool = False,
+    jitter: int = JITTER,
 ) -> Coded:
     """.slm, in packets or not, to raw 16-bit little-endian mono PCM, as it arrives.
+
+    A packet is waited for until ``jitter`` later ones are there.
 
     Raises:
         SpeechLMError: when the stream is damaged, or was written by another model.
     """
-    reader = (PacketReader if packets else Reader)(source, conceal, codec.entropy)
+    reader: Reader | PacketReader
+    if packets:
+        reader = PacketReader(source, conceal, codec.entropy, jitter)
+    else:
+        reader = Reader(source, conceal, codec.entropy)
     check_model(reader.header, codec, "stream")
 
     def write(wave: np.ndarray) -> None:
