@@ -98,9 +98,9 @@ class ContextNetwork(nn.Module):
         """Begin with what need not be learned from the codes, which would take thousands of steps.
 
         Args:
-            vectors: (levels, cardinality, dim) say which codes are alike. Their principal components
-                are the first embeddings and score weights.
-            counts: (levels, cardinality), how often each code occurs, which the first biases say.
+            vectors: (levels, cardinality, dim) say which codes are alike: embeddings and score
+                weights begin as their principal components.
+            counts: (levels, cardinality), how often each code occurs: biases begin as that.
         """
         flat = vectors.flatten(0, 1).float()
         axes = torch.linalg.svd(flat.T @ flat)[0][:, : self.config.width]
