@@ -17,7 +17,6 @@ otherwise. An utterance that could not be read has ``dropped``, the reason, inst
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +79,7 @@ class Tokens:
         self.dropped: dict[str, str] = {}
         for shard in range(facts["shards"]):
             self._read_index(shard)
-        self._open: OrderedDict[int, Codes] = OrderedDict()
+        self._open: dict[int, Codes] = {}
 
     def _read_index(self, shard: int) -> None:
         path = index_path(self.folder, shard)

@@ -88,8 +88,8 @@ class LMObjective(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         total, terms = self.model.loss(**batch, weights=self.weights)
         # The mean over the tokens of all processes, not of their means.
-        count = torch.stack(list(terms.values()))[:, 1].sum()
-        return total * (count / collective.mean(count)), _bits(terms, self.rate)
+        weight = (torch.stack(list(terms.values()))[:, 1] * self.weights).sum()
+        return total * (weight / collective.mean(weight)), _bits(terms, self.rate)
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from speechlm import declaration
 from speechlm.errors import SpeechLMError
@@ -10,8 +12,9 @@ from speechlm.training.codec import CodecObjective, CodecRecipe
 from speechlm.training.context import ContextObjective, ContextRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
+from speechlm.training.objective import Objective
 
-KINDS = {
+KINDS: dict[str, tuple[type[Any], Callable[[Any], Objective]]] = {
     "codec": (CodecRecipe, CodecObjective),
     "context": (ContextRecipe, ContextObjective),
     "lm": (LMRecipe, LMObjective),

@@ -19,6 +19,7 @@ from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS
 from speechlm.lm.vocabulary import Vocabulary
+from speechlm.nn.collective import Share
 from speechlm.training import recipes
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
@@ -217,6 +218,27 @@ def test_the_loss_is_the_weighted_mean_of_what_is_predicted(data: Path, tmp_path
     total, _ = objective(batch, "model", 0)
     torch.testing.assert_close(total, (weights * nll).sum() / weights.sum())
     assert total.item() != pytest.approx(nll[nll >= 0].mean().item(), rel=1e-3)
+
+
+def test_the_mean_over_processes_is_that_of_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ["loss.text=5", "lm.dropout=0", "data.batch=2"]
+    objective = LMObjective(recipe(data, tmp_path, *more))
+    whole, _ = objective(objective.batch(0), "model", 0)
+    seen: list[torch.Tensor] = []
+
+    def both() -> list[torch.Tensor]:
+        found = []
+        for index in range(2):
+            objective.share = Share(index, 2)
+            found.append(objective(objective.batch(0), "model", 0)[0])
+        return found
+
+    monkeypatch.setattr("speechlm.nn.collective.mean", lambda x: seen.append(x) or x)
+    both()
+    monkeypatch.setattr("speechlm.nn.collective.mean", lambda x: torch.stack(seen).mean())
+    torch.testing.assert_close(sum(both()) / 2, whole)
 
 
 @pytest.mark.parametrize(
