@@ -152,6 +152,22 @@ def export_hf(
     console.print(f"Llama of {loaded.network.size} ids: {folder}", highlight=False)
 
 
+def bench_lm(
+    runs: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Generation and training against transformers on the same weights, and speech in real time."""
+    use_threads(threads)
+    from speechlm.benchmarks import lm
+
+    report = lm.run(runs)
+    if json:
+        console.print_json(data=report.to_json())
+    else:
+        console.print(report.table())
+
+
 def _report(spoken: Spoken) -> None:
     print_row(
         {

@@ -7,6 +7,8 @@ half precision if that is what they have. Prompts and batches are PyTorch's.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -76,13 +78,18 @@ class Product:
     """Vectors (batch, in) times a matrix (out, in)."""
 
     def __init__(self, weight: Tensor):
-        self.transposed = transposed(weight)
+        self.weight = weight
         self.compiled = None
         if available():
             from speechlm.codec.kernels import matrix
             from speechlm.lm.kernels import product
 
             self.compiled, self.matrix = product, matrix(weight)
+
+    @cached_property
+    def transposed(self) -> Tensor:
+        """The matrix as PyTorch multiplies it fastest."""
+        return transposed(self.weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.compiled is not None and len(x) == 1:
