@@ -1,0 +1,17 @@
+"""The shipped codec and its context model belong together."""
+
+from __future__ import annotations
+
+from speechlm import hub
+from speechlm.codec import NeuralCodec
+
+
+def test_a_context_model_that_is_shipped_is_that_of_these_weights():
+    """After the codec is trained anew: speechlm train recipes/context.yaml, or remove it."""
+    codec = NeuralCodec.from_pretrained(None)
+    path = hub.find_model(None) / hub.CONTEXT
+    assert path.is_file() == (codec.entropy is not None)
+    if codec.entropy is not None:
+        model = codec.entropy.model
+        assert (model.levels, model.cardinality) == (codec.levels, codec.cardinality)
+        assert path.stat().st_size < 2 << 20
