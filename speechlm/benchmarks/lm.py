@@ -25,6 +25,7 @@ from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
 from speechlm.lm.sampling import GREEDY, Sampling
+from speechlm.terminal import errors
 
 GENERATE_GOAL, TRAIN_GOAL, FIRST_GOAL = 3.0, 1.3, 0.3
 PROMPT, TOKENS = 50, 200
@@ -148,7 +149,7 @@ def run(runs: int = 5, config: LMConfig | None = None) -> Report:
     first, speech = [], []
     same = None if peer is None else True
     # The first round warms up and is not counted.
-    for number in track(range(runs + 1), "benchmark"):
+    for number in track(range(runs + 1), "benchmark", console=errors):
         for name, (_, own, theirs) in jobs.items():
             ours, ids = _timed(own)
             others, peer_ids = _timed(theirs)

@@ -120,7 +120,7 @@ def test_nothing_to_predict() -> None:
     model = tiny.model()
     tokens, mask, segments = alone(tiny.example(model))
     total, terms = model.loss(tokens, torch.zeros_like(mask), segments)
-    assert float(total) == 0
+    assert total.item() == 0
     assert all(term.tolist() == [0, 0] for term in terms.values())
 
 
