@@ -29,7 +29,7 @@ def compress(source: Path, target: Path, codec: Codec, goal: Goal | None = None)
         SpeechLMError: when the source cannot be read or the codec does not reach the goal.
     """
     goal = goal or Goal()
-    encode = encode_whole if goal.whole else encode_stream
+    encode = encode_whole if goal.whole and codec.graded else encode_stream
     with atomic_path(target) as path, path.open("wb") as file:
         return encode(audio.blocks(source, codec.sample_rate), file, codec, goal)
 

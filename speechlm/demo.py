@@ -71,7 +71,7 @@ def write_page(source: Path, out: Path, model: str | None) -> Path:
         clips=ClipsConfig(sources=[str(source)]),
         systems={
             "original": SystemConfig(kind="original"),
-            "speechlm": SystemConfig(kind="model", model=model, kbps=list(BITRATES)),
+            "speechlm": SystemConfig(kind="model", model=model, kbps=list(BITRATES), mode="vbr"),
             "opus": SystemConfig(kind="opus", kbps=list(OPUS_BITRATES)),
         },
         metrics=["pesq", "stoi", "estoi", "si_sdr", "mel", "lsd"],

@@ -83,16 +83,17 @@ def encode_stream(
     Raises:
         SpeechLMError: when the codec does not reach the goal, or a stream cannot.
     """
-    if goal.max_bytes is not None:
+    if codec.graded and goal.max_bytes is not None:
         raise SpeechLMError("a stream ends nobody knows when: a size is for files")
-    frame_bits = _frame_bits(codec, goal)
+    levels = None if codec.graded else _fixed_levels(codec, goal)
+    frame_bits = _frame_bits(codec, goal) if levels is None else levels * codec.bits_per_code
     chunk = chunk_frames or default_chunk_frames(round(frame_bits), codec.frame_rate)
-    writer = Writer(file, _header(codec, chunk), codec.entropy)
-    control = _control(codec, goal, writer, frame_bits)
+    writer = Writer(file, _header(codec, chunk, levels), codec.entropy)
+    control = None if levels else _control(codec, goal, writer, frame_bits)
     loudness = rate.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
     kept = frames = 0
-    for wave, codes in _coded(pieces, codec, clock):
+    for wave, codes in _coded(pieces, codec, clock, levels):
         loudness.push(wave)
         if control is not None:
             with clock:
@@ -225,10 +226,10 @@ def _control(codec: Codec, goal: Goal, writer: Writer, frame_bits: float) -> _Co
 
 
 def _coded(
-    pieces: Iterable[NDArray[np.float32]], codec: Codec, clock: _Clock
+    pieces: Iterable[NDArray[np.float32]], codec: Codec, clock: _Clock, levels: int | None = None
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Pieces, each with the codes (levels, frames) that are there after it; at last the rest."""
-    stream = codec.stream_encoder()
+    stream = codec.stream_encoder(levels)
     for piece in pieces:
         with clock:
             codes = stream.push(torch.from_numpy(piece)[None])
@@ -247,6 +248,13 @@ def _frame_bits(codec: Codec, goal: Goal) -> float:
     return goal.kbps * 1000 / codec.frame_rate
 
 
+def _fixed_levels(codec: Codec, goal: Goal) -> int:
+    """The levels of all frames, of a codec that has as many in each."""
+    if goal.max_bytes is not None or goal.quality is not None:
+        raise SpeechLMError(f"{codec.model_id} has as many levels in all frames: give a bitrate")
+    return codec.choose_levels(kbps=goal.kbps)
+
+
 def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
     return codec.errors(torch.from_numpy(codes)[None])[0].float().cpu().numpy()
 
@@ -257,14 +265,14 @@ def _cost(codec: Codec) -> rate.Cost:
     return rate.fixed_cost(codec.bits_per_code)
 
 
-def _header(codec: Codec, chunk_frames: int) -> Header:
+def _header(codec: Codec, chunk_frames: int, levels: int | None = None) -> Header:
     return Header(
         model=codec.model_id,
         weights_hash=codec.weights_hash,
         sample_rate=codec.sample_rate,
         hop=codec.hop,
         bits=codec.bits_per_code,
-        levels=codec.levels,
+        levels=levels or codec.levels,
         chunk_frames=chunk_frames,
         context=codec.entropy.hash if codec.entropy else None,
     )

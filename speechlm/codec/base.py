@@ -37,6 +37,9 @@ class Codec(ABC):
     model_id: str
     weights_hash: str
     entropy: ModelCoder | None = None
+    graded = False
+    """Whether a frame may hold fewer levels than the next one, and :meth:`errors` tells at what
+    price. Rate control needs that; other codecs keep to the nearest number of levels."""
 
     @staticmethod
     def from_pretrained(name: str | Path | None = None) -> Codec:
@@ -123,7 +126,7 @@ class Codec(ABC):
         Raises:
             SpeechLMError: for a codec that cannot tell.
         """
-        raise SpeechLMError(f"{self.model_id} codes at constant bitrates only: choose --mode cbr")
+        raise SpeechLMError(f"{self.model_id} has as many levels in all frames: give --kbps alone")
 
     @abstractmethod
     def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:

@@ -37,6 +37,8 @@ class NeuralCodec(Codec):
 
     entropy: EntropyCoder | None = None
 
+    graded = True
+
     def __init__(self, network: CodecNetwork, device: str | torch.device = "cpu"):
         self.network = network.eval().requires_grad_(False).to(device)
         self.device = torch.device(device)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from speechlm import audio, codec, compression
 from speechlm.bitstream import inspect
 from speechlm.codec.base import Codec
+from speechlm.encoding import Goal
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import results
 from speechlm.evaluation.systems.model import Model
@@ -224,7 +225,11 @@ def test_files_go_through_the_container(name, tmp_path):
     model = peer(name)
     wave = waves(1, 8000)[0].numpy()
     audio.write(tmp_path / "in.wav", wave, 16000)
-    compression.compress(tmp_path / "in.wav", tmp_path / "a.slm", model, kbps=3.0)
+    compression.compress(tmp_path / "in.wav", tmp_path / "a.slm", model, Goal(3.0))
+    for goal in (Goal(quality=5), Goal(max_bytes=900)):
+        with pytest.raises(SpeechLMError, match=f"{name} has as many levels in all frames"):
+            compression.compress(tmp_path / "in.wav", tmp_path / "b.slm", model, goal)
+    assert not (tmp_path / "b.slm").exists()
     compression.decompress(tmp_path / "a.slm", tmp_path / "out.wav", model)
     facts = inspect(tmp_path / "a.slm")
     assert facts.model == name

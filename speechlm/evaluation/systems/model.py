@@ -69,7 +69,7 @@ class Model(System):
 
         goal = Goal(kbps=self.kbps, mode=self.mode)
         file = io.BytesIO()
-        encode = encode_whole if goal.whole else encode_stream
+        encode = encode_whole if goal.whole and self.codec.graded else encode_stream
         encode([np.asarray(wave, np.float32)], file, self.codec, goal)
         size = file.tell()
         file.seek(0)
