@@ -232,7 +232,7 @@ def _coded(
     stream = codec.stream_encoder(levels)
     for piece in pieces:
         with clock:
-            codes = stream.push(torch.from_numpy(piece)[None])
+            codes = stream.push(torch.tensor(piece)[None])
         clock.samples += len(piece)
         yield piece, codes[0].cpu().numpy()
     with clock:
