@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from speechlm import declaration, hub
+from speechlm import audio, declaration, hub
+from speechlm.data.prepare import prepare
+from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.ngrams import UnitNgrams
@@ -24,11 +26,14 @@ from speechlm.training import recipes
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.units.text import FILE, TextTokenizer
+from tests.codec.test_peers import DAC, ENCODEC, save
 from tests.lm.corpora import text_model, tokenized
 
 from .runs import assert_same_run, log
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "lm-smoke.yaml"
+
+FOLDER = RECIPE.parents[1] / "data" / "folder.yaml"
 
 OF_UNTRAINED, OF_UNIGRAMS = 0.35, 0.60
 """Bounds on the validation loss and on the bits a second; the recipe says what was measured."""
@@ -127,6 +132,22 @@ def test_the_best_model_is_kept_also_by_a_resumed_run(
     run(recipe(data, tmp_path, *usual, "training.steps=8"))
     assert [path.read_bytes() for path in sorted((tmp_path / "model").iterdir())] == kept
     assert [line["loss"] for line in log(tmp_path) if line["kind"] == "valid"] == [3, 1, 2, 1.5]
+
+
+@pytest.mark.parametrize("name", [ENCODEC, DAC])
+def test_units_of_a_peer_train_a_model(name: str, data: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    (tmp_path / "wav").mkdir()
+    for index in range(6):
+        wave = 0.1 * random.standard_normal(16000).astype(np.float32)
+        audio.write(tmp_path / "wav" / f"{index}.wav", wave, 16000)
+    prepare(FOLDER, [f"path={tmp_path / 'wav'}", f"output={tmp_path / 'corpus'}", "split.dev=0.5"])
+    weights = save(name, tmp_path / "weights.pth")
+    tokenize(tmp_path / "corpus", tmp_path / "units", f"{name}={weights}", levels=2)
+    units = [f"data.corpora=[{tmp_path / 'units'}]", "data.levels=2", "data.length=512"]
+    made = recipe(data, tmp_path / "run", *units, "lm.context=512")
+    made.data.tasks = {"speech": made.data.tasks["speech"]}
+    assert Vocabulary.load(run(made)).units.model == name
 
 
 def _step(out: Path) -> int:
