@@ -18,18 +18,23 @@ from speechlm.encoding import Coded, Goal, encode_stream, encode_whole
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
 
+WHOLE_SECONDS = 1800.0
+"""Longer recordings than this are laid out as they come, in constant memory."""
+
 
 def compress(source: Path, target: Path, codec: Codec, goal: Goal | None = None) -> Coded:
     """Code a sound file of any length, rate and number of channels into ``target``.
 
-    Constant bitrates, and all levels, take constant memory. Otherwise the codes of the whole
-    recording are in memory, so that its bits go where they matter.
+    With a variable bitrate, a quality or a size, bits go where they matter in the whole recording,
+    whose codes are then in memory; beyond half an hour they go where they matter within a reservoir
+    of seconds, as in a stream, and memory is constant. Only a size needs all codes at any length.
 
     Raises:
         SpeechLMError: when the source cannot be read or the codec does not reach the goal.
     """
     goal = goal or Goal()
-    encode = encode_whole if goal.whole and codec.graded else encode_stream
+    short = goal.max_bytes is not None or audio.info(source).seconds <= WHOLE_SECONDS
+    encode = encode_whole if goal.whole and codec.graded and short else encode_stream
     with atomic_path(target) as path, path.open("wb") as file:
         return encode(audio.blocks(source, codec.sample_rate), file, codec, goal)
 
