@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechlm.codec import frames
 from speechlm.codec.frames import FrameEncoder
 from speechlm.codec.spectral import SpectralEncoder
-from speechlm.nn import ConvNeXtBlock, State, Streaming, quicken
+from speechlm.nn import ConvNeXtBlock, State, Streaming, available, quicken
 from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
@@ -69,7 +68,7 @@ class SettledCoder:
     def __init__(self, encoder: SpectralEncoder, quantizer: ResidualQuantizer):
         self.encoder = encoder
         self.search = ResidualSearch(quantizer)
-        self.frame = FrameEncoder(encoder, self.search) if frames.available() else None
+        self.frame = FrameEncoder(encoder, self.search) if available() else None
         self.exact = copy.deepcopy(encoder).double()
         hop = encoder.stft.hop
         # What a frame depends on: its own samples, those of the frames that the stack looks back

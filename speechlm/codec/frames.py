@@ -10,7 +10,6 @@ other between any two chunks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import cast
 
 import numpy as np
@@ -19,17 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from speechlm.codec.spectral import FrameLinear, FrameNorm, SpectralDecoder, SpectralEncoder
-from speechlm.nn import Chain, ConvNeXtBlock, State, Streaming
+from speechlm.nn import Chain, ConvNeXtBlock, State, Streaming, available
 from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
 Vector = NDArray[np.float32]
 Layer = Callable[[Vector, State], tuple[Vector, State]]
-
-
-def available() -> bool:
-    """Whether the compiler is installed (extra ``live``)."""
-    return find_spec("numba") is not None
 
 
 def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | None:
@@ -45,11 +39,13 @@ class FrameEncoder:
 
     def __init__(self, encoder: SpectralEncoder, search: ResidualSearch):
         from speechlm.codec import kernels
+        from speechlm.nn.kernels import matrix
 
         self.search = kernels.search
-        self.entries = kernels.matrix(torch.stack([stage.single for stage in search.stages]))
+        self.entries = matrix(torch.stack([stage.single for stage in search.stages]))
         self.offsets = np.stack([stage.shift.numpy() for stage in search.stages])
-        self.stages = search.stages
+        self.slopes = np.array([stage.slope for stage in search.stages])
+        self.leasts = np.array([stage.least for stage in search.stages])
         self.stack = FrameStack(encoder.stack)
         self.window = encoder.stft.window.double().numpy()
         self.slope = (encoder.compress - 1) / 2
@@ -72,7 +68,7 @@ class FrameEncoder:
         z, stack = self.stack.step(parts.astype(np.float32), stack)
         codes = np.empty(levels, np.int64)
         length = np.sqrt(np.dot(z, z))
-        slack = np.array([stage.slack(length) for stage in self.stages[:levels]], np.float32)
+        slack = (self.slopes[:levels] * length + self.leasts[:levels]).astype(np.float32)
         doubtful = self.search(z, self.entries, self.offsets, drift, slack, codes)
         return codes, doubtful, (wave, stack)
 
@@ -85,9 +81,10 @@ class FrameDecoder:
 
     def __init__(self, decoder: SpectralDecoder, vectors: Tensor):
         from speechlm.codec import kernels
+        from speechlm.nn.kernels import matrix
 
         self.embed = kernels.embed
-        self.vectors = kernels.matrix(vectors)
+        self.vectors = matrix(vectors)
         self.stack = FrameStack(decoder.stack)
         self.polar = decoder.polar
         self.slope = np.float32((1 / decoder.compress - 1) / 2)
@@ -136,8 +133,9 @@ def _layer(stage: nn.Module) -> Layer:
 
 def _linear(layer: nn.Linear) -> Layer:
     from speechlm.codec import kernels
+    from speechlm.nn.kernels import matrix
 
-    weight, bias = kernels.matrix(layer.weight), _array(layer.bias)
+    weight, bias = matrix(layer.weight), _array(layer.bias)
     return lambda x, state: (kernels.linear(weight, bias, x), state)
 
 
@@ -150,14 +148,15 @@ def _norm(layer: nn.LayerNorm) -> Layer:
 
 def _convnext(block: ConvNeXtBlock) -> Layer:
     from speechlm.codec import kernels
+    from speechlm.nn.kernels import matrix
 
     conv, up, down = block.depthwise.conv, block.up, block.down
     assert conv.bias is not None
     weights = (
         *(_array(conv.weight[:, 0]), _array(conv.bias)),
         *(*_affine(block.norm), block.norm.eps),
-        *(kernels.matrix(up.weight), _array(up.bias)),
-        *(kernels.matrix(down.weight), _array(down.bias)),
+        *(matrix(up.weight), _array(up.bias)),
+        *(matrix(down.weight), _array(down.bias)),
         _array(block.scale),
     )
 

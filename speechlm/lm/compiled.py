@@ -12,8 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from speechlm.codec.frames import available
-from speechlm.nn import Decoder, Transformer
+from speechlm.nn import Decoder, Transformer, available
 from speechlm.nn.decoding import Decoding, transposed
 from speechlm.nn.transformer import turns
 
@@ -27,7 +26,7 @@ class CompiledDecoder(Decoder):
     """A :class:`~speechlm.nn.Decoder` that compiles single sequences."""
 
     def __init__(self, transformer: Transformer):
-        from speechlm.codec.kernels import matrix
+        from speechlm.nn.kernels import matrix
 
         super().__init__(transformer)
         self.blocks = [
@@ -81,8 +80,7 @@ class Product:
         self.weight = weight
         self.compiled = None
         if available():
-            from speechlm.codec.kernels import matrix
-            from speechlm.lm.kernels import product
+            from speechlm.nn.kernels import matrix, product
 
             self.compiled, self.matrix = product, matrix(weight)
 

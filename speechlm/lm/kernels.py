@@ -9,20 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from speechlm.codec.kernels import Floats, Matrix, widen
-
-
-@njit(cache=True, fastmath=True)
-def product(weight: Matrix, x: Floats) -> Floats:
-    """``weight @ x``."""
-    rows, columns = weight.shape
-    y = np.empty(rows, np.float32)
-    for i in range(rows):
-        total = np.float32(0)
-        for j in range(columns):
-            total += widen(weight[i, j]) * x[j]
-        y[i] = total
-    return y
+from speechlm.nn.kernels import Floats, Matrix, product
 
 
 @njit(cache=True, fastmath=True)

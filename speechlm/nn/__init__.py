@@ -4,7 +4,7 @@ from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
 from speechlm.nn.decoding import Decoder
 from speechlm.nn.packing import Packing
-from speechlm.nn.quick import quicken
+from speechlm.nn.quick import available, quicken
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
 from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, state_to_bytes
 from speechlm.nn.transformer import Transformer
@@ -21,6 +21,7 @@ __all__ = [
     "State",
     "Streaming",
     "Transformer",
+    "available",
     "power_law",
     "quicken",
     "state_from_bytes",

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from torch import nn
+
+
+def available() -> bool:
+    """Whether the compiler of :mod:`speechlm.nn.kernels` is installed (extra ``live``)."""
+    return find_spec("numba") is not None
 
 
 def quicken(module: nn.Module) -> None:

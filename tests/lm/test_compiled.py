@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from speechlm.codec.frames import available
 from speechlm.lm.compiled import CompiledDecoder, CompiledDecoding, Product
-from speechlm.nn import Decoder, Transformer
+from speechlm.nn import Decoder, Transformer, available
 from tests.tools import require
 
 

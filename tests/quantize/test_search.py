@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.codec import kernels
+from speechlm.nn.kernels import matrix
 from speechlm.quantize import ResidualQuantizer
 from speechlm.quantize.search import NearestSearch, ResidualSearch
 
@@ -93,7 +94,7 @@ def test_residual_codes_are_the_quantizers(seed, levels, drift):
     assert torch.equal(rows, before)
     np.testing.assert_array_equal(codes, expected)
     np.testing.assert_array_equal(search.exact(rows.double().numpy(), levels), expected)
-    entries = kernels.matrix(torch.stack([stage.single for stage in search.stages]))
+    entries = matrix(torch.stack([stage.single for stage in search.stages]))
     offsets = np.stack([stage.shift.numpy() for stage in search.stages])
     for index, row in enumerate(rows.numpy()):
         code = np.empty(levels, np.int64)
