@@ -97,6 +97,11 @@ def blocks(
         yield from _regrouped(_pieces(file, path, rate), max(1, round(seconds * rate)))
 
 
+def resample(wave: np.ndarray, source: int, target: int) -> np.ndarray:
+    """:func:`resampled`, of a whole (samples,) at once."""
+    return np.concatenate(list(resampled([wave], source, target)))
+
+
 def resampled(pieces: Iterable[np.ndarray], source: int, target: int) -> Iterator[np.ndarray]:
     """Resample a stream from ``source`` to ``target`` Hz: float32 (samples,) pieces of any lengths.
 

@@ -33,8 +33,10 @@ def compress(source: Path, target: Path, codec: Codec, goal: Goal | None = None)
         SpeechLMError: when the source cannot be read or the codec does not reach the goal.
     """
     goal = goal or Goal()
-    short = goal.max_bytes is not None or audio.info(source).seconds <= WHOLE_SECONDS
-    encode = encode_whole if goal.whole and codec.graded and short else encode_stream
+    whole = goal.whole(codec)
+    if whole and goal.max_bytes is None:
+        whole = audio.info(source).seconds <= WHOLE_SECONDS
+    encode = encode_whole if whole else encode_stream
     with atomic_path(target) as path, path.open("wb") as file:
         return encode(audio.blocks(source, codec.sample_rate), file, codec, goal)
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from speechlm import rate
-from speechlm.bitstream import Header, Writer, default_chunk_frames
+from speechlm.bitstream import Header, ModelCoder, Writer, default_chunk_frames
 from speechlm.codec import Codec
 from speechlm.errors import SpeechLMError
 
@@ -47,11 +47,10 @@ class Goal:
         if self.quality is not None and not 0 <= self.quality <= 10:
             raise SpeechLMError(f"the quality is 0 to 10, not {self.quality:g}")
 
-    @property
-    def whole(self) -> bool:
+    def whole(self, codec: Codec) -> bool:
         """Whether a file's bits are laid out with all of it in view."""
         fitted = self.max_bytes is not None or self.quality is not None
-        return fitted or (self.kbps is not None and self.mode == "vbr")
+        return codec.graded and (fitted or (self.kbps is not None and self.mode == "vbr"))
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,9 @@ def encode_stream(
     levels = None if codec.graded else _fixed_levels(codec, goal)
     frame_bits = _frame_bits(codec, goal) if levels is None else levels * codec.bits_per_code
     chunk = chunk_frames or default_chunk_frames(round(frame_bits), codec.frame_rate)
-    writer = Writer(file, _header(codec, chunk, levels), codec.entropy)
+    writer = Writer(
+        file, _header(codec, chunk, levels or codec.levels, codec.entropy), codec.entropy
+    )
     control = None if levels else _control(codec, goal, writer, frame_bits)
     loudness = rate.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
@@ -115,7 +116,7 @@ def encode_whole(
     Raises:
         SpeechLMError: when the codec does not reach the goal.
     """
-    assert goal.whole
+    assert goal.whole(codec)
     loudness = rate.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
     blocks, errors = (
@@ -137,7 +138,7 @@ def encode_whole(
     def written(counts: NDArray[np.int64], file: BinaryIO) -> int:
         frame_bits = max(1.0, float(bits.sum(axis=0) @ counts) / codec.levels / max(1, frames))
         chunk = default_chunk_frames(round(frame_bits), codec.frame_rate)
-        writer = Writer(file, _header(codec, chunk), codec.entropy)
+        writer = Writer(file, _header(codec, chunk, codec.levels, codec.entropy), codec.entropy)
         writer.write(rate.cut(codes, counts))
         writer.finish(samples)
         return writer.size
@@ -161,6 +162,22 @@ def encode_whole(
             f"{samples / codec.sample_rate:.2f} s take {total} bytes at least, not {goal.max_bytes}"
         )
     return Coded(samples / codec.sample_rate, clock.work, float(counts.sum()) / max(1, frames))
+
+
+def write_codes(
+    codes: NDArray[np.integer],
+    samples: int,
+    file: BinaryIO,
+    codec: Codec,
+    entropy: ModelCoder | None,
+) -> int:
+    """Write codes (levels, frames) of ``samples`` samples as they are; return the bytes."""
+    levels = len(codes)
+    chunk = default_chunk_frames(codec.bits_per_code * levels, codec.frame_rate)
+    writer = Writer(file, _header(codec, chunk, levels, entropy), entropy)
+    writer.write(codes)
+    writer.finish(samples)
+    return writer.size
 
 
 class _Clock:
@@ -265,14 +282,14 @@ def _cost(codec: Codec) -> rate.Cost:
     return rate.fixed_cost(codec.bits_per_code)
 
 
-def _header(codec: Codec, chunk_frames: int, levels: int | None = None) -> Header:
+def _header(codec: Codec, chunk_frames: int, levels: int, entropy: ModelCoder | None) -> Header:
     return Header(
         model=codec.model_id,
         weights_hash=codec.weights_hash,
         sample_rate=codec.sample_rate,
         hop=codec.hop,
         bits=codec.bits_per_code,
-        levels=levels or codec.levels,
+        levels=levels,
         chunk_frames=chunk_frames,
-        context=codec.entropy.hash if codec.entropy else None,
+        context=entropy.hash if entropy else None,
     )

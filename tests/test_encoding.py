@@ -33,7 +33,7 @@ def coded(codec: Codec, wave: np.ndarray, goal: Goal, piece: int = 5 * RATE, **m
     """A stream in bytes and what coding it took; in pieces if it is to be streamed."""
     file = io.BytesIO()
     pieces = [wave[i : i + piece] for i in range(0, len(wave), piece)]
-    if goal.whole and not more:
+    if goal.whole(codec) and not more:
         return file, encode_whole(pieces, file, codec, goal)
     return file, encode_stream(pieces, file, codec, goal, **more)
 

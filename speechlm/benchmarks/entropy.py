@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from speechlm import audio
-from speechlm.bitstream import Chunk, Header, ModelCoder, Reader, Writer, default_chunk_frames
+from speechlm.bitstream import Chunk, ModelCoder, Reader
 from speechlm.codec import Codec, NeuralCodec
 from speechlm.data import speech
+from speechlm.encoding import write_codes
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.statistics import Interval, mean
 from speechlm.processes import progress
@@ -101,10 +102,9 @@ def run(
     seconds = 0.0
     with progress("coding", len(clips)) as advance:
         for clip in clips:
-            wave, rate = clip.load()
-            pieces = list(audio.resampled([wave], rate, codec.sample_rate))
-            samples = sum(map(len, pieces))
-            codes = codec.encode(torch.from_numpy(np.concatenate(pieces))[None])[0].cpu().numpy()
+            wave = audio.resample(*clip.load(), codec.sample_rate)
+            samples = len(wave)
+            codes = codec.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
             seconds += samples / codec.sample_rate
             for levels in chosen:
                 kept = codes[:levels]
@@ -139,21 +139,8 @@ def _coded(
     codec: Codec, coder: ModelCoder | None, codes: NDArray[np.int64], samples: int
 ) -> tuple[_Size, float]:
     """Sizes, and the seconds that decoding takes."""
-    levels = len(codes)
-    header = Header(
-        model=codec.model_id,
-        weights_hash=codec.weights_hash,
-        sample_rate=codec.sample_rate,
-        hop=codec.hop,
-        bits=codec.bits_per_code,
-        levels=levels,
-        chunk_frames=default_chunk_frames(codec.bits_per_code * levels, codec.frame_rate),
-        context=coder.hash if coder else None,
-    )
     file = io.BytesIO()
-    writer = Writer(file, header, coder)
-    writer.write(codes)
-    writer.finish(samples)
+    size = write_codes(codes, samples, file, codec, coder)
     file.seek(0)
     start = time.process_time()
     chunks = [chunk for chunk in Reader(file, entropy=coder) if isinstance(chunk, Chunk)]
@@ -161,4 +148,4 @@ def _coded(
     took = time.process_time() - start
     if not np.array_equal(np.concatenate(decoded, axis=1), codes):
         raise SpeechLMError("decodes to other codes than were encoded")
-    return _Size(writer.size, sum(len(chunk.payload) for chunk in chunks)), took
+    return _Size(size, sum(len(chunk.payload) for chunk in chunks)), took

@@ -82,8 +82,7 @@ def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 
     waves = []
     for clip in speech.find(source):
         if clip.split == "test":
-            recording, rate = clip.load()
-            wave = np.concatenate(list(audio.resampled([recording], rate, codec.sample_rate)))
+            wave = audio.resample(*clip.load(), codec.sample_rate)
             waves += [wave] if len(wave) >= codec.sample_rate else []
     if not waves:
         raise SpeechLMError(f"{source}: no test recordings of a second or more")

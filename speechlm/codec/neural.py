@@ -56,7 +56,7 @@ class NeuralCodec(Codec):
         self.cardinality = network.quantizer.cardinality
         self.weights_hash = hub.weights_hash(network.code_weights())
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         return hub.weights_hash(self.network.weights())
 

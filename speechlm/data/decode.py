@@ -43,7 +43,7 @@ def conform(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     Levels are otherwise left as they were recorded. Scaling the whole recording, unlike clipping,
     adds no distortion; a faultless recording at that rate comes back as it is.
     """
-    wave = np.concatenate(list(audio.resampled([wave], rate, wanted)))
+    wave = audio.resample(wave, rate, wanted)
     offset = wave.mean()
     if abs(offset) > DC_OFFSET:
         wave = wave - offset

@@ -125,9 +125,8 @@ def _encode(tokenizer: UnitTokenizer, utterance: Speech) -> np.ndarray:
     wave, rate = utterance.load()
     if not len(wave):
         raise SpeechLMError("empty")
-    pieces = list(audio.resampled([wave], rate, tokenizer.units.sample_rate))
-    whole = torch.from_numpy(np.concatenate(pieces))[None]
-    return tokenizer.encode(whole)[0].cpu().numpy()
+    whole = audio.resample(wave, rate, tokenizer.units.sample_rate)
+    return tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
 
 
 def _line(utterance: Speech, first: int, frames: int, rate: float) -> dict[str, Any]:

@@ -36,6 +36,11 @@ class Share:
         return slice(self.index * each, (self.index + 1) * each)
 
 
+def processes() -> int:
+    """How many there are."""
+    return 1 if _alone() else distributed.get_world_size()
+
+
 def total(x: Tensor) -> Tensor:
     """The sum of ``x`` over the processes."""
     if _alone():
@@ -47,14 +52,14 @@ def total(x: Tensor) -> Tensor:
 
 def mean(x: Tensor) -> Tensor:
     """The mean of ``x``, without a gradient, over the processes."""
-    return x.detach() if _alone() else total(x.detach()) / distributed.get_world_size()
+    return total(x.detach()) / processes()
 
 
 def gathered(rows: Tensor) -> Tensor:
     """The rows (n, ...) of all processes, in the order of the processes; n is the same for all."""
     if _alone():
         return rows
-    parts = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+    parts = [torch.empty_like(rows) for _ in range(processes())]
     distributed.all_gather(parts, rows.contiguous())
     return torch.cat(parts)
 
@@ -63,7 +68,7 @@ def rand_like(x: Tensor) -> Tensor:
     """Even draws from [0, 1) in the shape of ``x`` (rows, ...), of draws for the rows of all."""
     if _alone():
         return torch.rand_like(x)
-    count = distributed.get_world_size()
+    count = processes()
     every = torch.rand(count * len(x), *x.shape[1:], dtype=x.dtype, device=x.device)
     return every[Share(distributed.get_rank(), count).rows(len(every))]
 

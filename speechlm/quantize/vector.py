@@ -134,7 +134,7 @@ class VectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, codes: Tensor) -> None:
-        uniform = collective.total(rows.new_tensor(len(rows))) / self.cardinality
+        uniform = collective.processes() * len(rows) / self.cardinality
         if not self.counts.any():
             # Just started, or loaded from a model folder, which leaves the counts out.
             self.counts.fill_(uniform)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 import speechlm
 from speechlm import bitstream
@@ -53,6 +52,8 @@ class Model(System):
     def encode(self, wave: Wave) -> Encoded:
         import torch
 
+        from speechlm.encoding import write_codes
+
         if self.mode != "levels":
             return self._file(wave)
         with torch.inference_mode():
@@ -60,7 +61,8 @@ class Model(System):
         _, levels, frames = codes.shape
         bits = levels * frames * self.codec.bits_per_code
         table = codes[0].numpy()
-        return Encoded(codes, bits, file_bytes(self.codec, table, len(wave)), table)
+        size = write_codes(table, len(wave), io.BytesIO(), self.codec, self.codec.entropy)
+        return Encoded(codes, bits, size, table)
 
     def _file(self, wave: Wave) -> Encoded:
         import torch
@@ -69,7 +71,7 @@ class Model(System):
 
         goal = Goal(kbps=self.kbps, mode=self.mode)
         file = io.BytesIO()
-        encode = encode_whole if goal.whole and self.codec.graded else encode_stream
+        encode = encode_whole if goal.whole(self.codec) else encode_stream
         encode([np.asarray(wave, np.float32)], file, self.codec, goal)
         size = file.tell()
         file.seek(0)
@@ -131,26 +133,6 @@ def _loaded(model: str | None) -> Codec | str:
         return codec.load(model)
     except SpeechLMError as reason:
         return str(reason)
-
-
-def file_bytes(codec: Codec, codes: NDArray[np.int64], samples: int) -> int:
-    """Size of the ``.slm`` file that holds ``codes`` (levels, frames)."""
-    bits = codec.bits_per_code
-    header = bitstream.Header(
-        model=codec.model_id,
-        weights_hash=codec.weights_hash,
-        sample_rate=codec.sample_rate,
-        hop=codec.hop,
-        bits=bits,
-        levels=len(codes),
-        chunk_frames=bitstream.default_chunk_frames(bits * len(codes), codec.frame_rate),
-        context=codec.entropy.hash if codec.entropy else None,
-    )
-    file = io.BytesIO()
-    writer = bitstream.Writer(file, header, codec.entropy)
-    writer.write(codes)
-    writer.finish(samples)
-    return file.tell()
 
 
 @cache
