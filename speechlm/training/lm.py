@@ -39,7 +39,9 @@ class LMRecipe:
     """The recipe of a language model; ``lm.ids`` comes from the data.
 
     ``init`` is what to start from: a language model of the same sizes and vocabulary (folder or hub
-    id), or a folder with any text model of the Llama architecture.
+    id), or a folder with any text model of the Llama architecture. With ``keep``, the model of
+    every validation stays in ``models/STEP`` of the run folder, to choose among by something else
+    than the loss.
     """
 
     kind: str = "lm"
@@ -48,6 +50,7 @@ class LMRecipe:
     data: MixtureConfig = field(default_factory=MixtureConfig)
     loss: LMLossConfig = field(default_factory=LMLossConfig)
     init: str | None = None
+    keep: bool = False
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -120,13 +123,17 @@ class LMObjective(Objective):
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
         assert isinstance(model, UnitLM)
-        if not facts["loss"] < float(self.best):
-            return
-        self.best.fill_(facts["loss"])
-        folder.mkdir(parents=True, exist_ok=True)
-        self.data.vocabulary.save(folder)
-        self.data.text.save(folder / TEXT_MODEL)
-        hub.save_model(folder, model.config, model.state_dict(), facts)
+        folders = []
+        if self.recipe.keep:
+            folders.append(folder.parent / "models" / f"{facts['step']:06d}")
+        if facts["loss"] < float(self.best):
+            self.best.fill_(facts["loss"])
+            folders.append(folder)
+        for each in folders:
+            each.mkdir(parents=True, exist_ok=True)
+            self.data.vocabulary.save(each)
+            self.data.text.save(each / TEXT_MODEL)
+            hub.save_model(each, model.config, model.state_dict(), facts)
 
 
 def ids_of(vocabulary: Vocabulary) -> IdsConfig:

@@ -17,6 +17,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.ngrams import UnitNgrams
 from speechlm.lm import hf
 from speechlm.lm.config import LMConfig
+from speechlm.lm.load import LanguageModel
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS
@@ -129,7 +130,10 @@ def test_the_best_model_is_kept_also_by_a_resumed_run(
     run(recipe(data, tmp_path, *usual, "training.steps=6"))
     kept = [path.read_bytes() for path in sorted((tmp_path / "model").iterdir())]
     assert _step(tmp_path) == 4
-    run(recipe(data, tmp_path, *usual, "training.steps=8"))
+    assert not (tmp_path / "models").exists()
+    run(recipe(data, tmp_path, *usual, "training.steps=8", "keep=true"))
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["000008"]
+    assert LanguageModel.from_pretrained(tmp_path / "models" / "000008").network
     assert [path.read_bytes() for path in sorted((tmp_path / "model").iterdir())] == kept
     assert [line["loss"] for line in log(tmp_path) if line["kind"] == "valid"] == [3, 1, 2, 1.5]
 
