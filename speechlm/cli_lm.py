@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Model = Annotated[str | None, typer.Option(help="Language model: a folder or a hub id.")]
-Codec = Annotated[
-    str | None, typer.Option(help="The codec whose units it speaks; default: codec-16k.")
+Units = Annotated[
+    str | None,
+    typer.Option(help="The codec, tokenizer or vocoder whose units it speaks; default: codec-16k."),
 ]
 Source = Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")]
@@ -37,7 +38,7 @@ def go_on(
     top_p: TopP = 0.95,
     seed: Seed = 0,
     model: Model = None,
-    codec: Codec = None,
+    units: Units = None,
     threads: Threads = 1,
 ) -> None:
     """Continue a recording: speech goes on after it, until it ends or the time is up."""
@@ -48,7 +49,7 @@ def go_on(
 
     how = Sampling(temperature, top_k, top_p, seed=seed)
     loaded = LanguageModel.from_pretrained(model)
-    _report(verbs.continue_recording(source, target, loaded, loaded.codec(codec), seconds, how))
+    _report(verbs.continue_recording(source, target, loaded, loaded.tokenizer(units), seconds, how))
 
 
 @app.command()
@@ -61,7 +62,7 @@ def say(
     top_p: TopP = 0.95,
     seed: Seed = 0,
     model: Model = None,
-    codec: Codec = None,
+    units: Units = None,
     threads: Threads = 1,
 ) -> None:
     """Text to speech."""
@@ -72,12 +73,12 @@ def say(
 
     how = Sampling(temperature, top_k, top_p, seed=seed)
     loaded = LanguageModel.from_pretrained(model)
-    _report(verbs.say(text, target, loaded, loaded.codec(codec), voice, how))
+    _report(verbs.say(text, target, loaded, loaded.tokenizer(units), voice, how))
 
 
 @app.command()
 def transcribe(
-    source: Source, model: Model = None, codec: Codec = None, threads: Threads = 1
+    source: Source, model: Model = None, units: Units = None, threads: Threads = 1
 ) -> None:
     """Speech to text. A recording beyond the model's context is cut where it is quiet."""
     use_threads(threads)
@@ -85,7 +86,7 @@ def transcribe(
     from speechlm.lm.load import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
-    text = verbs.transcribe(source, loaded, loaded.codec(codec))
+    text = verbs.transcribe(source, loaded, loaded.tokenizer(units))
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -97,7 +98,7 @@ def score(
     text: Annotated[str | None, typer.Option(help="A text to score, too or alone.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     model: Model = None,
-    codec: Codec = None,
+    units: Units = None,
     threads: Threads = 1,
 ) -> None:
     """The information in speech, or in a text, to the model: minus the log2 of its probability.
@@ -114,7 +115,7 @@ def score(
     loaded = LanguageModel.from_pretrained(model)
     found: dict[str, dict[str, object]] = {}
     if source is not None:
-        speech = verbs.score(source, loaded, loaded.codec(codec))
+        speech = verbs.score(source, loaded, loaded.tokenizer(units))
         found["speech"] = {
             "seconds": speech.length,
             "units": speech.tokens,

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechlm import audio, codec
+from speechlm import audio
 from speechlm.data import speech
 from speechlm.data.speech import Speech
 from speechlm.data.tokens import Tokens, claim, index_path, write_shard
 from speechlm.errors import SpeechLMError
 from speechlm.processes import processes, progress
-from speechlm.units.base import UnitTokenizer
-from speechlm.units.codec import CodecUnits
+from speechlm.units.base import Units, UnitTokenizer
+from speechlm.units.load import load
 
 SHARD = 256
 """Utterances a shard."""
@@ -42,13 +42,15 @@ def tokenize(
     model: str | None = None,
     levels: int | None = None,
     workers: int = 1,
+    framed: bool = False,
 ) -> Tokens:
     """Tokenize what :func:`speechlm.data.speech.find` finds in ``source``, into the folder ``out``.
 
     Args:
-        model: a codec, as :func:`speechlm.codec.load` takes it.
-        levels: of the codec, from the first; all by default.
+        model: a codec or another tokenizer, as :func:`speechlm.units.load.load` takes it.
+        levels: of its units, from the first; all by default.
         workers: processes; one is this one.
+        framed: a unit for every frame, as for :func:`speechlm.units.load.load`.
 
     Raises:
         SpeechLMError: when there is nothing to tokenize, ``out`` holds something else, or no
@@ -57,7 +59,7 @@ def tokenize(
     out = Path(out)
     found = speech.find(source)
     _tokenizer.cache_clear()  # a folder may hold another model by now
-    tokenizer = _tokenizer(model, levels)
+    tokenizer = _tokenizer(model, levels, framed)
     if tokenizer.units.cardinality > 1 << 16:
         raise SpeechLMError(
             f"{tokenizer.units.model}: units of {tokenizer.units.cardinality} kinds do not fit in "
@@ -72,7 +74,7 @@ def tokenize(
     with progress("tokenizing", len(found)) as advance:
         for _ in range(len(found) - sum(len(shard.utterances) for shard in missing)):
             advance("")
-        for shard in _done(partial(_write, out, model, levels), missing, workers):
+        for shard in _done(partial(_write, out, model, levels, framed), missing, workers):
             for _ in shard.utterances:
                 advance(f"shard {shard.number}")
     tokens = Tokens(out)
@@ -102,8 +104,8 @@ def _done(work: Any, shards: Sequence[_Shard], workers: int) -> Iterator[_Shard]
             ) from None
 
 
-def _write(out: Path, model: str | None, levels: int | None, shard: _Shard) -> None:
-    tokenizer = _tokenizer(model, levels)
+def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard: _Shard) -> None:
+    tokenizer = _tokenizer(model, levels, framed)
     arrays: list[np.ndarray] = []
     lines: list[dict[str, Any]] = []
     first = 0
@@ -115,7 +117,7 @@ def _write(out: Path, model: str | None, levels: int | None, shard: _Shard) -> N
             continue
         arrays.append(codes)
         frames = codes.shape[1]
-        lines.append(_line(utterance, first, frames, tokenizer.units.frame_rate))
+        lines.append(_line(utterance, first, frames, tokenizer.units))
         first += frames
     write_shard(out, shard.number, arrays, lines, tokenizer.units.levels)
 
@@ -129,7 +131,7 @@ def _encode(tokenizer: UnitTokenizer, utterance: Speech) -> np.ndarray:
     return tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
 
 
-def _line(utterance: Speech, first: int, frames: int, rate: float) -> dict[str, Any]:
+def _line(utterance: Speech, first: int, frames: int, units: Units) -> dict[str, Any]:
     line: dict[str, Any] = {
         "id": utterance.id,
         "split": utterance.split,
@@ -139,7 +141,8 @@ def _line(utterance: Speech, first: int, frames: int, rate: float) -> dict[str, 
         "language": utterance.language,
         "speaker": utterance.speaker,
     }
-    if utterance.segments:
+    if utterance.segments and not units.variable:  # nobody could say which frames they are
+        rate = units.frame_rate
         line["segments"] = [
             [text, *(min(max(round(at * rate), 0), frames) for at in (start, end))]
             for text, start, end in utterance.segments
@@ -148,5 +151,5 @@ def _line(utterance: Speech, first: int, frames: int, rate: float) -> dict[str, 
 
 
 @lru_cache(maxsize=1)  # a process works with one
-def _tokenizer(model: str | None, levels: int | None) -> UnitTokenizer:
-    return CodecUnits(codec.load(model), levels)
+def _tokenizer(model: str | None, levels: int | None, framed: bool) -> UnitTokenizer:
+    return load(model, levels, framed)

@@ -12,8 +12,6 @@ import numpy as np
 import torch
 
 from speechlm import hub
-from speechlm.codec import Codec
-from speechlm.codec import load as load_codec
 from speechlm.errors import SpeechLMError
 from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
@@ -23,7 +21,8 @@ from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
-from speechlm.units.codec import CodecUnits
+from speechlm.units.base import UnitTokenizer
+from speechlm.units.load import load as load_units
 from speechlm.units.text import FILE as TEXT_MODEL
 from speechlm.units.text import TextTokenizer
 
@@ -87,19 +86,19 @@ class LanguageModel:
             ) from None
         return cls(network, vocabulary, text)
 
-    def codec(self, name: str | Path | None = None) -> Codec:
-        """The codec whose units these are, to hear and speak with.
+    def tokenizer(self, name: str | Path | None = None) -> UnitTokenizer:
+        """The tokenizer of these units, to hear and, if it has a vocoder, to speak with.
 
         Raises:
-            SpeechLMError: when ``name`` (None: the shipped one) is another.
+            SpeechLMError: when ``name`` (None: the shipped codec) is that of others.
         """
-        codec = load_codec(name)
-        found = CodecUnits(codec, min(self.units.levels, codec.levels)).units
-        if found != self.units:
+        tokenizer = load_units(name, self.units.levels)
+        if tokenizer.units != self.units:
             raise SpeechLMError(
-                f"the model speaks {self.units}, not {found}: name the codec with --codec"
+                f"the model speaks {self.units}, not {tokenizer.units}: name the codec, tokenizer "
+                "or vocoder with --units"
             )
-        return codec
+        return tokenizer
 
     @cached_property
     def generator(self) -> Generator:

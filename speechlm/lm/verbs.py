@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from speechlm import audio
-from speechlm.codec import Codec, StreamDecoder
 from speechlm.errors import SpeechLMError
 from speechlm.lm.load import LanguageModel, Score
 from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import Sampling
+from speechlm.units.base import UnitStream, UnitTokenizer
 
 CHARACTER = 0.2
 """Seconds that saying a character may take, and the whole two more: half as fast as speech is."""
@@ -39,9 +39,14 @@ class Spoken:
 
 
 def continue_recording(
-    source: Path, target: Path, model: LanguageModel, codec: Codec, seconds: float, how: Sampling
+    source: Path,
+    target: Path,
+    model: LanguageModel,
+    tokenizer: UnitTokenizer,
+    seconds: float,
+    how: Sampling,
 ) -> Spoken:
-    """Write ``source``, as the codec gives it back, and up to ``seconds`` of speech that goes on.
+    """Write ``source``, as its units give it back, and up to ``seconds`` of speech that goes on.
 
     Of a recording beyond three quarters of the context, the model hears the last half context.
 
@@ -50,17 +55,22 @@ def continue_recording(
     """
     if not seconds > 0:
         raise SpeechLMError(f"seconds is above 0, not {seconds:g}")
-    heard = begin_of(source, model, codec)
-    stream = codec.stream_decoder()
-    with audio.Writer(target, codec.sample_rate) as writer:
+    wave, heard = begin_of(source, tokenizer)
+    stream = tokenizer.stream_decoder(wave)
+    with audio.Writer(target, tokenizer.units.sample_rate) as writer:
         for piece in np.array_split(heard, 1 + heard.shape[1] // 500, axis=1):
             writer.write(stream.push(torch.from_numpy(piece)[None])[0].cpu().numpy())
-        frames = model.continue_speech(heard, round(seconds * codec.frame_rate), how)
-        return _write(sound(frames, stream), writer, codec)
+        frames = model.continue_speech(heard, round(seconds * model.units.frame_rate), how)
+        return _write(sound(frames, stream), writer, tokenizer.units.sample_rate)
 
 
 def say(
-    text: str, target: Path, model: LanguageModel, codec: Codec, voice: Path | None, how: Sampling
+    text: str,
+    target: Path,
+    model: LanguageModel,
+    tokenizer: UnitTokenizer,
+    voice: Path | None,
+    how: Sampling,
 ) -> Spoken:
     """Write speech that says ``text``, in the voice of a recording, or in one that the model picks.
 
@@ -69,13 +79,14 @@ def say(
     Raises:
         SpeechLMError: when there is no text, a file cannot be read, or the target not be written.
     """
-    heard = None if voice is None else begin_of(voice, model, codec)
-    stream = codec.stream_decoder()
-    with audio.Writer(target, codec.sample_rate) as writer:
-        return _write(sound(_said(text, model, heard, how), stream), writer, codec)
+    wave, heard = (None, None) if voice is None else begin_of(voice, tokenizer)
+    stream = tokenizer.stream_decoder(wave)
+    with audio.Writer(target, tokenizer.units.sample_rate) as writer:
+        frames = sound(_said(text, model, heard, how), stream)
+        return _write(frames, writer, tokenizer.units.sample_rate)
 
 
-def transcribe(source: Path, model: LanguageModel, codec: Codec) -> str:
+def transcribe(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> str:
     """The text of a recording.
 
     One that leaves the context no room for its text is cut where it is quiet.
@@ -83,47 +94,46 @@ def transcribe(source: Path, model: LanguageModel, codec: Codec) -> str:
     Raises:
         SpeechLMError: when the source cannot be read.
     """
-    wave, _ = audio.read(source, codec.sample_rate)
+    hop = tokenizer.units.hop
+    wave, _ = audio.read(source, tokenizer.units.sample_rate)
     found = []
-    for piece in quiet_cuts(wave, model.frames_at_once * codec.hop, codec.hop):
-        units = codec.encode(torch.from_numpy(piece)[None], levels=model.units.levels)
+    for piece in quiet_cuts(wave, model.frames_at_once * hop, hop):
+        units = tokenizer.encode(torch.from_numpy(piece)[None])
         found.append(model.transcribe(units[0, :, : model.frames_at_once].cpu().numpy()))
     return " ".join(found).strip()
 
 
-def score(source: Path, model: LanguageModel, codec: Codec) -> Score:
+def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> Score:
     """The information in a recording, to the model.
 
     Raises:
         SpeechLMError: when the source cannot be read.
     """
-    wave, _ = audio.read(source, codec.sample_rate)
-    units = codec.encode(torch.from_numpy(wave)[None], levels=model.units.levels)
-    return model.score(units[0].cpu().numpy())
+    wave, _ = audio.read(source, tokenizer.units.sample_rate)
+    return model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
 
 
-def begin_of(source: Path, model: LanguageModel, codec: Codec) -> Codes:
-    """Codes of the whole frames of a recording: more may follow, so nothing is filled up.
+def begin_of(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Codes]:
+    """A recording (1, samples) and the codes of its whole frames: more may follow.
 
     Raises:
         SpeechLMError: when it cannot be read, or has no whole frame.
     """
-    stream = codec.stream_encoder(levels=model.units.levels)
-    blocks = audio.blocks(source, codec.sample_rate)
-    codes = torch.cat([stream.push(torch.from_numpy(block)[None]) for block in blocks], dim=2)
+    wave = torch.from_numpy(audio.read(source, tokenizer.units.sample_rate)[0])[None]
+    codes = tokenizer.begin(wave)
     if codes.shape[2] == 0:
-        raise SpeechLMError(f"{source}: is shorter than a frame of {codec.hop} samples")
-    return codes[0].cpu().numpy()
+        raise SpeechLMError(f"{source}: is shorter than a frame of {tokenizer.units.hop} samples")
+    return wave, codes[0].cpu().numpy()
 
 
-def sound(frames: Iterator[Codes], stream: StreamDecoder) -> Iterator[np.ndarray]:
+def sound(frames: Iterator[Codes], stream: UnitStream) -> Iterator[np.ndarray]:
     """Sound (samples,) of each frame (levels,) as it comes; some frames give none yet."""
     for frame in frames:
         yield stream.push(torch.from_numpy(frame.copy())[None, :, None])[0].cpu().numpy()
     yield stream.flush()[0].cpu().numpy()
 
 
-def _write(waves: Iterator[np.ndarray], writer: audio.Writer, codec: Codec) -> Spoken:
+def _write(waves: Iterator[np.ndarray], writer: audio.Writer, rate: int) -> Spoken:
     start = time.perf_counter()
     first = samples = 0.0
     for wave in waves:
@@ -131,7 +141,7 @@ def _write(waves: Iterator[np.ndarray], writer: audio.Writer, codec: Codec) -> S
             first = time.perf_counter() - start
         samples += len(wave)
         writer.write(wave)
-    return Spoken(samples / codec.sample_rate, first, time.perf_counter() - start)
+    return Spoken(samples / rate, first, time.perf_counter() - start)
 
 
 def _said(text: str, model: LanguageModel, voice: Codes | None, how: Sampling) -> Iterator[Codes]:

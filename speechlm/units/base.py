@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +16,8 @@ class Units:
 
     ``model`` and ``weights`` are what the tokenizer calls itself and the hash of its weights;
     a frame is ``hop`` samples at ``sample_rate`` Hz and has ``levels`` units of ``cardinality``.
+    Where ``variable``, frames differ in length (see :mod:`speechlm.units.forms`), and ``hop`` is
+    what they had on average when the tokenizer was trained.
     """
 
     model: str
@@ -24,14 +26,25 @@ class Units:
     hop: int
     levels: int
     cardinality: int
+    variable: bool = False
 
     @property
     def frame_rate(self) -> float:
-        """Frames a second."""
+        """Frames a second, on average where they are variable."""
         return self.sample_rate / self.hop
 
     def __str__(self) -> str:
         return f"{self.levels} levels of {self.model} ({self.weights})"
+
+
+class UnitStream(Protocol):
+    """Takes units frame by frame, gives the samples that are ready."""
+
+    def push(self, units: Tensor) -> Tensor:
+        """Samples (batch, ready) after ``units`` (batch, levels, frames)."""
+
+    def flush(self) -> Tensor:
+        """The samples still owed. The stream ends."""
 
 
 class UnitTokenizer(ABC):
@@ -48,5 +61,18 @@ class UnitTokenizer(ABC):
         """Units int64 (batch, levels, frames) of ``wave`` (batch, samples)."""
 
     @abstractmethod
-    def decode(self, units: Tensor, length: int | None = None) -> Tensor:
-        """Waveform (batch, samples) of ``units``: ``length`` samples, or all that they cover."""
+    def begin(self, wave: Tensor) -> Tensor:
+        """Units of the frames of ``wave`` that are whole, whatever follows it."""
+
+    @abstractmethod
+    def decode(
+        self, units: Tensor, length: int | None = None, voice: Tensor | None = None
+    ) -> Tensor:
+        """Waveform (batch, samples) of ``units``: ``length`` samples, or all that they cover.
+
+        ``voice`` (batch, samples) is speech of who shall be heard, for units that do not carry it.
+        """
+
+    @abstractmethod
+    def stream_decoder(self, voice: Tensor | None = None) -> UnitStream:
+        """Decode frame by frame, in a voice as for :meth:`decode`."""

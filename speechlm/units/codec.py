@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from speechlm.codec.base import Codec
+from speechlm.codec.base import Codec, StreamDecoder
 from speechlm.units.base import Units, UnitTokenizer
+
+BLOCK_SECONDS = 10
 
 
 class CodecUnits(UnitTokenizer):
-    """The first ``levels`` levels of ``codec`` (all by default).
+    """The first ``levels`` levels of ``codec`` (all by default). They carry the voice.
 
     Raises:
         SpeechLMError: when the codec has fewer levels.
@@ -29,5 +32,15 @@ class CodecUnits(UnitTokenizer):
     def encode(self, wave: Tensor) -> Tensor:
         return self.codec.encode(wave, levels=self.units.levels)
 
-    def decode(self, units: Tensor, length: int | None = None) -> Tensor:
+    def begin(self, wave: Tensor) -> Tensor:
+        stream = self.codec.stream_encoder(levels=self.units.levels)
+        blocks = wave.split(BLOCK_SECONDS * self.units.sample_rate, dim=1)
+        return torch.cat([stream.push(block) for block in blocks], dim=2)
+
+    def decode(
+        self, units: Tensor, length: int | None = None, voice: Tensor | None = None
+    ) -> Tensor:
         return self.codec.decode(units, length)
+
+    def stream_decoder(self, voice: Tensor | None = None) -> StreamDecoder:
+        return self.codec.stream_decoder()

@@ -14,8 +14,6 @@ import torch
 
 from speechlm import hub
 from speechlm.cli import main
-from speechlm.codec import Codec
-from speechlm.codec import load as load_codec
 from speechlm.errors import SpeechLMError
 from speechlm.lm import verbs
 from speechlm.lm.config import DepthConfig, LMConfig
@@ -24,7 +22,8 @@ from speechlm.lm.model import UnitLM
 from speechlm.lm.sampling import Sampling
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.training.lm import ids_of
-from speechlm.units.codec import CodecUnits
+from speechlm.units import load as units
+from speechlm.units.base import UnitTokenizer
 from speechlm.units.text import FILE as TEXT_MODEL
 from speechlm.units.text import TextTokenizer
 
@@ -34,15 +33,15 @@ Run = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def codec(tiny_model: Path) -> Codec:
-    return load_codec(tiny_model)
+def tokenizer(tiny_model: Path) -> UnitTokenizer:
+    return units.load(tiny_model, 2)
 
 
 @pytest.fixture(scope="module")
-def folders(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(tokenizer: UnitTokenizer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Model folders by pattern, of two levels of the tiny codec."""
     text = TextTokenizer.train(["hello world", "good day"])
-    vocabulary = Vocabulary(text.size, CodecUnits(codec, 2).units)
+    vocabulary = Vocabulary(text.size, tokenizer.units)
     made = {}
     for kind in KINDS:
         torch.manual_seed(0)
@@ -73,7 +72,7 @@ def run(
     """Run the command line in this process with a model and its codec; what it printed."""
 
     def invoke(*arguments: object, model: Path | None = None, expect: int = 0) -> str:
-        options: list[object] = [] if model is None else ["--model", model, "--codec", tiny_model]
+        options: list[object] = [] if model is None else ["--model", model, "--units", tiny_model]
         words = [str(each) for each in ["speechlm", *arguments, *options]]
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as stop:
@@ -101,30 +100,35 @@ def test_continue(kind: str, folders: dict[str, Path], run: Run, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_streamed_is_offline(
-    kind: str, folders: dict[str, Path], codec: Codec, sample: Path, tmp_path: Path
+    kind: str, folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, tmp_path: Path
 ) -> None:
     """The file holds what the codec makes of all the codes at once; sound comes frame by frame."""
     model = LanguageModel.from_pretrained(folders[kind])
     how = Sampling(seed=5)
     out = tmp_path / "out.wav"
-    spoken = verbs.continue_recording(sample, out, model, codec, 1.0, how)
-    heard = verbs.begin_of(sample, model, codec)
+    spoken = verbs.continue_recording(sample, out, model, tokenizer, 1.0, how)
+    _, heard = verbs.begin_of(sample, tokenizer)
     new = np.stack(list(model.continue_speech(heard, 50, how)), axis=1)
     whole = torch.from_numpy(np.concatenate([heard, new], axis=1))[None]
-    expected = codec.decode(whole)[0].clamp(-1, 1).numpy()
+    expected = tokenizer.decode(whole)[0].clamp(-1, 1).numpy()
     found = soundfile.read(out, dtype="float32")[0]
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() < 2e-4
-    assert spoken.seconds == pytest.approx(new.shape[1] / codec.frame_rate)
+    assert spoken.seconds == pytest.approx(new.shape[1] / tokenizer.units.frame_rate)
     assert 0 < spoken.first <= spoken.work
-    pieces = list(verbs.sound(iter(new.T), codec.stream_decoder()))
+    pieces = list(verbs.sound(iter(new.T), tokenizer.stream_decoder()))
     assert len(pieces) == new.shape[1] + 1
     assert sum(map(len, pieces[:3])) > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_say_and_transcribe(
-    kind: str, folders: dict[str, Path], codec: Codec, run: Run, sample: Path, tmp_path: Path
+    kind: str,
+    folders: dict[str, Path],
+    tokenizer: UnitTokenizer,
+    run: Run,
+    sample: Path,
+    tmp_path: Path,
 ) -> None:
     model = folders[kind]
     for number, more in enumerate(([], ["--voice", sample])):
@@ -132,13 +136,15 @@ def test_say_and_transcribe(
         run("say", "hello. world", out, *more, "--temperature", 0.5, model=model)
         assert 0 < soundfile.info(out).frames < 6 * RATE
     loaded = LanguageModel.from_pretrained(model)
-    heard = verbs.begin_of(sample, loaded, codec)
+    _, heard = verbs.begin_of(sample, tokenizer)
     assert 0 < len(loaded.transcribe(heard[:, :100])) <= loaded.context
     assert run("transcribe", sample, model=model)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_score(kind: str, folders: dict[str, Path], codec: Codec, sample: Path, run: Run) -> None:
+def test_score(
+    kind: str, folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, run: Run
+) -> None:
     """As many bits as one pass over everything finds; and nearly uniform, untrained."""
     printed = run("score", sample, "--text", "hello", "--json", model=folders[kind])
     found = json.loads(printed)
@@ -198,19 +204,19 @@ def test_quiet_cuts() -> None:
 
 
 def test_long_recordings(
-    folders: dict[str, Path], codec: Codec, sample: Path, tmp_path: Path
+    folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, tmp_path: Path
 ) -> None:
     """Fourteen seconds, to a model of eight seconds of context."""
     wave = np.tile(soundfile.read(sample)[0], 2)
     soundfile.write(tmp_path / "long.wav", wave, RATE)
     model = LanguageModel.from_pretrained(folders["depth"])
-    verbs.transcribe(tmp_path / "long.wav", model, codec)
-    assert verbs.score(tmp_path / "long.wav", model, codec).tokens > 2 * 50 * 14
+    verbs.transcribe(tmp_path / "long.wav", model, tokenizer)
+    assert verbs.score(tmp_path / "long.wav", model, tokenizer).tokens > 2 * 50 * 14
     out = tmp_path / "out.wav"
-    verbs.continue_recording(tmp_path / "long.wav", out, model, codec, 0.5, Sampling())
+    verbs.continue_recording(tmp_path / "long.wav", out, model, tokenizer, 0.5, Sampling())
     assert soundfile.info(out).frames > len(wave) - 640
     text = "hello world. good day. " * 2
-    spoken = verbs.say(text, out, model, codec, None, Sampling())
+    spoken = verbs.say(text, out, model, tokenizer, None, Sampling())
     assert spoken.seconds > 0
 
 
@@ -255,5 +261,5 @@ def test_errors_are_one_line(
 
 def test_another_codec(folders: dict[str, Path]) -> None:
     model = LanguageModel.from_pretrained(folders["depth"])
-    with pytest.raises(SpeechLMError, match="--codec"):
-        model.codec()
+    with pytest.raises(SpeechLMError, match="--units"):
+        model.tokenizer()

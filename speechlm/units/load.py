@@ -1,0 +1,37 @@
+"""Any unit tokenizer by name."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from speechlm import codec, declaration, hub
+from speechlm.codec.load import PEERS
+from speechlm.units.base import UnitTokenizer
+from speechlm.units.codec import CodecUnits
+
+KINDS: dict[str, str] = {}
+"""What a model folder's ``config.yaml`` calls its ``kind``, and the module that loads it."""
+
+
+def load(
+    name: str | Path | None = None, levels: int | None = None, framed: bool = False
+) -> UnitTokenizer:
+    """A codec, as :func:`speechlm.codec.load` takes it, or the folder or hub id of a tokenizer.
+
+    Args:
+        levels: of the units, from the first; all by default.
+        framed: a unit for every frame, of a tokenizer that would give runs or pieces too.
+
+    Raises:
+        SpeechLMError: when there is no such model, or it has fewer levels.
+    """
+    if name is not None and str(name).partition("=")[0] not in PEERS:
+        folder = hub.find_model(name)
+        kind = declaration.read(folder / hub.CONFIG, []).get("kind")
+        if kind in KINDS:
+            module: Any = importlib.import_module(KINDS[kind])
+            found: UnitTokenizer = module.load(folder, levels, framed)
+            return found
+    return CodecUnits(codec.load(name), levels)
