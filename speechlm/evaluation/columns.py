@@ -9,7 +9,6 @@ from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.plan import Plan
-from speechlm.evaluation.recognition import Listener
 from speechlm.evaluation.recognition.text import character_errors, normaliser, word_errors
 from speechlm.evaluation.systems import Spec
 from speechlm.evaluation.work import Outcome
@@ -17,13 +16,17 @@ from speechlm.evaluation.work import Outcome
 
 @dataclass(frozen=True)
 class Column:
-    """How a number is titled and read. ``better`` is None where neither direction is."""
+    """How a number is titled and read. ``better`` is None where neither direction is.
+
+    Values of a ``share`` are 0 or 100 per cent.
+    """
 
     title: str
     unit: str
     better: Literal["higher", "lower"] | None
     digits: int
     about: str
+    share: bool = False
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -42,14 +45,17 @@ def columns(plan: Plan) -> dict[str, Column]:
             metric.title, metric.unit, metric.better, metric.digits, metric.about
         )
     for who in plan.listeners:
-        about = f"by {who.name}, after the normaliser {plan.config.normaliser!r}; errors of the "
-        shown[f"wer:{who.name}"] = Column(
-            f"WER {who.name}", "%", "lower", 1, about + "whole set over its words"
-        )
-        shown[f"cer:{who.name}"] = Column(
-            f"CER {who.name}", "%", "lower", 1, about + "whole set over its characters"
-        )
+        shown |= error_columns(who.name, plan.config.normaliser)
     return shown | {"delay": DELAY}
+
+
+def error_columns(who: str, style: str) -> dict[str, Column]:
+    """``wer:WHO`` and ``cer:WHO``: errors in what a listener hears."""
+    about = f"by {who}, after the normaliser {style!r}; errors of the whole set over its "
+    return {
+        f"wer:{who}": Column(f"WER {who}", "%", "lower", 1, about + "words"),
+        f"cer:{who}": Column(f"CER {who}", "%", "lower", 1, about + "characters"),
+    }
 
 
 def cells(outcome: Outcome, clip: Clip, spec: Spec, plan: Plan) -> dict[str, Score]:
@@ -67,15 +73,18 @@ def cells(outcome: Outcome, clip: Clip, spec: Spec, plan: Plan) -> dict[str, Sco
     for who, made in plan.listeners.items():
         reason = made if isinstance(made, str) else outcome.unheard.get(who.name, "")
         text = outcome.texts.get(who.name, "")
-        found |= _errors(who, clip, text, reason, plan.config.normaliser)
+        found |= error_cells(who.name, clip.text, text, reason, plan.config.normaliser)
     return found
 
 
-def _errors(who: Listener, clip: Clip, heard: str, reason: str, style: str) -> dict[str, Score]:
-    names = f"wer:{who.name}", f"cer:{who.name}"
-    said = normaliser(style)(clip.text) if clip.text and not reason else ""
+def error_cells(
+    who: str, text: str | None, heard: str, reason: str, style: str
+) -> dict[str, Score]:
+    """Scores of :func:`error_columns`; ``reason`` says why nothing could be heard, if so."""
+    names = f"wer:{who}", f"cer:{who}"
+    said = normaliser(style)(text) if text and not reason else ""
     if not said:
-        reason = reason or ("the transcript has no words" if clip.text else "no transcript")
+        reason = reason or ("the transcript has no words" if text else "no transcript")
         return {name: failed(reason) for name in names}
     both = (count(said, normaliser(style)(heard)) for count in (word_errors, character_errors))
     return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import recognition, systems
 from speechlm.evaluation.clips import Clip, find
-from speechlm.evaluation.config import SuiteConfig
+from speechlm.evaluation.config import RecogniserConfig, SuiteConfig
 from speechlm.evaluation.metrics import Metric, named
 from speechlm.evaluation.recognition import Listener, Recogniser
 from speechlm.evaluation.recognition.text import normaliser
@@ -55,13 +55,26 @@ def prepare(config: SuiteConfig) -> Plan:
     if not plan.present:
         reasons = "; ".join(f"{spec.name}: {reason}" for spec, reason in plan.systems.items())
         raise SpeechLMError(f"no system of the suite runs here: {reasons}")
-    if config.recognisers:
-        normaliser(config.normaliser)
-    for name, recogniser in config.recognisers.items():
+    plan.listeners.update(listeners(config.recognisers, config.normaliser))
+    return plan
+
+
+def listeners(
+    declared: dict[str, RecogniserConfig | None], style: str
+) -> dict[Listener, Recogniser | str]:
+    """The recognisers that a suite declares, or why one does not run here.
+
+    Raises:
+        SpeechLMError: for a declaration that makes no sense.
+    """
+    if declared:
+        normaliser(style)
+    found: dict[Listener, Recogniser | str] = {}
+    for name, recogniser in declared.items():
         if recogniser:
             listener = Listener.of(name, recogniser)
             try:
-                plan.listeners[listener] = recognition.build(listener)
+                found[listener] = recognition.build(listener)
             except recognition.Unusable as reason:
-                plan.listeners[listener] = str(reason)
-    return plan
+                found[listener] = str(reason)
+    return found

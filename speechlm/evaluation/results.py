@@ -26,6 +26,7 @@ from speechlm.evaluation import statistics
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.codebooks import usage
 from speechlm.evaluation.columns import Column, cells, columns
+from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.plan import Plan
 from speechlm.evaluation.statistics import Interval
 from speechlm.evaluation.systems import Spec, System
@@ -68,21 +69,11 @@ class Results:
         Raises:
             SpeechLMError: when the file is missing or is something else.
         """
-        try:
-            data = json.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise SpeechLMError(f"{path}: {error.strerror}") from None
-        except ValueError:
-            raise SpeechLMError(f"{path}: is not JSON") from None
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise SpeechLMError(f"{path}: is not a results.json of this version of speechlm eval")
-        return cls(data)
+        return cls(read(path, FORMAT))
 
     def save(self, path: Path) -> None:
         """Write ``results.json``; NaN is null there."""
-        with atomic_path(path) as temporary:
-            text = json.dumps(self.data, indent=1, ensure_ascii=False, allow_nan=False)
-            temporary.write_text(text + "\n", "utf-8")
+        write(path, self.data)
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
@@ -136,14 +127,41 @@ class Results:
         ]
 
     def cells(self, system: str, column: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Values and weights (clips,) of one column, NaN where there is none."""
-        found = [row["cells"][column] for row in self.data["rows"][system]]
+        """Values and weights (clips,) of one column, NaN where there is none.
+
+        Of no clip, if the column says nothing about the system.
+        """
+        rows = self.data["rows"][system]
+        found = [row["cells"][column] for row in rows if column in row["cells"]]
         values = [math.nan if cell["value"] is None else cell["value"] for cell in found]
         return np.array(values, float), np.array([cell.get("weight", 1.0) for cell in found])
 
     def mean(self, system: str, column: str) -> Interval:
         """Mean of a column over the clips."""
-        return statistics.mean(*self.cells(system, column))
+        values, weights = self.cells(system, column)
+        if self.columns[column].get("share"):
+            return statistics.share(values)
+        return statistics.mean(values, weights)
+
+    def summarise(self) -> None:
+        """Fill in ``summary`` from the rows."""
+        self.data["summary"] = {
+            system: {column: self._summary(system, column) for column in self.columns}
+            for system in self.systems
+        }
+
+    def _summary(self, system: str, column: str) -> dict[str, Any]:
+        found = self.mean(system, column)
+        cells = [row["cells"].get(column, {}) for row in self.data["rows"][system]]
+        reasons = Counter(cell["reason"] for cell in cells if "reason" in cell)
+        return {
+            "mean": plain(found.mean),
+            "low": plain(found.low),
+            "high": plain(found.high),
+            "n": found.n,
+            "failed": found.failed,
+            "reasons": dict(reasons.most_common()),
+        }
 
     def difference(self, system: str, baseline: str, column: str) -> Interval:
         """Mean of ``system`` minus mean of ``baseline`` on the clips that both have."""
@@ -167,10 +185,7 @@ def assemble(plan: Plan, rows: list[Row], speeds: dict[Spec, dict[str, Any]]) ->
             "format": FORMAT,
             "title": plan.config.title,
             "about": plan.config.about,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "speechlm": speechlm.__version__,
-            "packages": {name: found for name in PACKAGES if (found := _version(name))},
-            "machine": _machine(),
+            **provenance(),
             "config": asdict(plan.config),
             "recognisers": {
                 who.name: made if isinstance(made, str) else made.about
@@ -188,33 +203,47 @@ def assemble(plan: Plan, rows: list[Row], speeds: dict[Spec, dict[str, Any]]) ->
             },
         }
     )
-    results.data["summary"] = {
-        system: {column: _summary(results, system, column) for column in shown}
-        for system in results.systems
-    }
+    results.summarise()
     return results
+
+
+def provenance() -> dict[str, Any]:
+    """When, where and with what results came to be."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "speechlm": speechlm.__version__,
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "machine": _machine(),
+    }
+
+
+def read(path: Path, kind: str) -> dict[str, Any]:
+    """A JSON file of results whose ``format`` is ``kind``.
+
+    Raises:
+        SpeechLMError: when the file is missing or is something else.
+    """
+    try:
+        data: Any = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SpeechLMError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise SpeechLMError(f"{path}: is not JSON") from None
+    if not isinstance(data, dict) or data.get("format") != kind:
+        raise SpeechLMError(f"{path}: is not a results.json of this version of speechlm eval")
+    return data
+
+
+def write(path: Path, data: dict[str, Any]) -> None:
+    """Write results as JSON, which holds no NaN."""
+    with atomic_path(path) as temporary:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", "utf-8")
 
 
 def plain(value: float | None) -> float | None:
     """``value`` as JSON holds it: null for NaN, seven digits for the rest."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
-
-
-def _summary(results: Results, system: str, column: str) -> dict[str, Any]:
-    found = results.mean(system, column)
-    reasons = Counter(
-        row["cells"][column]["reason"]
-        for row in results.data["rows"][system]
-        if "reason" in row["cells"][column]
-    )
-    return {
-        "mean": plain(found.mean),
-        "low": plain(found.low),
-        "high": plain(found.high),
-        "n": found.n,
-        "failed": found.failed,
-        "reasons": dict(reasons.most_common()),
-    }
 
 
 def _row(row: Row, plan: Plan, shown: dict[str, Column]) -> dict[str, Any]:
@@ -226,13 +255,17 @@ def _row(row: Row, plan: Plan, shown: dict[str, Column]) -> dict[str, Any]:
         "note": outcome.coded.note if outcome.coded else "",
         "error": outcome.error,
         "texts": outcome.texts,
-        "cells": {
-            name: {"value": plain(scores[name].value)}
-            | ({"reason": scores[name].reason} if scores[name].reason else {})
-            | ({"weight": scores[name].weight} if scores[name].weight != 1 else {})
-            for name in shown
-        },
+        "cells": {name: cell(scores[name]) for name in shown},
     }
+
+
+def cell(score: Score) -> dict[str, Any]:
+    """A score as JSON holds it."""
+    return (
+        {"value": plain(score.value)}
+        | ({"reason": score.reason} if score.reason else {})
+        | ({"weight": score.weight} if score.weight != 1 else {})
+    )
 
 
 def _facts(

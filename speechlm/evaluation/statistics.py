@@ -1,10 +1,11 @@
-"""Means with intervals: the bootstrap over clips, alone and paired."""
+"""Means with intervals: the bootstrap over clips, alone and paired; shares with Wilson's."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,26 @@ def mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
     """
     value, weight = _prepared(values, weights)
     return _interval(*_bootstrap(value, weight), value)
+
+
+def share(values: ArrayLike) -> Interval:
+    """The percentage of clips that something holds for, with its interval (Wilson 1927).
+
+    ``values`` (clips,) are 0 or 100, and NaN for those left out. Unlike the bootstrap's, the
+    interval has a width where it holds for all clips or for none.
+    """
+    value, _ = _prepared(values, None)
+    found = value[np.isfinite(value)] / 100
+    if not np.isin(found, (0, 1)).all():
+        raise ValueError("a share is of values that are 0 or 100")
+    n = len(found)
+    if not n:
+        return Interval(math.nan, math.nan, math.nan, 0, len(value))
+    p, z2 = float(found.mean()), NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (p * (1 - p) + z2 / (4 * n)) / n) / (1 + z2 / n)
+    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
+    return Interval(100 * p, 100 * low, 100 * high, n, len(value) - n)
 
 
 def difference(
