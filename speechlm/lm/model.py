@@ -14,7 +14,7 @@ from speechlm.lm.config import LMConfig
 from speechlm.lm.depth import Depth
 from speechlm.lm.likelihood import likelihood
 from speechlm.lm.patterns import pattern
-from speechlm.nn import Packing
+from speechlm.nn import Packing, dropout
 
 Prediction = tuple[Tensor, Tensor, int, Tensor]
 
@@ -90,7 +90,7 @@ class UnitLM(nn.Module):
 
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """The backbone's outputs (batch, time, dim) after each column."""
-        x = F.dropout(self.embed(tokens), self.config.dropout, self.training)
+        x = dropout(self.embed(tokens), self.config.dropout, self.training)
         return self.backbone(x, packing)
 
     def loss(
@@ -111,6 +111,10 @@ class UnitLM(nn.Module):
         figures = torch.stack([sums, counts], dim=1)
         return total, dict(zip(self.kinds, figures, strict=True))
 
+    def weight(self, tokens: Tensor, mask: Tensor, segments: Tensor, weights: Tensor) -> Tensor:
+        """The sum of the weights of what is predicted, over which :meth:`loss` takes its mean."""
+        return ((mask & _inside(segments)) * weights[self.kinds_of_ids[tokens]]).sum()
+
     def nll(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """NLL (batch, rows, time), in nats, of each predicted token; -1 where none is."""
         return self._likelihood(tokens, mask, segments)[1]
@@ -118,10 +122,8 @@ class UnitLM(nn.Module):
     def _likelihood(
         self, tokens: Tensor, mask: Tensor, segments: Tensor, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        packing = Packing(segments)
-        h = self(tokens, packing)
-        inside = (segments >= 0) & ~packing.starts
-        mask = mask & inside.unsqueeze(1)
+        h = self(tokens, Packing(segments))
+        mask = mask & _inside(segments)
         share = mask.float() if weights is None else mask * weights[self.kinds_of_ids[tokens]]
         share = (share / share.sum().clamp(min=1e-9)).flatten()
         total = h.new_zeros(())
@@ -158,3 +160,10 @@ class UnitLM(nn.Module):
             first = self.first + row * self.config.ids.cardinality
             places = place(example[asked], row, column[asked])
             yield y[asked, row - 1], self.depth.heads[row - 1], first, places
+
+
+def _inside(segments: Tensor) -> Tensor:
+    """Bool (batch, 1, time): columns of an example, but for its first."""
+    inside = torch.zeros_like(segments, dtype=torch.bool)
+    inside[:, 1:] = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] >= 0)
+    return inside.unsqueeze(1)

@@ -3,6 +3,7 @@
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
 from speechlm.nn.decoding import Decoder
+from speechlm.nn.dropout import dropout
 from speechlm.nn.packing import Packing
 from speechlm.nn.quick import available, quicken
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
@@ -22,6 +23,7 @@ __all__ = [
     "Streaming",
     "Transformer",
     "available",
+    "dropout",
     "power_law",
     "quicken",
     "state_from_bytes",

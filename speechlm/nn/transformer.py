@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechlm.nn.attention import attend
+from speechlm.nn.dropout import dropout
 from speechlm.nn.packing import Packing
 
 
@@ -74,7 +76,7 @@ class Block(nn.Module):
     """Attention and MLP, each added to its input."""
 
     def __init__(
-        self, dim: int, heads: int, kv_heads: int, hidden: int, dropout: float, epsilon: float
+        self, dim: int, heads: int, kv_heads: int, hidden: int, share: float, epsilon: float
     ):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads, dim // heads
@@ -84,7 +86,7 @@ class Block(nn.Module):
         self.mlp_norm = nn.RMSNorm(dim, epsilon)
         self.gate_up = nn.Linear(dim, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, dim, bias=False)
-        self.dropout = dropout
+        self.dropout = share
 
     def forward(self, x: Tensor, turn: Tensor, packing: Packing) -> Tensor:
         qkv = self.qkv(self.attention_norm(x)).unflatten(2, (-1, self.head_dim))
@@ -98,14 +100,10 @@ class Block(nn.Module):
         """Causal attention (batch, time, dim) of (batch, time, heads of q, k and v, head_dim)."""
         heads = (self.heads, self.kv_heads, self.kv_heads)
         q, k, v = (part.transpose(1, 2) for part in qkv.split(heads, dim=2))
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=True, enable_gqa=self.heads != self.kv_heads
-        )
-        return y.transpose(1, 2).flatten(2)
+        return attend(q, k, v).transpose(1, 2).flatten(2)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+        return dropout(x, self.dropout, self.training)
 
 
 def turns(head_dim: int, base: float, positions: Tensor) -> Tensor:
