@@ -25,7 +25,8 @@ WEIGHTS = "model.safetensors"
 CONTEXT = "context.safetensors"
 LANGUAGE = "vocabulary.json", "text.model"
 """What a language model has besides."""
-DEFAULT_CODEC = "codec-16k"
+DEFAULT_CODEC, DEFAULT_LM = "codec-16k", "lm-16k"
+SHIPPED = Path(str(files("speechlm") / "models"))
 
 T = TypeVar("T")
 
@@ -88,16 +89,15 @@ def find_model(name: str | Path | None) -> Path:
     Raises:
         SpeechLMError: when it is none of these.
     """
-    shipped = Path(str(files("speechlm") / "models"))
     if name is None:
-        return shipped / DEFAULT_CODEC
+        return SHIPPED / DEFAULT_CODEC
     folder = Path(name)
     if _is_model(folder):
         return folder
-    if folder.name == str(name) and _is_model(shipped / folder):
-        return shipped / folder
+    if folder.name == str(name) and (found := shipped(folder.name)):
+        return found
     if folder.exists() or str(name).count("/") != 1:
-        known = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CONFIG}")))
+        known = ", ".join(sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG}")))
         raise SpeechLMError(
             f"{name}: not a model folder (with {CONFIG} and {WEIGHTS}), nor a shipped model "
             f"({known}), nor a hub id (owner/name)"
@@ -111,6 +111,11 @@ def find_model(name: str | Path | None) -> Path:
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None
+
+
+def shipped(name: str) -> Path | None:
+    """The folder of a model that the package ships; None when it ships none of this name."""
+    return SHIPPED / name if _is_model(SHIPPED / name) else None
 
 
 def _is_model(folder: Path) -> bool:

@@ -64,14 +64,14 @@ class LanguageModel:
 
     @classmethod
     def from_pretrained(cls, name: str | Path | None = None) -> LanguageModel:
-        """Load a model folder or a hub id.
+        """Load a model folder or a hub id; None is the model that the package ships.
 
         Raises:
             SpeechLMError: when there is no such model, or its files do not fit together.
         """
-        if name is None:
+        if name is None and hub.shipped(hub.DEFAULT_LM) is None:
             raise SpeechLMError(NO_DEFAULT)
-        folder = hub.find_model(name)
+        folder = hub.find_model(hub.DEFAULT_LM if name is None else name)
         vocabulary = Vocabulary.load(folder)
         text = TextTokenizer.load(folder / TEXT_MODEL)
         config, weights = hub.load_model(folder, LMConfig)
@@ -153,13 +153,14 @@ class LanguageModel:
         done = start = 0
         while done < frames:
             piece = codes[:, start : start + window]
-            bits += self._bits(piece, done - start)
+            bits += self.bits(piece, done - start)
             done = start + piece.shape[1]
             start += window // 2
         return Score(bits.tolist(), codes.size, frames / self.units.frame_rate)
 
-    def _bits(self, codes: Codes, known: int) -> np.ndarray:
-        """Bits (levels,) of ``codes`` but for the first ``known`` frames."""
+    @torch.no_grad()
+    def bits(self, codes: Codes, known: int = 0) -> np.ndarray:
+        """Bits (levels,) of ``codes`` after the first ``known`` frames; the context holds all."""
         task = TASKS["speech"]
         tokens = self.layout.sequence(task, Example(speech=codes, whole=False)).tokens
         counted = np.ones_like(codes)

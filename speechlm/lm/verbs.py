@@ -94,8 +94,12 @@ def transcribe(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> 
     Raises:
         SpeechLMError: when the source cannot be read.
     """
+    return written(audio.read(source, tokenizer.units.sample_rate)[0], model, tokenizer)
+
+
+def written(wave: np.ndarray, model: LanguageModel, tokenizer: UnitTokenizer) -> str:
+    """The text of a wave (samples,), as :func:`transcribe` finds it."""
     hop = tokenizer.units.hop
-    wave, _ = audio.read(source, tokenizer.units.sample_rate)
     found = []
     for piece in quiet_cuts(wave, model.frames_at_once * hop, hop):
         units = tokenizer.encode(torch.from_numpy(piece)[None])
@@ -151,11 +155,16 @@ def _said(text: str, model: LanguageModel, voice: Codes | None, how: Sampling) -
     for part in text_parts(text, max(room, 1)) or [""]:
         given = None if voice is None else voice[:, :longest]
         said = []
-        for frame in model.say(part, round((2 + CHARACTER * len(part)) * rate), how, given):
+        for frame in model.say(part, most_frames(part, rate), how, given):
             said.append(frame)
             yield frame
         if voice is None and said:
             voice = np.stack(said, axis=1)
+
+
+def most_frames(text: str, rate: float) -> int:
+    """Frames in which a text must have been said, at ``rate`` a second."""
+    return round((2 + CHARACTER * len(text)) * rate)
 
 
 def text_parts(text: str, size: int) -> list[str]:
