@@ -165,13 +165,13 @@ def test_score_in_windows(kind: str, folders: dict[str, Path]) -> None:
     codes = random.integers(1024, size=(2, 150))
     whole = model.score(codes)
     calls = []
-    bits = model._bits
+    bits = model.bits
 
     def noted(piece: np.ndarray, known: int) -> np.ndarray:
         calls.append((piece.shape[1], known))
         return bits(piece, known)
 
-    model._bits = noted  # type: ignore[method-assign, assignment]
+    model.bits = noted  # type: ignore[method-assign, assignment]
     model.context = 120 * model.generator.stride
     parts = model.score(codes)
     assert sum(size - known for size, known in calls) == 150
