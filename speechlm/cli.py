@@ -292,8 +292,8 @@ def evaluate(
         "runs/eval"
     ),
 ) -> None:
-    """Judge systems on recordings: one results.json, one page to listen to."""
-    from speechlm.evaluation import suite as suites
+    """Judge codecs or a language model: one results.json, one page to listen to."""
+    from speechlm.evaluation import suites
 
     results = suites.run(suite, overrides or [], out)
     console.print(results.table())
@@ -321,13 +321,23 @@ def demo(
     source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("demo"),
     model: Model = None,
+    lm: Annotated[
+        str | None, typer.Option(help="Language model; default: the shipped one, if there is one.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
-    """Compress a recording (yours, or the shipped one) at three bitrates, and judge the result."""
-    use_threads(threads)
-    from speechlm import codec
-    from speechlm import demo as demonstration
+    """Compress a recording (yours, or the shipped one) at three bitrates, and judge the result.
 
+    With a language model, also continue it, and say a sentence.
+    """
+    use_threads(threads)
+    from speechlm import codec, hub
+    from speechlm import demo as demonstration
+    from speechlm.lm.load import LanguageModel
+
+    if lm is None and model is None and hub.shipped(hub.DEFAULT_LM):
+        lm = hub.DEFAULT_LM
+    language = None if lm is None else LanguageModel.from_pretrained(lm)
     source = source or demonstration.SAMPLE
     out.mkdir(parents=True, exist_ok=True)
     rows = demonstration.run(source, out, codec.load(model))
@@ -348,7 +358,8 @@ def demo(
     for note in sorted({score.reason for row in rows for score in (row.pesq, row.stoi)} - {""}):
         console.print(note, highlight=False)
     console.print(f"files: {out}/", highlight=False)
-    page = demonstration.write_page(source, out, model)
+    spoken = demonstration.speak(source, out, language, model) if language else []
+    page = demonstration.write_page(source, out, model, spoken)
     console.print(f"page:  {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
 
 

@@ -138,6 +138,25 @@ def score(
         print_row({kind: ""} | {name: _short(value) for name, value in values.items()})
 
 
+@app.command()
+def table(
+    results: Annotated[
+        list[str],
+        typer.Argument(metavar="[NAME=]results.json...", help="Of speechlm eval, of each model."),
+    ],
+) -> None:
+    """Language models side by side, as Markdown: each figure that has a goal, with its interval."""
+    from speechlm.evaluation.lm.results import LMResults
+    from speechlm.evaluation.lm.table import markdown
+
+    models = {}
+    for word in results:
+        name, _, path = word.rpartition("=")
+        found = LMResults.load(Path(path))
+        models[name or found.name] = found
+    console.print(markdown(models), markup=False, highlight=False, soft_wrap=True, end="")
+
+
 def export_hf(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
     model: Model = None,

@@ -1,7 +1,11 @@
-"""The demonstration: one recording at three bitrates, and a page to hear it beside Opus."""
+"""The demonstration: one recording at three bitrates, and a page to hear it beside Opus.
+
+With a language model, the page ends with what it goes on with, and a sentence that it says.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +14,21 @@ from speechlm.codec import Codec
 from speechlm.encoding import Goal
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
 from speechlm.evaluation.metrics import Score
+from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.quality import scores
 from speechlm.evaluation.suite import execute
+from speechlm.lm import verbs
+from speechlm.lm.load import LanguageModel
+from speechlm.lm.sampling import Sampling
 
 SAMPLE = Path(__file__).parent / "assets" / "sample.flac"
 BITRATES = (1.5, 3.0, 6.0)
 OPUS_BITRATES = (6.0, 9.0, 12.0)
+RATE = 16000
+"""Of what the page compares and plays."""
+SECONDS = 8.0
+"""Of the continuation, at most."""
+SENTENCE = "one two three four five"
 
 
 @dataclass(frozen=True)
@@ -63,8 +76,34 @@ def run(source: Path, out: Path, codec: Codec) -> list[Row]:
     return rows
 
 
-def write_page(source: Path, out: Path, model: str | None) -> Path:
-    """The evaluation's page for this one recording, Opus beside the codec; return its path."""
+def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> list[Shown]:
+    """Let a language model go on after ``source``, and say ``SENTENCE``: WAV files in ``out``.
+
+    Raises:
+        SpeechLMError: when the recording cannot be read, or the model's units are not the codec's.
+    """
+    tokenizer = model.tokenizer(codec)
+    continued, said = out / "continued.wav", out / "said.wav"
+    how = Sampling()
+    heard = audio.info(source).seconds
+    going = verbs.continue_recording(source, continued, model, tokenizer, SECONDS, how)
+    saying = verbs.say(SENTENCE, said, model, tokenizer, None, how)
+    notes = (
+        (continued, f"the recording until {heard:.1f} s, then {going.seconds:.1f} s of the model"),
+        (said, f"{saying.seconds:.1f} s, in a voice that the model picks"),
+    )
+    cards = [Card(path.name, audio.read(path, RATE)[0], {}, note) for path, note in notes]
+    return [
+        Shown("Continuation of the recording", None, cards[:1]),
+        Shown("Spoken sentence", SENTENCE, cards[1:]),
+    ]
+
+
+def write_page(source: Path, out: Path, model: str | None, spoken: Sequence[Shown] = ()) -> Path:
+    """The evaluation's page for this one recording, Opus beside the codec; return its path.
+
+    It ends with what a language model has ``spoken``.
+    """
     suite = SuiteConfig(
         title=f"{source.name} through speechlm",
         about="One recording at three bitrates, with Opus beside it: listen, and look.",
@@ -75,7 +114,8 @@ def write_page(source: Path, out: Path, model: str | None) -> Path:
             "opus": SystemConfig(kind="opus", kbps=list(OPUS_BITRATES)),
         },
         metrics=["pesq", "stoi", "estoi", "si_sdr", "mel", "lsd"],
+        sample_rate=RATE,
         workers=0,
     )
-    execute(suite, out)
+    execute(suite, out, spoken)
     return out / "report.html"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 from speechlm import declaration
 from speechlm.errors import SpeechLMError
@@ -85,6 +85,7 @@ class PageConfig:
 class SuiteConfig:
     """A suite: systems x bitrates x clips."""
 
+    kind: str = "codec"
     title: str = MISSING
     about: str = ""
     clips: ClipsConfig = field(default_factory=ClipsConfig)
@@ -105,16 +106,26 @@ class SuiteConfig:
 
 
 def load(path: str | Path, overrides: list[str]) -> SuiteConfig:
-    """Read a suite and apply dotted overrides (``clips.limit=10``).
+    """Read a suite with dotted overrides (``clips.limit=10``): see :func:`fill`."""
+    return fill(declaration.read(path, overrides), path)
+
+
+def fill(declared: DictConfig, path: str | Path) -> SuiteConfig:
+    """Read what the file ``path`` declares.
 
     Raises:
         SpeechLMError: naming the file and the key, for an unreadable file, an unknown key, a value
             of the wrong type or a key that has no value yet.
     """
-    config = declaration.fill(SuiteConfig, declaration.read(path, overrides), path)
+    config = declaration.fill(SuiteConfig, declared, path)
     if not config.systems or not any(config.systems.values()):
         raise SpeechLMError(f"{path}: no system to judge; add one under systems")
-    if config.page.audio not in PAGE_AUDIO:
-        known = ", ".join(PAGE_AUDIO)
-        raise SpeechLMError(f"{path}: page.audio={config.page.audio} is none of {known}")
+    check_page(config.page, path)
     return config
+
+
+def check_page(config: PageConfig, path: str | Path) -> None:
+    """Raises: SpeechLMError, for a kind of sound that there is not."""
+    if config.audio not in PAGE_AUDIO:
+        known = ", ".join(PAGE_AUDIO)
+        raise SpeechLMError(f"{path}: page.audio={config.audio} is none of {known}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from speechlm.evaluation.coding import Coded
 from speechlm.evaluation.config import SuiteConfig, load
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
+from speechlm.evaluation.page.cards import Shown
 from speechlm.evaluation.plan import Plan, prepare
 from speechlm.evaluation.results import Results, Row, assemble
 from speechlm.evaluation.store import Store, default_folder, key
@@ -23,8 +24,10 @@ def run(config: Path, overrides: list[str], out: Path) -> Results:
     return execute(load(config, overrides), out)
 
 
-def execute(config: SuiteConfig, out: Path) -> Results:
+def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Results:
     """Run a suite; write ``out/results.json`` and ``out/report.html``.
+
+    The page also shows what a language model has ``spoken``.
 
     Whatever is finished is kept in the cache, so that an interrupted run continues where it
     stopped, and a second suite does not repeat the first one's peers.
@@ -42,7 +45,7 @@ def execute(config: SuiteConfig, out: Path) -> Results:
         rows = judge(plan, store)
     results = assemble(plan, rows, runtime.measure(plan))
     results.save(out / "results.json")
-    page.write(results, rows, plan.config.page, out)
+    page.write(results, rows, plan.config.page, out, spoken)
     return results
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm.evaluation.statistics import difference, mean
+from speechlm.evaluation.statistics import difference, mean, share
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
@@ -78,3 +78,20 @@ def test_paired_ratios_are_ratios_of_sums():
     words = np.array([10, 2, 8])
     found = difference(np.array([0, 1, 4]) / words, np.array([1, 1, 1]) / words, words, words)
     assert found.mean == pytest.approx((5 - 3) / 20)
+
+
+@pytest.mark.parametrize(
+    ("yes", "n", "low", "high"),
+    # Wilson (1927); 8 of 10 as in Agresti and Coull (1998), 0 of 100 by z^2 / (n + z^2).
+    [(8, 10, 49.016, 94.331), (0, 100, 0, 3.699), (100, 100, 96.301, 100), (1, 1, 20.65, 100)],
+)
+def test_a_share_has_wilsons_interval(yes, n, low, high):
+    found = share([100.0] * yes + [0.0] * (n - yes) + [math.nan])
+    assert (found.mean, found.n, found.failed) == (pytest.approx(100 * yes / n), n, 1)
+    assert (found.low, found.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
+def test_a_share_is_of_yes_and_no():
+    assert math.isnan(share([math.nan]).mean)
+    with pytest.raises(ValueError, match="0 or 100"):
+        share([1.0])

@@ -10,7 +10,7 @@ import soundfile
 
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.metrics.base import Wave
-from speechlm.evaluation.page.media import FORMATS, Shelf, encoded, loudest, spectrogram
+from speechlm.evaluation.page.media import Shelf, loudest
 from speechlm.evaluation.results import Results, Row
 
 
@@ -73,9 +73,4 @@ class Gallery:
         }
 
     def _media(self, stem: str, wave: Wave, rate: int, peak: float) -> dict[str, str]:
-        mime, suffix = FORMATS[self.kind]
-        sound, picture = encoded(wave, rate, self.kind), spectrogram(wave, rate, peak)
-        return {
-            "audio": self.shelf.place(stem + suffix, mime, sound),
-            "picture": self.shelf.place(stem + ".png", "image/png", picture),
-        }
+        return self.shelf.media(stem, wave, rate, self.kind, peak)

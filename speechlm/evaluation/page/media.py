@@ -81,6 +81,15 @@ class Shelf:
         if folder is not None:
             folder.mkdir(exist_ok=True)
 
+    def media(self, stem: str, wave: Wave, rate: int, kind: str, peak: float) -> dict[str, str]:
+        """Addresses of the ``audio`` of ``wave`` (samples,) and of its ``picture``."""
+        mime, suffix = FORMATS[kind]
+        sound, picture = encoded(wave, rate, kind), spectrogram(wave, rate, peak)
+        return {
+            "audio": self.place(stem + suffix, mime, sound),
+            "picture": self.place(stem + ".png", "image/png", picture),
+        }
+
     def place(self, name: str, mime: str, content: bytes) -> str:
         """The address by which the page finds ``content``."""
         if self.folder is None:

@@ -27,15 +27,15 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// The table of means, or of paired differences from one system.
-const changes = JSON.parse(document.getElementById("changes").textContent);
+// The table of means, or of paired differences from one system, where there is a choice.
+const baseline = document.getElementById("baseline");
+const changes = JSON.parse(document.getElementById("changes")?.textContent ?? "{}");
 const cells = [...document.querySelectorAll("#means td[data-column]")];
 for (const cell of cells) {
   cell.means = { html: cell.innerHTML, sort: cell.dataset.sort };
 }
-const baseline = document.getElementById("baseline");
 const hint = document.getElementById("baseline-hint");
-const meansHint = hint.textContent;
+const meansHint = hint?.textContent;
 
 function part(name, text) {
   const span = document.createElement("span");
@@ -44,7 +44,7 @@ function part(name, text) {
   return span;
 }
 
-baseline.addEventListener("change", () => {
+baseline?.addEventListener("change", () => {
   const chosen = baseline.value;
   hint.textContent = chosen
     ? "Paired difference and its 95 % interval; ● better and ○ worse where the interval excludes zero."
@@ -76,7 +76,7 @@ for (const player of players) {
   player.addEventListener("play", () => {
     if (current && current !== player && !current.paused) {
       const moment = current.currentTime;
-      const together = current.closest(".clip") === player.closest(".clip");
+      const together = current.closest(".clip:not(.apart)") === player.closest(".clip");
       current.pause();
       if (together) player.currentTime = moment;
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -28,7 +29,7 @@ def context(results: Results) -> dict[str, Any]:
         "columns": data["columns"],
         "legend": [(name, marker(index)) for index, name in enumerate(families)],
         "charts": list(_charts(results, families)),
-        "rows": [_table_row(results, name) for name in results.systems],
+        "rows": [table_row(results, name) for name in results.systems],
         "absent": results.absent,
         "differences": _differences(results),
         "speeds": [_speed(name, data["systems"][name]) for name in results.systems],
@@ -37,7 +38,7 @@ def context(results: Results) -> dict[str, Any]:
             for name in results.systems
             if data["systems"][name]["codebooks"]
         ],
-        "failures": list(_failures(results)),
+        "missing": list(missing(results)),
     }
 
 
@@ -71,7 +72,8 @@ def _charts(results: Results, families: list[str]) -> Any:
             yield {"column": column, **facts, "svg": picture}
 
 
-def _table_row(results: Results, name: str) -> dict[str, Any]:
+def table_row(results: Results, name: str) -> dict[str, Any]:
+    """A system's means as the table shows them."""
     facts = results.data["systems"][name]
     row: dict[str, Any] = {"name": name, "about": facts["about"], "cells": {}}
     for column, shown in results.columns.items():
@@ -150,7 +152,8 @@ def _factor(found: dict[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _failures(results: Results) -> Any:
+def missing(results: Results) -> Iterator[dict[str, Any]]:
+    """The numbers that there are not, by system, metric and reason."""
     for name in results.systems:
         for column, facts in results.columns.items():
             found = results.data["summary"][name][column]

@@ -1,0 +1,158 @@
+"""Is what really follows a prompt more probable than something else?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.columns import Column
+from speechlm.evaluation.lm.config import ChoiceConfig
+from speechlm.evaluation.lm.likelihood import learn
+from speechlm.evaluation.lm.section import Section
+from speechlm.evaluation.lm.subject import Held, Subject
+from speechlm.evaluation.metrics import Score
+from speechlm.evaluation.metrics.base import failed
+from speechlm.lm.patterns import Codes
+from speechlm.processes import progress
+
+Bits = Callable[[Codes, int], float]
+"""Bits of codes (levels, frames) after so many that are known."""
+
+ABOUT = (
+    "How often the model holds what really followed a prompt for more probable than something as "
+    "long: its frames shuffled, or in reverse; what followed another utterance's prompt (spliced), "
+    "or another of the same speaker's. By what the prompt adds, the same with a continuation's "
+    "probability after the prompt over that without: what is probable anyway, such as silence, "
+    "gains nothing. Several pairs may come from one utterance, so that the truth is a little wider."
+)
+NAMES = {
+    "shuffled": "the frames in random order",
+    "reversed": "the frames in reverse order",
+    "spliced": "what followed the prompt of another utterance, of anybody",
+    "spliced within speaker": "what followed the prompt of another utterance of the speaker",
+}
+RIVAL = "trigrams over levels"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A prompt and what followed it, codes (levels, frames); ``start`` is in frames."""
+
+    held: Held
+    start: int
+    prompt: Codes
+    rest: Codes
+
+
+def run(config: ChoiceConfig, subject: Subject) -> dict[str, Section]:
+    """One section: the model, by likelihood and by what the prompt adds, beside an n-gram.
+
+    Raises:
+        SpeechLMError: when no utterance is long enough.
+    """
+    windows = find(config, subject)
+    section = Section("Choice of the real continuation", ABOUT, _columns())
+    ngram = learn(RIVAL, subject)
+
+    def of_model(codes: Codes, known: int) -> float:
+        return float(subject.model.bits(codes, known).sum())
+
+    def of_ngram(codes: Codes, known: int) -> float:
+        return float(ngram.bits(codes)[:, known:].sum())
+
+    model = section.system(subject.name, "by likelihood")
+    added = section.system(f"{subject.name}, by what the prompt adds", "by likelihood ratio")
+    rival = section.system(RIVAL, "Kneser-Ney, by likelihood")
+    random = np.random.default_rng(config.seed)
+    with progress("choice    ", len(windows)) as advance:
+        for window in windows:
+            others = {
+                "shuffled": window.rest[:, random.permutation(window.rest.shape[1])],
+                "reversed": window.rest[:, ::-1],
+                "spliced": _other(window, windows, random, same=False),
+                "spliced within speaker": _other(window, windows, random, same=True),
+            }
+            section.item(f"{window.held.name} at {window.start * subject.seconds:.2f} s")
+            section.add(model, _won(window, others, of_model))
+            section.add(added, _won(window, others, _gain(of_model)))
+            section.add(rival, _won(window, others, of_ngram))
+            advance(window.held.name)
+    return {"choice": section}
+
+
+def find(config: ChoiceConfig, subject: Subject) -> list[Window]:
+    """Windows of the test splits: the first of each utterance, then the second, and so on.
+
+    Raises:
+        SpeechLMError: when no utterance is long enough.
+    """
+    first = round(config.prompt / subject.seconds)
+    size = first + round(config.seconds / subject.seconds)
+    held = subject.split("test")
+    places = sorted(
+        (start, number)
+        for number, one in enumerate(held)
+        for start in range(0, one.entry.frames - size + 1, size)
+    )
+    if len(places) < 2:
+        raise SpeechLMError(
+            f"fewer than two test utterances last {config.prompt + config.seconds:g} s"
+        )
+    windows = []
+    for start, number in places[: config.pairs]:
+        codes = held[number].codes(subject.levels)[:, start : start + size]
+        windows.append(Window(held[number], start, codes[:, :first], codes[:, first:]))
+    return windows
+
+
+def _other(
+    window: Window, windows: list[Window], random: np.random.Generator, same: bool
+) -> Codes | None:
+    """What followed another prompt, of the same speaker if asked; None if there is none."""
+
+    def fits(other: Window) -> bool:
+        if other.held == window.held:
+            return False
+        one, two = window.held, other.held
+        speaker = one.entry.speaker
+        return not same or (
+            speaker is not None
+            and (one.tokens.folder, speaker) == (two.tokens.folder, two.entry.speaker)
+        )
+
+    found = [other for other in windows if fits(other)]
+    return found[int(random.integers(len(found)))].rest if found else None
+
+
+def _won(window: Window, others: dict[str, Codes | None], bits: Bits) -> dict[str, Score]:
+    known = window.prompt.shape[1]
+
+    def after(rest: Codes) -> float:
+        return bits(np.concatenate([window.prompt, rest], axis=1), known)
+
+    real = after(window.rest)
+    return {
+        name: failed("no other utterance of the speaker")
+        if rest is None
+        else Score(100.0 * (real < after(rest)))
+        for name, rest in others.items()
+    }
+
+
+def _gain(bits: Bits) -> Bits:
+    """Bits that a prompt saves, negative: less is better, as for the bits themselves."""
+
+    def gained(codes: Codes, known: int) -> float:
+        return bits(codes, known) - bits(codes[:, known:], 0)
+
+    return gained
+
+
+def _columns() -> dict[str, Column]:
+    return {
+        name: Column(name.capitalize(), "%", "higher", 1, about, share=True)
+        for name, about in NAMES.items()
+    }

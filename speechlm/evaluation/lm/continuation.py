@@ -1,0 +1,75 @@
+"""Speech that goes on after the beginning of a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.clips import find
+from speechlm.evaluation.lm import generating
+from speechlm.evaluation.lm.config import ContinuingConfig
+from speechlm.evaluation.lm.section import Section
+from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.metrics.base import Wave, failed
+from speechlm.evaluation.page.cards import Card, Shown
+from speechlm.processes import progress
+
+ABOUT = (
+    "The model hears the beginning of a recording and goes on, until it ends or its time is up. "
+    "Beside it, what the speaker went on with, in the same units."
+)
+
+
+def run(config: ContinuingConfig, subject: Subject) -> dict[str, Section]:
+    """One section, with a card for what the model went on with, and one for the recording.
+
+    Raises:
+        SpeechLMError: when no recording is longer than the prompt, or the units make no sound.
+    """
+    size = round(config.prompt * subject.rate)
+    clips = [clip for clip in find(config.clips) if clip.seconds > config.prompt]
+    if not clips:
+        raise SpeechLMError(f"no recording is longer than a prompt of {config.prompt:g} s")
+    subject.warm()
+    section = Section("Continuations", ABOUT, generating.COLUMNS)
+    model = section.system(subject.name, f"goes on for up to {config.seconds:g} s")
+    real = section.system("recording", "as it goes on, to its end")
+    with progress("continuing", len(clips)) as advance:
+        for number, clip in enumerate(clips):
+            wave = subject.wave(clip)
+            section.item(clip.id, seconds=clip.seconds, text=clip.text, speaker=clip.speaker)
+            card = _continued(section, model, wave[:size], number, config, subject)
+            units = subject.tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
+            after = units[:, round(config.prompt / subject.seconds) :]
+            section.add(real, generating.looping(after, subject.seconds))
+            section.shown.append(Shown(clip.id, clip.text, [card, Card(real, wave)]))
+            advance(clip.id)
+    return {"continuation": section}
+
+
+def _continued(
+    section: Section,
+    name: str,
+    prompt: Wave,
+    number: int,
+    config: ContinuingConfig,
+    subject: Subject,
+) -> Card:
+    """Let the model go on after ``prompt`` (samples,), and add its row."""
+    heard = torch.from_numpy(prompt)[None]
+    codes = subject.tokenizer.begin(heard)
+    stream = subject.tokenizer.stream_decoder(heard)
+    before = stream.push(codes)[0].cpu().numpy()
+    most = round(config.seconds / subject.seconds)
+    try:
+        how = config.sampling.sampling(number)
+        frames = subject.model.continue_speech(codes[0].cpu().numpy(), most, how)
+        made = generating.generate(frames, most, subject.levels, stream)
+    except SpeechLMError as error:  # as a prompt beyond the context
+        section.add(name, dict.fromkeys(section.columns, failed(str(error))))
+        return Card(name, note=str(error))
+    section.add(name, generating.cells(made, subject.seconds))
+    length, end = made.frames * subject.seconds, "to an end" if made.ended else "and did not end"
+    note = f"prompt until {config.prompt:.1f} s, then the model for {length:.1f} s, {end}"
+    return Card(name, np.concatenate([before, made.wave]), note=note)

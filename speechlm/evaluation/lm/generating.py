@@ -1,0 +1,90 @@
+"""Speech that a model generates, as its stream gives it, with what that takes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechlm.evaluation.columns import Column
+from speechlm.evaluation.lm.loops import longest_loop
+from speechlm.evaluation.metrics import Score
+from speechlm.evaluation.metrics.base import Wave, failed
+from speechlm.lm import verbs
+from speechlm.lm.patterns import Codes
+from speechlm.units.base import UnitStream
+
+LOOP_SECONDS = 2.0
+COLUMNS = {
+    "ended": Column(
+        "Ends by itself", "%", "higher", 1, "says the end of speech before its time is up", True
+    ),
+    "unlooped": Column(
+        f"No loop over {LOOP_SECONDS:g} s", "%", "higher", 1,
+        "units of level 0 that repeat a cycle, of any length, at least once as a whole; the loop "
+        "is all of that stretch, its first cycle included", True,
+    ),
+    "seconds": Column("Length", "s", None, 2, "of what was generated"),
+    "first": Column(
+        "First sound", "ms", "lower", 0,
+        "from the prompt's end to the first samples: reading the prompt, the first frames, and "
+        "decoding them",
+    ),
+    "rtf": Column("RTF", "", "lower", 3, "work for a second of sound, decoding it included"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Codes (levels, frames) and their sound (samples,); seconds of work until the first of it, and
+    on all. ``ended``: by itself."""
+
+    codes: Codes
+    wave: Wave
+    first: float
+    work: float
+    ended: bool
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[1]
+
+
+def generate(frames: Iterator[Codes], most: int, levels: int, stream: UnitStream) -> Generated:
+    """Take ``frames`` (levels,), of which there are ``most`` where no end is said, to sound."""
+    codes: list[Codes] = []
+
+    def noted() -> Iterator[Codes]:
+        for frame in frames:
+            codes.append(frame)
+            yield frame
+
+    start, first, waves = time.perf_counter(), math.nan, []
+    for wave in verbs.sound(noted(), stream):
+        if len(wave) and math.isnan(first):
+            first = time.perf_counter() - start
+        waves.append(wave)
+    work = time.perf_counter() - start
+    whole = np.stack(codes, axis=1) if codes else np.zeros((levels, 0), np.int64)
+    return Generated(whole, np.concatenate(waves), first, work, len(codes) < most)
+
+
+def cells(made: Generated, seconds: float) -> dict[str, Score]:
+    """The values in ``COLUMNS``; a frame is so many ``seconds``."""
+    length = made.frames * seconds
+    nothing = failed("nothing was said")
+    return {
+        "ended": Score(100.0 * made.ended),
+        "seconds": Score(length),
+        "first": nothing if math.isnan(made.first) else Score(1000 * made.first),
+        "rtf": Score(made.work / length, weight=length) if length else nothing,
+        **looping(made.codes, seconds),
+    }
+
+
+def looping(codes: Codes, seconds: float) -> dict[str, Score]:
+    """The cell ``unlooped`` of codes (levels, frames)."""
+    return {"unlooped": Score(100.0 * (longest_loop(codes[0]) * seconds <= LOOP_SECONDS))}

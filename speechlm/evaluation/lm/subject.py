@@ -1,0 +1,111 @@
+"""The model that a suite judges, with all that its parts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from glob import glob
+from pathlib import Path
+
+import torch
+
+from speechlm.data.examples import open_corpora
+from speechlm.data.tokens import FILE, Entry, Tokens
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.clips import Clip
+from speechlm.evaluation.lm.config import LMSuiteConfig
+from speechlm.evaluation.lm.ears import Ears
+from speechlm.evaluation.metrics.base import Wave
+from speechlm.lm import verbs
+from speechlm.lm.load import LanguageModel
+from speechlm.lm.patterns import Codes
+from speechlm.lm.sampling import GREEDY
+from speechlm.units.base import UnitTokenizer
+
+
+@dataclass(frozen=True)
+class Held:
+    """An utterance of a tokenized corpus."""
+
+    tokens: Tokens
+    entry: Entry
+
+    @property
+    def name(self) -> str:
+        return f"{self.tokens.folder.name}/{self.entry.id}"
+
+    def codes(self, levels: int) -> Codes:
+        """Its first ``levels`` levels' codes, int64 (levels, frames)."""
+        codes: Codes = self.tokens.codes(self.entry)[:levels].astype("int64")
+        return codes
+
+
+class Subject:
+    """A language model under judgement.
+
+    Raises:
+        SpeechLMError: when it cannot be loaded.
+    """
+
+    def __init__(self, config: LMSuiteConfig, ears: Ears):
+        self.config, self.ears = config, ears
+        self.model = LanguageModel.from_pretrained(config.model)
+        self.name = self.model.network.config.name
+        self.levels = self.model.units.levels
+        self.seconds = 1 / self.model.units.frame_rate
+        """Of a frame."""
+
+    @cached_property
+    def tokenizer(self) -> UnitTokenizer:
+        """What makes sound of units. Raises: SpeechLMError, when it is not there."""
+        return self.model.tokenizer(self.config.units)
+
+    @cached_property
+    def tokens(self) -> list[Tokens]:
+        """The tokenized corpora. Raises: SpeechLMError, unless they hold the model's units."""
+        found = [Path(path) for pattern in self.config.tokens for path in sorted(glob(pattern))]  # noqa: PTH207 (may be absolute)
+        folders = [folder for folder in found if (folder / FILE).is_file()]
+        if not folders:
+            patterns = ", ".join(self.config.tokens) or "tokens="
+            raise SpeechLMError(
+                f"no tokenized corpus at {patterns}: make some by speechlm tokenize"
+            )
+        corpora, units = open_corpora(folders, self.levels)
+        if units != self.model.units:
+            raise SpeechLMError(f"the model speaks {self.model.units}, {folders[0]} holds {units}")
+        return corpora
+
+    def warm(self) -> None:
+        """Generate a little, so that what is copied or compiled once is not part of any figure."""
+        stream = self.tokenizer.stream_decoder()
+        for _ in verbs.sound(self.model.continue_speech(self.model.nothing, 5, GREEDY), stream):
+            pass
+
+    def split(self, split: str) -> list[Held]:
+        """The utterances of a split of all corpora."""
+        return [
+            Held(tokens, entry)
+            for tokens in self.tokens
+            for entry in tokens.entries
+            if entry.split == split and entry.frames
+        ]
+
+    @cached_property
+    def trained_texts(self) -> set[str]:
+        """Texts of the training splits, as the model spells them."""
+        found = {one.entry.text for one in self.split("train")} - {None}
+        return {self.model.text.normalise(text) for text in found if text}
+
+    def wave(self, clip: Clip) -> Wave:
+        """A recording (samples,) at the rate of the units."""
+        return clip.read(self.rate).copy()  # for torch, which wants to be able to write
+
+    @property
+    def rate(self) -> int:
+        return self.model.units.sample_rate
+
+    def given_back(self, wave: Wave) -> Wave:
+        """What is left of ``wave`` (samples,) in its units: the best that a model could say."""
+        batch = torch.from_numpy(wave)[None]
+        units = self.tokenizer.encode(batch)
+        return self.tokenizer.decode(units, len(wave), voice=batch)[0].cpu().numpy()

@@ -1,0 +1,103 @@
+"""Run the suite of a language model: its parts one after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.lm import asr, choice, continuation, likelihood, tts
+from speechlm.evaluation.lm.config import LMSuiteConfig
+from speechlm.evaluation.lm.ears import Ears
+from speechlm.evaluation.lm.results import FORMAT, LMResults
+from speechlm.evaluation.lm.section import Section
+from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.page import lm as page
+from speechlm.evaluation.plan import listeners
+from speechlm.evaluation.results import provenance
+from speechlm.evaluation.store import Store, default_folder
+
+Part = Callable[[], dict[str, Section]]
+
+
+def execute(config: LMSuiteConfig, out: Path) -> LMResults:
+    """Run a suite; write ``out/results.json`` and ``out/report.html``.
+
+    A part for which something is not there (corpora, a tokenizer of the units) says so in its
+    place. What recognisers heard is kept in the cache.
+
+    Raises:
+        SpeechLMError: for a model or an output folder that cannot be used, or when no part runs.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpeechLMError(f"{out}: cannot be written: {error.strerror}") from None
+    torch.set_num_threads(config.threads)
+    with Store(Path(config.cache) if config.cache else default_folder()) as store:
+        ears = Ears(listeners(config.recognisers, config.normaliser), config.normaliser, store)
+        subject = Subject(config, ears)
+        sections: dict[str, Section] = {}
+        absent: dict[str, str] = {}
+        for name, part in _parts(config, subject).items():
+            try:
+                sections |= part()
+            except SpeechLMError as reason:
+                absent[name] = str(reason)
+    if not sections:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
+        raise SpeechLMError(f"no part of the suite runs here: {reasons}")
+    results = LMResults(
+        {
+            "format": FORMAT,
+            "title": config.title,
+            "about": config.about,
+            **provenance(),
+            "config": asdict(config),
+            "model": _facts(subject),
+            "recognisers": {
+                who.name: made if isinstance(made, str) else made.about
+                for who, made in ears.listeners.items()
+            },
+            "absent": absent,
+            "sections": {name: section.results().data for name, section in sections.items()},
+        }
+    )
+    results.judged()
+    results.save(out / "results.json")
+    shown = {name: section.shown for name, section in sections.items()}
+    page.write(results, shown, subject.rate, config.page, out)
+    return results
+
+
+def _parts(config: LMSuiteConfig, subject: Subject) -> dict[str, Part]:
+    """By name, what the suite declares."""
+    parts: dict[str, Part] = {}
+    if (predicting := config.likelihood) is not None:
+        parts["likelihood"] = lambda: likelihood.run(predicting, subject)
+    if (choosing := config.choice) is not None:
+        parts["choice"] = lambda: choice.run(choosing, subject)
+    if (reading := config.asr) is not None:
+        parts["asr"] = lambda: asr.run(reading, subject)
+    if (saying := config.tts) is not None:
+        parts["tts"] = lambda: tts.run(saying, subject)
+    if (continuing := config.continuation) is not None:
+        parts["continuation"] = lambda: continuation.run(continuing, subject)
+    return parts
+
+
+def _facts(subject: Subject) -> dict[str, object]:
+    network = subject.model.network
+    config = network.config
+    return {
+        "name": subject.name,
+        "from": subject.config.model or "the shipped one",
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+        "backbone": config.backbone,
+        "pattern": config.pattern,
+        "units": str(subject.model.units),
+        "frame_rate": subject.model.units.frame_rate,
+    }

@@ -1,0 +1,356 @@
+"""A language model's suite: on made-up units in which there is something to learn, with sound."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechlm import demo, hub
+from speechlm.codec import load as load_codec
+from speechlm.data.tokens import Tokens
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation import suites
+from speechlm.evaluation.lm import config as lm_config
+from speechlm.evaluation.lm.choice import find as windows
+from speechlm.evaluation.lm.config import ChoiceConfig, LMSuiteConfig
+from speechlm.evaluation.lm.generating import generate
+from speechlm.evaluation.lm.likelihood import NGRAMS
+from speechlm.evaluation.lm.loops import longest_loop
+from speechlm.evaluation.lm.results import LMResults
+from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.lm.table import markdown
+from speechlm.evaluation.ngrams import UnitNgrams
+from speechlm.evaluation.recognition import Recogniser
+from speechlm.lm.load import LanguageModel
+from speechlm.training import recipes
+from speechlm.units.codec import CodecUnits
+from tests.lm.corpora import text_model, tokenized
+
+from .voices import RATE, voice
+
+ROOT = Path(__file__).parents[2]
+SMOKE, RECIPE = ROOT / "eval" / "lm-smoke.yaml", ROOT / "recipes" / "lm-smoke.yaml"
+NAME = "smoke"
+
+
+class Parrot(Recogniser):
+    """Hears two words in everything but the longest wave, which it cannot stand."""
+
+    fingerprint = about = "a parrot"
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def transcribe(self, wave: np.ndarray) -> str:
+        self.heard.append(len(wave))
+        if len(wave) >= 2 * RATE:
+            raise RuntimeError("too long")
+        return "one two"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> SimpleNamespace:
+    """Units of the tiny codec, a model that learned them, and recordings of other sentences."""
+    folder = tmp_path_factory.mktemp("lm-suite")
+    units = CodecUnits(load_codec(tiny_model), 2).units
+    tokens = tokenized(folder / "toy", 240, units)
+    for index in tokens.glob("*.jsonl"):
+        lines = [json.loads(line) for line in index.read_text("utf-8").splitlines()]
+        for line in lines:
+            line["split"] = "test" if line["speaker"] == "dan" else line["split"]
+        index.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    model = recipes.run(
+        RECIPE,
+        [
+            f"data.corpora=[{tokens}]",
+            f"data.text={text_model(folder)}",
+            f"training.out={folder / 'run'}",
+            "training.steps=50",
+            "training.validate_every=50",
+            "data.tasks.interleaved=null",
+            "data.validation=4",
+        ],
+    )
+    clips = folder / "clips"
+    clips.mkdir()
+    for number, text in enumerate(("one two", "three", "one two three four five six")):
+        wave = voice(0.8 + 0.6 * number, seed=number)
+        soundfile.write(clips / f"voice-{number}.wav", wave, RATE, subtype="PCM_16")
+        (clips / f"voice-{number}.txt").write_text(text, "utf-8")
+    return SimpleNamespace(folder=folder, tokens=tokens, model=model, clips=clips, codec=tiny_model)
+
+
+def settings(world: SimpleNamespace, *more: str) -> list[str]:
+    sources = [f"{part}.clips.sources=[{world.clips}]" for part in ("asr", "tts", "continuation")]
+    own = [f"model={world.model}", f"units={world.codec}", f"tokens=[{world.folder}/*]"]
+    return [*own, *sources, f"cache={world.folder / 'cache'}", *more]
+
+
+@pytest.fixture(scope="module")
+def parrot() -> Parrot:
+    return Parrot()
+
+
+@pytest.fixture(scope="module")
+def found(world: SimpleNamespace, parrot: Parrot) -> LMResults:
+    """The smoke suite, every part of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speechlm.evaluation.plan.recognition.build", lambda who: parrot)
+        more = ["likelihood.utterances=20", "choice.pairs=60", "choice.prompt=0.1"]
+        more += ["choice.seconds=0.2", "asr.clips.limit=3", "tts.clips.limit=3"]
+        made = suites.run(SMOKE, settings(world, *more), world.folder / "out")
+    assert isinstance(made, LMResults)
+    return made
+
+
+def values(found: LMResults, section: str, system: str, column: str) -> list[float]:
+    return found.sections[section].cells(system, column)[0].tolist()
+
+
+def test_every_part_runs_and_is_on_disk(found: LMResults, world: SimpleNamespace) -> None:
+    assert list(found.sections) == [
+        "likelihood 0", "likelihood 1", "choice", "asr", "tts", "tts made-up", "continuation",
+    ]  # fmt: skip
+    assert found.data["absent"] == {}
+    assert LMResults.load(world.folder / "out" / "results.json").data == found.data
+    for results in found.sections.values():
+        for system in results.systems:
+            assert len(results.data["rows"][system]) == len(results.data["clips"])
+    page = (world.folder / "out" / "report.html").read_text("utf-8")
+    for text in ("Likelihood, seed 1", "three", "To hear and read", "did not end", "data:audio"):
+        assert text in page
+
+
+def test_bits_are_those_of_the_verb_and_of_the_ngrams(
+    found: LMResults, world: SimpleNamespace
+) -> None:
+    tokens = Tokens(world.tokens)
+    entries = {entry.id: entry for entry in tokens.entries}
+    model = LanguageModel.from_pretrained(world.model)
+    train = [tokens.codes(entry) for entry in tokens.entries if entry.split == "train"]
+    results = found.sections["likelihood 0"]
+    drawn = [entries[clip["id"].split("/")[1]] for clip in results.data["clips"]]
+    assert len(drawn) == 20
+    assert {entry.speaker for entry in drawn} == {"dan"}
+    bits = {NAME: sum(sum(model.score(_codes(tokens, entry)).bits) for entry in drawn)}
+    for name, what in NGRAMS.items():
+        ngrams = UnitNgrams(train, 1024, *what)
+        bits[name] = sum(ngrams.bits(tokens.codes(entry)).sum() for entry in drawn)
+    seconds = sum(entry.frames for entry in drawn) / 50
+    best = min(bits[name] for name in NGRAMS)
+    for name, total in bits.items():
+        summary = results.data["summary"][name]
+        assert summary["bits"]["mean"] == pytest.approx(total / seconds, rel=1e-5)
+        assert summary["against"]["mean"] == pytest.approx(100 * (total / best - 1), abs=1e-3)
+        levels = sum(summary[f"level {level}"]["mean"] for level in (0, 1))
+        assert levels == pytest.approx(summary["bits"]["mean"], rel=1e-5)
+    assert bits[NAME] < bits["unigrams"]
+    other = [clip["id"] for clip in found.sections["likelihood 1"].data["clips"]]
+    assert other != [clip["id"] for clip in results.data["clips"]]
+
+
+def _codes(tokens: Tokens, entry) -> np.ndarray:
+    return tokens.codes(entry).astype(np.int64)
+
+
+def test_the_real_continuation_is_chosen(found: LMResults) -> None:
+    """It counts up within words; shuffled and reversed it does not."""
+    summary = found.sections["choice"].data["summary"]
+    for system in (NAME, f"{NAME}, by what the prompt adds"):
+        for column in ("shuffled", "reversed"):
+            assert summary[system][column]["mean"] > 90
+            assert summary[system][column]["high"] <= 100
+        assert summary[system]["spliced"]["n"] == 60
+    assert summary["trigrams over levels"]["reversed"]["mean"] > 80
+
+
+def test_windows_do_not_overlap_and_the_first_of_each_come_first(world: SimpleNamespace) -> None:
+    subject = Subject(LMSuiteConfig(model=str(world.model), tokens=[str(world.tokens)]), None)  # type: ignore[arg-type]
+    found = windows(ChoiceConfig(pairs=1000, prompt=0.1, seconds=0.1), subject)
+    starts = [window.start for window in found]
+    assert starts == sorted(starts)
+    assert set(starts) == {0, 10}
+    assert all(window.prompt.shape == window.rest.shape == (2, 5) for window in found)
+    with pytest.raises(SpeechLMError, match="fewer than two test utterances last 9 s"):
+        windows(ChoiceConfig(prompt=4, seconds=5), subject)
+
+
+def test_errors_stand_beside_the_recognisers(found: LMResults) -> None:
+    """Of the third recording, that is too long for the parrot, nobody knows."""
+    asr = found.sections["asr"]
+    assert asr.systems == [NAME, "tiny-en", "tiny-en, of units"]
+    assert values(found, "asr", "tiny-en", "wer")[:2] == [0, 200]
+    summary = asr.data["summary"]["tiny-en"]["wer"]
+    assert (summary["mean"], summary["n"], summary["failed"]) == (pytest.approx(200 / 3), 2, 1)
+    assert summary["reasons"] == {"RuntimeError: too long": 1}
+    assert asr.data["summary"][NAME]["wer"]["n"] == 3
+    assert asr.data["summary"]["tiny-en"]["rtf"]["n"] == 0
+
+
+def test_what_is_said_is_new_and_stands_beside_its_floors(
+    found: LMResults, world: SimpleNamespace
+) -> None:
+    tts = found.sections["tts"]
+    trained = {entry.text for entry in Tokens(world.tokens).entries if entry.split == "train"}
+    assert "one two" in trained  # so it is not to be said
+    assert [clip["text"] for clip in tts.data["clips"]] == ["three", "one two three four five six"]
+    assert tts.systems == [NAME, "units", "recording"]
+    assert values(found, "tts", "recording", "cer:tiny-en")[0] == pytest.approx(100)
+    summary = tts.data["summary"]
+    assert summary["recording"]["ended"]["n"] == summary["recording"]["ended"]["failed"] == 0
+    for column in ("ended", "unlooped", "seconds"):
+        assert summary[NAME][column]["n"] == 2
+    assert len(found.sections["tts made-up"].data["clips"]) == 2
+
+
+def test_a_second_run_asks_no_recogniser_about_the_same_sound(
+    found: LMResults, world: SimpleNamespace, parrot: Parrot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speechlm.evaluation.plan.recognition.build", lambda who: parrot)
+    before = len(parrot.heard)
+    more = ["likelihood=null", "choice=null", "tts.clips.limit=3", "asr.clips.limit=3"]
+    again = suites.run(SMOKE, settings(world, *more), world.folder / "again")
+    assert isinstance(again, LMResults)
+    assert len(parrot.heard) - before == sum(size >= 2 * RATE for size in parrot.heard[before:])
+    for section in ("asr", "tts", "continuation"):
+        for system in again.sections[section].systems:
+            for column in set(again.sections[section].columns) - {"rtf", "first"}:
+                assert values(again, section, system, column) == pytest.approx(
+                    values(found, section, system, column), nan_ok=True
+                )
+
+
+def test_units_without_a_codec_are_judged_as_units(world: SimpleNamespace, tmp_path: Path) -> None:
+    """The shipped codec has other units: what needs sound says so, and the rest runs."""
+    more = ["units=null", "likelihood.seeds=1", "recognisers.tiny-en=null", "choice.prompt=0.1"]
+    found = suites.run(SMOKE, settings(world, *more, "choice.seconds=0.1"), tmp_path)
+    assert isinstance(found, LMResults)
+    assert list(found.sections) == ["likelihood 0", "choice"]
+    assert set(found.data["absent"]) == {"asr", "tts", "continuation"}
+    assert all("the model speaks 2 levels of tiny" in why for why in found.data["absent"].values())
+    assert "not run" in (tmp_path / "report.html").read_text("utf-8").lower()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("kind=vocoder", "kind is one of codec, lm, not vocoder"),
+        ("likelihood.seeds=0", r"likelihood\.seeds is above 0"),
+        ("choice.prompt=-1", r"choice\.prompt is above 0"),
+        ("tts={made_up: 0}", "tts has nothing to say"),
+        ("likelihood.draws=3", r"unknown key likelihood\.draws"),
+        ("page.audio=wav", r"page\.audio=wav is none of"),
+        ("model=nowhere", "nowhere: not a model folder"),
+    ],
+)
+def test_a_bad_suite_is_one_line(
+    override: str, says: str, world: SimpleNamespace, tmp_path: Path
+) -> None:
+    more = ["recognisers.tiny-en=null", override]
+    with pytest.raises(SpeechLMError, match=says) as no:
+        suites.run(SMOKE, settings(world, *more), tmp_path / "out")
+    assert "\n" not in str(no.value)
+
+
+def test_nothing_that_runs_is_an_error(world: SimpleNamespace, tmp_path: Path) -> None:
+    more = ["tokens=[nowhere]", "asr=null", "tts=null", "continuation=null"]
+    own = [f"model={world.model}", "recognisers.tiny-en=null", *more]
+    with pytest.raises(SpeechLMError, match="no part of the suite runs here: likelihood: no token"):
+        suites.run(SMOKE, own, tmp_path)
+
+
+def test_goals_are_judged_by_their_direction_and_n(found: LMResults) -> None:
+    goals = {(goal["section"], goal["column"]): goal for goal in found.data["goals"]}
+    assert goals["choice", "shuffled"]["mean"] > 90 and not goals["choice", "shuffled"]["met"]
+    assert goals["asr", "wer"]["met"] == (goals["asr", "wer"]["mean"] <= 30)
+    assert goals["continuation", "rtf"]["met"] == (goals["continuation", "rtf"]["mean"] <= 1)
+    assert ("likelihood 1", "against") in goals and ("tts", "cer:tiny-en") in goals
+
+
+def test_models_stand_side_by_side(found: LMResults) -> None:
+    other = LMResults(json.loads(json.dumps(found.data)))
+    del other.data["sections"]["asr"]
+    other.data["goals"] = [goal for goal in found.data["goals"] if goal["section"] != "asr"]
+    for goal in other.data["goals"]:
+        if goal["section"] == "tts":
+            goal["n"] += 1
+    lines = markdown({"a": found, "b": other}).splitlines()
+    titles, _, first, second = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [first[0], second[0]] == ["a", "b"]
+    place = titles.index("Speech to text: WER, %, n=3")
+    assert second[place] == "\u2013"
+    goal = next(goal for goal in found.data["goals"] if goal["section"] == "asr")
+    assert first[place].startswith(f"{goal['mean']:.1f} (")
+    place = next(n for n, title in enumerate(titles) if title == "Text to speech: CER tiny-en, %")
+    assert first[place].endswith("n=2") or "failed" in first[place]
+    assert second[place].endswith("n=3") or "failed" in second[place]
+    assert len(first) == len(second) == len(titles)
+
+
+def test_the_demonstration_goes_on_and_says_a_sentence(
+    world: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "SECONDS", 0.4)
+    model = LanguageModel.from_pretrained(world.model)
+    source = world.clips / "voice-0.wav"
+    going, saying = demo.speak(source, tmp_path, model, str(world.codec))
+    assert saying.text == demo.SENTENCE
+    wave = going.cards[0].wave
+    assert wave is not None and 0.8 * RATE <= len(wave) <= 1.2 * RATE
+    assert {path.name for path in tmp_path.iterdir()} == {"continued.wav", "said.wav"}
+    monkeypatch.setattr(demo, "OPUS_BITRATES", ())
+    page = demo.write_page(source, tmp_path, str(world.codec), [going, saying])
+    html = page.read_text("utf-8")
+    assert "Spoken sentence" in html and "continued.wav" in html and 'href="#spoken"' in html
+    with pytest.raises(SpeechLMError, match="the model speaks 2 levels of tiny"):
+        demo.speak(source, tmp_path, model, None)
+
+
+def test_what_is_generated_is_timed_and_its_end_seen(world: SimpleNamespace) -> None:
+    model = LanguageModel.from_pretrained(world.model)
+    tokenizer = model.tokenizer(world.codec)
+    frames = np.zeros((3, 2), np.int64)
+    made = generate(iter(frames), 4, 2, tokenizer.stream_decoder())
+    assert made.ended and made.frames == 3 and 0 < made.first <= made.work
+    assert not generate(iter(frames), 3, 2, tokenizer.stream_decoder()).ended
+    nothing = generate(iter(frames[:0]), 3, 2, tokenizer.stream_decoder())
+    assert nothing.ended and nothing.codes.shape == (2, 0)
+    assert math.isnan(nothing.first) == (len(nothing.wave) == 0)
+
+
+def test_a_loop_is_a_cycle_that_comes_again() -> None:
+    assert longest_loop(np.arange(9)) == 0
+    assert longest_loop(np.zeros(0, int)) == longest_loop(np.zeros(1, int)) == 0
+    assert longest_loop(np.array([1, 5, 5, 5, 5, 2])) == 4
+    assert longest_loop(np.array([9, 1, 2, 3, 1, 2, 3, 1, 8])) == 7
+    assert longest_loop(np.array([1, 2, 3, 1, 2, 4])) == 0  # not once as a whole
+    assert longest_loop(np.array([7, 7, 1, 2, 1, 2, 1, 2])) == 6
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=8),
+    st.integers(2, 5),
+    st.integers(0, 7),
+    st.integers(0, 3),
+)
+def test_a_planted_loop_is_found(cycle: list[int], times: int, more: int, around: int) -> None:
+    loop = (cycle * (times + 1))[: len(cycle) * times + min(more, len(cycle) - 1)]
+    edge = np.arange(around) + 100
+    units = np.concatenate([edge, loop, edge + 100]).astype(int)
+    assert longest_loop(units) >= len(loop)
+    assert longest_loop(units) <= len(units)
+
+
+def test_a_suite_file_says_which_parts_it_has() -> None:
+    declared = lm_config.declaration.read(ROOT / "eval" / "lm.yaml", ["asr=null"])
+    made = lm_config.fill(declared, ROOT / "eval" / "lm.yaml")
+    assert made.asr is None and made.likelihood is not None and made.likelihood.seeds == 3
+    assert hub.DEFAULT_LM == "lm-16k"
