@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from speechlm.lm.tasks import Sequence
 
 PADDING = -1
+BLOCK = 8
+"""Rows that are drawn and packed together."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,10 @@ def _laid(packed: list[list[Sequence]], batch: int, length: int, pad: int) -> Ba
 class Packed:
     """Training batches of drawn examples, a pure function of (seed, step).
 
-    So a run that was stopped and resumed sees exactly the batches that would have come. As many
-    examples are drawn as fill the batch, and the last ones put back until all have room: to drop
-    just those that find none would favour a length.
+    So a run that was stopped and resumed sees exactly the batches that would have come. Rows are
+    made in blocks, each a function of (seed, step, block): a process makes only what its own rows
+    are of. As many examples are drawn as fill a block, and the last ones put back until all have
+    room: to drop just those that find none would favour a length.
     """
 
     def __init__(
@@ -97,14 +100,27 @@ class Packed:
         self.pad = pad
         self.seed = seed
 
-    def __call__(self, step: int) -> Batch:
-        """The batch of this step."""
-        random = np.random.default_rng((self.seed, step))
+    def __call__(self, step: int, rows: slice = slice(None)) -> Batch:
+        """The batch of this step, or some rows of it."""
+        first, stop, _ = rows.indices(self.batch)
+        blocks = range(first // BLOCK, -(-stop // BLOCK))
+        made = [self._block(step, block) for block in blocks]
+        own = slice(first - BLOCK * blocks.start, stop - BLOCK * blocks.start)
+        return Batch(
+            *(
+                np.concatenate([getattr(block, field.name) for block in made])[own]
+                for field in fields(Batch)
+            )
+        )
+
+    def _block(self, step: int, block: int) -> Batch:
+        random = np.random.default_rng((self.seed, step, block))
+        rows = min(BLOCK, self.batch - block * BLOCK)
         drawn: list[Sequence] = []
         columns = 0
-        while columns < self.batch * self.length:
+        while columns < rows * self.length:
             drawn.append(self.draw(random))
             columns += drawn[-1].tokens.shape[1]
-        while len(_rows(drawn, self.length)) > self.batch:
+        while len(_rows(drawn, self.length)) > rows:
             drawn.pop()
-        return pack(drawn, self.batch, self.length, self.pad)[0]
+        return pack(drawn, rows, self.length, self.pad)[0]

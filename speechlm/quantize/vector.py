@@ -18,9 +18,10 @@ class VectorQuantizer(Quantizer):
     With ``lookup`` below ``dim`` the search happens in a projection of that many dimensions on
     l2-normalised vectors (Yu et al. 2021, "ViT-VQGAN"; DAC); this needs ``update="gradient"``.
 
-    The first training batch sets the entries by k-means. An entry used less than ``restart`` times
-    as often as under uniform use is replaced by a vector of the present batch. The ratio, unlike a
-    fixed count, means the same for every batch and codebook size.
+    The first training batch (its first part, where it comes in parts) sets the entries by k-means;
+    they then follow a whole batch at a time. An entry used less than ``restart`` times as often as
+    under uniform use is replaced by a vector of the present batch. The ratio, unlike a fixed count,
+    means the same for every batch and codebook size.
 
     Raises:
         ValueError: for an unknown ``update``, a ``lookup`` with moving averages, or no entries.
@@ -61,6 +62,7 @@ class VectorQuantizer(Quantizer):
             self.entries = nn.Parameter(entries)
         self.register_buffer("counts", torch.zeros(cardinality))
         self.register_buffer("started", torch.tensor(False))
+        self._waiting: list[tuple[Tensor, ...]] = []
 
     def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
         x = z.transpose(1, 2)
@@ -78,7 +80,7 @@ class VectorQuantizer(Quantizer):
         """
         h = self.project_in(x.detach())
         rows = h.detach().reshape(-1, h.shape[-1])
-        if self.training and not self.started:
+        if self.training and not self.started and not self._waiting:
             self._start(rows)
         codes = self.nearest(rows).view(h.shape[:-1])
         # Looked up before the codebook moves: a restart puts another vector in an entry's place.
@@ -130,10 +132,14 @@ class VectorQuantizer(Quantizer):
     @torch.no_grad()
     def _start(self, rows: Tensor) -> None:
         self.entries.copy_(kmeans(collective.gathered(rows), self.cardinality))
-        self.started.fill_(True)
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, codes: Tensor) -> None:
+        batch = collective.of_all_parts(self._waiting, rows, codes)
+        if batch is None:
+            return
+        rows, codes = batch
+        self.started.fill_(True)
         uniform = collective.processes() * len(rows) / self.cardinality
         if not self.counts.any():
             # Just started, or loaded from a model folder, which leaves the counts out.

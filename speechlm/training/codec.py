@@ -114,8 +114,8 @@ class CodecObjective(Objective):
                 raise SpeechLMError("decoder_only: name in init the model whose decoder to train")
             self.model.encoder.requires_grad_(False)
             self.model.quantizer.requires_grad_(False)
-        # What the model's turn made, for the discriminators' turn.
-        self._estimate = torch.empty(0)
+        # What the model's turn made, by part, for the discriminators' turn.
+        self._estimates: dict[int, Tensor] = {}
         self.discriminators: Discriminators | None = None
         if recipe.adversarial.start is not None:
             adversarial = recipe.adversarial
@@ -143,7 +143,7 @@ class CodecObjective(Objective):
         wave = batch["wave"]
         if turn == "discriminator":
             assert self.discriminators is not None
-            fake = self.discriminators(self._estimate)
+            fake = self.discriminators(self._estimates.pop(self.share.index))
             total = discriminator_loss(self.discriminators(wave), fake)
             return total, {}
         loss = self.recipe.loss
@@ -161,7 +161,7 @@ class CodecObjective(Objective):
             terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
             total = total + self.recipe.adversarial.weight * terms["adversarial"]
             total = total + self.recipe.adversarial.feature * terms["feature"]
-            self._estimate = estimate.detach()
+            self._estimates[self.share.index] = estimate.detach()
         return total, terms
 
     def _weighted(self, terms: Mapping[str, T]) -> T:

@@ -32,6 +32,9 @@ class TrainingConfig:
     steps: int = 1000
     precision: str = "no"
     """accelerate's mixed precision: ``no``, ``bf16`` or ``fp16``."""
+    accumulate: int = 1
+    """Parts, one after the other, in which each process does its share of a batch: the same step in
+    so much less memory."""
     average: float = 0.999
     """Decay of the moving average of the weights, which is what is validated and exported."""
     log_every: int = 20

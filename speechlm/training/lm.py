@@ -63,6 +63,9 @@ class LMObjective(Objective):
 
     best: Tensor
     weights: Tensor
+    sharded = True
+    _no_split_modules = ("Block",)
+    """What FSDP gathers at a time: a block of a transformer."""
 
     def __init__(self, recipe: LMRecipe):
         super().__init__()
@@ -80,19 +83,28 @@ class LMObjective(Objective):
             _start(self.model, recipe.init, self.data)
         self.register_buffer("best", torch.tensor(math.inf))
         self.register_buffer("weights", _weights(recipe.loss, units.levels), persistent=False)
+        # Of each part, beside the mean over all parts of all processes.
+        self._scales: dict[int, Tensor] = {}
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        batch = _tensors(self.data.batches(step), torch.device("cpu"))
-        rows = self.share.rows(len(batch["tokens"]))
-        return {name: value[rows] for name, value in batch.items()}
+        rows = self.share.rows(self.recipe.data.batch)
+        return _tensors(self.data.batches(step, rows), torch.device("cpu"))
+
+    def parts(self, batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
+        parts = super().parts(batch, count)
+        weights = torch.stack([self.model.weight(**part, weights=self.weights) for part in parts])
+        scales = weights / collective.mean(weights.mean()).clamp(min=1e-9)
+        self._scales = {self.share.index * count + k: scale for k, scale in enumerate(scales)}
+        return parts
 
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        # Each process and part with a dropout of its own; nothing else is drawn here.
+        torch.manual_seed(torch.initial_seed() + self.share.index)
         total, terms = self.model.loss(**batch, weights=self.weights)
-        # The mean over the tokens of all processes, not of their means.
-        weight = (torch.stack(list(terms.values()))[:, 1] * self.weights).sum()
-        return total * (weight / collective.mean(weight)), _bits(terms, self.rate)
+        # The mean over the tokens of all parts and processes, not of their means.
+        return total * self._scales[self.share.index], _bits(terms, self.rate)
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:

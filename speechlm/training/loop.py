@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch.optim import Optimizer
 from speechlm.errors import SpeechLMError
 from speechlm.nn import collective
 from speechlm.nn.collective import Share
+from speechlm.training import sharded
 from speechlm.training.average import Average
 from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
 from speechlm.training.config import TrainingConfig
@@ -35,9 +38,10 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
     Raises:
         SpeechLMError: for a broken checkpoint, a loss that is no number, or an interruption.
     """
-    if min(config.steps, config.log_every, config.validate_every, config.checkpoint_every) < 1:
+    every = config.log_every, config.validate_every, config.checkpoint_every
+    if min(config.steps, config.accumulate, *every) < 1:
         raise SpeechLMError(
-            "training: steps, log_every, validate_every, checkpoint_every: one is 0"
+            "training: steps, accumulate, log_every, validate_every, checkpoint_every: one is 0"
         )
     keep_heap()
     out = Path(config.out)
@@ -46,6 +50,7 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
         mixed_precision=config.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    sharded.check(accelerator, objective)
     objective.share = Share(accelerator.process_index, accelerator.num_processes)
     average = Average(objective.model, config.average)
     optimizers = {
@@ -54,27 +59,38 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
     }
     everything = [optimizer for group in optimizers.values() for optimizer in group]
     path = out / "checkpoint.pt"
-    step = 0
+    content: dict[str, Any] | None = None
     if config.resume == "auto" and path.exists():
-        step = _restore(path, objective, average, everything)
+        content = load_checkpoint(path)
+        with _of_this_recipe(path):
+            objective.load_state_dict(content["objective"])
+            average.model.load_state_dict(content["average"])
     elif config.resume == "never":
         # Or a kill before the first checkpoint would leave the old run to resume.
         path.unlink(missing_ok=True)
     elif config.resume != "auto":
         raise SpeechLMError(f"training: resume is 'auto' or 'never', not {config.resume!r}")
-    average.model.to(accelerator.device)
     prepared = accelerator.prepare(objective, *everything)
     wrapped = prepared[0]
+    average.place(objective.model, accelerator.device)
+    step = 0
+    if content is not None:
+        # Only now are the optimizers' weights where they stay.
+        with _of_this_recipe(path):
+            for optimizer, state in zip(everything, content.pop("optimizers"), strict=True):
+                sharded.load_optimizer(optimizer, state)
+            step = int(content["step"])
     # accelerate wraps the optimizers one for one, in order.
     rewrapped = iter(prepared[1:])
     optimizers = {turn: [next(rewrapped) for _ in group] for turn, group in optimizers.items()}
 
     def save(at: int) -> None:
+        content = _content(at, objective, average, everything)
         if accelerator.is_main_process:
-            save_checkpoint(path, _content(at, objective, average, everything))
+            save_checkpoint(path, content)
 
     journal = Journal(out, step)
-    losses = _Means()
+    losses = _Means(accelerator.device)
     exported = out / "model"
     saved = step
     try:
@@ -83,17 +99,20 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
             objective.train()
             while step < config.steps:
                 started = time.perf_counter()
-                torch.manual_seed(_mix(config.seed, step))
                 batch = objective.batch(step)
                 batch = {name: value.to(accelerator.device) for name, value in batch.items()}
-                for turn in objective.turns:
+                parts = objective.parts(batch, config.accumulate)
+                for number, turn in enumerate(objective.turns):
                     if not objective.active(turn, step):
                         continue
-                    loss, logs = wrapped(batch, turn, step)
-                    accelerator.backward(loss)
+                    seed = _mix(config.seed, step * len(objective.turns) + number)
+                    for part in _parts(accelerator, objective, wrapped, config.accumulate, seed):
+                        loss, logs = wrapped(parts[part], turn, step)
+                        accelerator.backward(loss / config.accumulate)
+                        losses.add({f"{turn}/loss": loss, **logs})
                     rate = learning_rate(config.optimizer, step, config.steps)
                     norm = _update(accelerator, objective, turn, optimizers[turn], config, rate)
-                    losses.add({f"{turn}/loss": loss, f"{turn}/norm": norm, **logs})
+                    losses.add({f"{turn}/norm": norm})
                 step += 1
                 average.update(objective.model, step)
                 losses.add({"seconds": torch.tensor(time.perf_counter() - started)})
@@ -113,6 +132,7 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
                     # Neither the exported model nor the checkpoint shall be lost to such weights.
                     raise _diverged(out, step)
                 if validate:
+                    average.gather()
                     if accelerator.is_main_process:
                         figures = objective.validate(average.model)
                         journal.write(step, "valid", figures)
@@ -144,8 +164,24 @@ def _connection(error: RuntimeError) -> bool:
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
+def _parts(
+    accelerator: Accelerator, objective: Objective, wrapped: torch.nn.Module, count: int, seed: int
+) -> Iterator[int]:
+    """The parts of a turn of a step, each as if it were a process; gradients meet in the last."""
+    own = objective.share
+    for index in range(count):
+        torch.manual_seed(seed)
+        objective.share = Share(own.index * count + index, own.count * count)
+        last = index == count - 1
+        together = nullcontext() if last else accelerator.no_sync(wrapped)
+        with collective.part(index, count), together:
+            yield index
+    objective.share = own
+
+
 def _finite(objective: Objective) -> bool:
-    return all(bool(torch.isfinite(weight).all()) for weight in objective.parameters())
+    """Whether all weights are, in all processes."""
+    return bool(collective.mean(sharded.finite(list(objective.parameters())).float()) == 1)
 
 
 def _diverged(out: Path, step: int) -> SpeechLMError:
@@ -171,7 +207,7 @@ def _update(
         optimizer.step()
     # All gradients, not those of this turn: a turn may leave some on another's weights.
     objective.zero_grad(set_to_none=True)
-    return norm if norm is not None else torch.zeros(())
+    return torch.zeros(()) if norm is None else sharded.whole(norm)
 
 
 def _mix(seed: int, step: int) -> int:
@@ -182,25 +218,20 @@ def _mix(seed: int, step: int) -> int:
 def _content(
     step: int, objective: Objective, average: Average, optimizers: list[Optimizer]
 ) -> dict[str, Any]:
+    average.gather()
     return {
         "step": step,
-        "objective": objective.state_dict(),
+        "objective": sharded.whole_state(objective.state_dict()),
         "average": average.model.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "optimizers": [sharded.whole_state(optimizer.state_dict()) for optimizer in optimizers],
     }
 
 
-def _restore(
-    path: Path, objective: Objective, average: Average, optimizers: list[Optimizer]
-) -> int:
-    content = load_checkpoint(path)
+@contextmanager
+def _of_this_recipe(path: Path) -> Iterator[None]:
     try:
-        objective.load_state_dict(content["objective"])
-        average.model.load_state_dict(content["average"])
-        for optimizer, state in zip(optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        return int(content["step"])
-    except (KeyError, TypeError, ValueError, RuntimeError):
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError):
         raise SpeechLMError(
             f"{path}: from another recipe; give another training.out, or training.resume=never"
         ) from None
@@ -209,7 +240,8 @@ def _restore(
 class _Means:
     """Running means of logged tensors, read only when asked: reading waits for the device."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, int] = {}
 
@@ -220,10 +252,12 @@ class _Means:
 
     def take(self) -> dict[str, float]:
         """The means, over the processes too, since the last time."""
-        means = collective.mean(
-            torch.stack([torch.as_tensor(x, dtype=torch.float64) for x in self.sums.values()])
-        ).tolist()
-        values = {name: x / self.counts[name] for name, x in zip(self.sums, means, strict=True)}
+        names = collective.union(self.sums)  # not all have seen all kinds of tokens
+        like: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
+        sums = torch.stack([torch.as_tensor(self.sums.get(name, 0.0), **like) for name in names])
+        counts = torch.tensor([self.counts.get(name, 0) for name in names], **like)
+        means = collective.total(sums) / collective.total(counts)
+        values = dict(zip(names, means.tolist(), strict=True))
         self.sums, self.counts = {}, {}
         return values
 

@@ -16,20 +16,35 @@ class Objective(nn.Module):
     """A model with its losses and data.
 
     A step takes ``turns`` in order, each with its own parameters and optimizer: one for most
-    models, two where a discriminator is trained against the model. Everything random in a step
-    comes from torch's generator, which the loop seeds with (seed, step) in all processes alike, and
-    from ``batch``.
+    models, two where a discriminator is trained against the model. A turn may be taken in parts:
+    their losses are averaged. Everything random in a step comes from torch's generator, which the
+    loop seeds for each turn, in all processes and parts alike, and from ``batch``.
     """
 
     turns: tuple[str, ...] = ("model",)
     share = Share()
-    """Of each batch, what falls to this process; the loop sets it."""
+    """Of each batch, what falls to this process; within ``forward``, to this part. The loop sets
+    it."""
+    sharded = False
+    """Whether FSDP may shard it: no weight is changed but by its optimizer."""
     model: nn.Module
     """What is averaged, validated and exported."""
 
     @abstractmethod
     def batch(self, step: int) -> dict[str, Tensor]:
         """This process's share of the batch of this step, which is a function of the step alone."""
+
+    def parts(self, batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
+        """A batch in ``count`` parts of as many rows, on the device.
+
+        Raises:
+            SpeechLMError: when its rows cannot be shared evenly by the parts.
+        """
+        shares = [Share(index, count) for index in range(count)]
+        return [
+            {name: value[share.rows(len(value))] for name, value in batch.items()}
+            for share in shares
+        ]
 
     @abstractmethod
     def forward(

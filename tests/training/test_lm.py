@@ -240,30 +240,33 @@ def test_the_loss_is_the_weighted_mean_of_what_is_predicted(data: Path, tmp_path
     nll = objective.model.nll(**batch)
     kinds = objective.model.kinds_of_ids[batch["tokens"]]
     weights = torch.tensor([5.0, 5.0, 2.0, 1.0])[kinds] * (nll >= 0)
-    total, _ = objective(batch, "model", 0)
+    total, _ = objective(*objective.parts(batch, 1), "model", 0)
     torch.testing.assert_close(total, (weights * nll).sum() / weights.sum())
     assert total.item() != pytest.approx(nll[nll >= 0].mean().item(), rel=1e-3)
 
 
-def test_the_mean_over_processes_is_that_of_one(
+def test_the_mean_over_processes_and_parts_is_that_of_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = ["loss.text=5", "lm.dropout=0", "data.batch=2"]
+    more = ["loss.text=5", "lm.dropout=0", "data.batch=4"]
     objective = LMObjective(recipe(data, tmp_path, *more))
-    whole, _ = objective(objective.batch(0), "model", 0)
+    whole, _ = objective(*objective.parts(objective.batch(0), 1), "model", 0)
     seen: list[torch.Tensor] = []
 
     def both() -> list[torch.Tensor]:
         found = []
         for index in range(2):
             objective.share = Share(index, 2)
-            found.append(objective(objective.batch(0), "model", 0)[0])
+            parts = objective.parts(objective.batch(0), 2)
+            for number, part in enumerate(parts):
+                objective.share = Share(2 * index + number, 4)
+                found.append(objective(part, "model", 0)[0])
         return found
 
     monkeypatch.setattr("speechlm.nn.collective.mean", lambda x: seen.append(x) or x)
     both()
     monkeypatch.setattr("speechlm.nn.collective.mean", lambda x: torch.stack(seen).mean())
-    torch.testing.assert_close(sum(both()) / 2, whole)
+    torch.testing.assert_close(sum(both()) / 4, whole)
 
 
 @pytest.mark.parametrize(

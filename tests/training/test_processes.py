@@ -49,19 +49,22 @@ torch.save(objective.model.state_dict(), f"{out}/rank{objective.share.index}.pt"
 """
 
 
-def launch(processes: int, *arguments: object) -> list[subprocess.Popen[str]]:
+def launch(
+    processes: int, *arguments: object, worker: str = WORKER, **environment: str
+) -> list[subprocess.Popen[str]]:
     """So many processes of the worker, which find each other as those of ``accelerate launch``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+    common |= environment
     root = Path(__file__).parents[2]
     started = []
     for rank in range(processes):
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
         started.append(
             subprocess.Popen(
-                [sys.executable, "-c", WORKER, *map(str, arguments)],
+                [sys.executable, "-c", worker, *map(str, arguments)],
                 cwd=root,
                 env={**os.environ, **common, **own, "PYTHONPATH": str(root)},
                 stderr=subprocess.PIPE,
@@ -135,5 +138,5 @@ def test_a_killed_process_ends_the_run_and_the_run_goes_on(corpus, tmp_path):
 
 def test_a_batch_that_cannot_be_shared_is_one_line():
     assert Share(1, 3).rows(6) == slice(2, 4)
-    with pytest.raises(SpeechLMError, match="a batch of 4 cannot be shared evenly by 3"):
+    with pytest.raises(SpeechLMError, match="4 rows of a batch cannot be shared evenly by 3"):
         Share(0, 3).rows(4)
