@@ -226,9 +226,11 @@ def tokenize(
         Path, typer.Argument(metavar="CUTS", help="Prepared corpus, Lhotse cuts or a folder.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the units.")],
-    model: Model = None,
+    model: Annotated[
+        str | None, typer.Option(help="A codec, or a unit tokenizer; default: codec-16k.")
+    ] = None,
     levels: Annotated[
-        int | None, typer.Option(min=1, help="Levels of the codec; default: all.")
+        int | None, typer.Option(min=1, help="Levels of its units; default: all.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
 ) -> None:

@@ -13,11 +13,19 @@ from speechlm.training.context import ContextObjective, ContextRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.training.objective import Objective
+from speechlm.training.units import UnitsRecipe, train_units
 
-KINDS: dict[str, tuple[type[Any], Callable[[Any], Objective]]] = {
-    "codec": (CodecRecipe, CodecObjective),
-    "context": (ContextRecipe, ContextObjective),
-    "lm": (LMRecipe, LMObjective),
+
+def _steps(objective: Callable[[Any], Objective]) -> Callable[[Any], Path]:
+    """What trains by the loop."""
+    return lambda recipe: train(recipe.training, objective(recipe))
+
+
+KINDS: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
+    "codec": (CodecRecipe, _steps(CodecObjective)),
+    "context": (ContextRecipe, _steps(ContextObjective)),
+    "lm": (LMRecipe, _steps(LMObjective)),
+    "units": (UnitsRecipe, train_units),
 }
 
 
@@ -31,6 +39,5 @@ def run(path: Path, overrides: list[str]) -> Path:
     kind = declared.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
-    schema, objective = KINDS[kind]
-    recipe = declaration.fill(schema, declared, path)
-    return train(recipe.training, objective(recipe))
+    schema, train_kind = KINDS[kind]
+    return train_kind(declaration.fill(schema, declared, path))

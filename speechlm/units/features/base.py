@@ -1,0 +1,52 @@
+"""The seam of a teacher: whatever turns a waveform into features at a frame rate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class TeacherConfig:
+    """Which features.
+
+    ``kind`` is ``log-mel`` or ``mfcc``, computed from the waveform with frames of ``hop`` samples
+    at 16 kHz; or ``whisper``, ``transformers`` (HuBERT, wav2vec 2.0, data2vec, MERT, ...) or
+    ``torchaudio`` (a bundle of its pipelines), which take a pretrained ``model``. Of the last two,
+    ``layer`` counts the outputs of the transformer's layers from 1; the last one when null.
+    """
+
+    kind: str = "mfcc"
+    model: str | None = None
+    layer: int | None = None
+    hop: int = 320
+
+
+class Teacher(ABC):
+    """Waveform to features. Frame t stands for samples ``t * hop`` to before ``(t + 1) * hop``.
+
+    Attributes:
+        fingerprint: changes whenever the same waveform may get other features.
+        dim: of the features.
+    """
+
+    sample_rate: int
+    hop: int
+    dim: int
+    fingerprint: str
+
+    @torch.inference_mode()
+    def __call__(self, wave: Tensor) -> Tensor:
+        """Features float32 (frames, dim) of ``wave`` (samples,): frames that cover it."""
+        frames = -(-len(wave) // self.hop)
+        if not frames:
+            return torch.zeros(0, self.dim)
+        whole = torch.nn.functional.pad(wave, (0, frames * self.hop - len(wave)))
+        return self._features(whole).float().contiguous()
+
+    @abstractmethod
+    def _features(self, wave: Tensor) -> Tensor:
+        """Features (samples // hop, dim) of one or more whole frames."""

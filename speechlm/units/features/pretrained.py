@@ -1,0 +1,110 @@
+"""Self-supervised networks as teachers, by their names in transformers and torchaudio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechlm import hub
+from speechlm.errors import SpeechLMError
+from speechlm.units.features.base import Teacher
+
+
+class Transformers(Teacher):
+    """Outputs of layer ``layer`` (the last when None) of an audio model of transformers.
+
+    ``name`` is a folder or a hub id of a model that takes waveforms: HuBERT, wav2vec 2.0, data2vec
+    (audio), WavLM, MERT.
+
+    Raises:
+        SpeechLMError: when it cannot be loaded, or has no such layer.
+    """
+
+    def __init__(self, name: str, layer: int | None) -> None:
+        try:
+            import transformers
+        except ImportError:
+            raise SpeechLMError(
+                "transformers is not installed: pip install 'speechlm[hf]'"
+            ) from None
+        try:
+            self.network: Any = transformers.AutoModel.from_pretrained(
+                name, trust_remote_code=False
+            ).eval()
+            self.prepare: Any = transformers.AutoFeatureExtractor.from_pretrained(name)
+            config = self.network.config
+            self.kernels = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        except Exception as error:  # the hub's client raises a dozen unrelated types
+            raise SpeechLMError(f"{name}: no audio model of transformers: {_line(error)}") from None
+        self.layer = _layer(name, layer, config.num_hidden_layers)
+        self.sample_rate = int(self.prepare.sampling_rate)
+        self.hop = int(np.prod([stride for _, stride in self.kernels]))
+        self.dim = int(config.hidden_size)
+        digest = hub.weights_hash(self.network.state_dict())
+        self.fingerprint = f"transformers-1 {digest} {self.layer}"
+
+    def _features(self, wave: Tensor) -> Tensor:
+        whole = _around(wave, self.kernels, self.hop)
+        inputs = self.prepare(whole.numpy(), sampling_rate=self.sample_rate, return_tensors="pt")
+        found = self.network(inputs["input_values"], output_hidden_states=True)
+        features: Tensor = found.hidden_states[self.layer][0]
+        return features
+
+
+class Torchaudio(Teacher):
+    """Outputs of layer ``layer`` (the last when None) of a bundle, as ``HUBERT_BASE``.
+
+    Raises:
+        SpeechLMError: when there is no such bundle, its weights cannot be had, or it has no such
+            layer.
+    """
+
+    def __init__(self, name: str, layer: int | None) -> None:
+        from torchaudio import pipelines
+
+        bundle = getattr(pipelines, name, None)
+        if bundle is None or not hasattr(bundle, "get_model"):
+            raise SpeechLMError(f"torchaudio has no bundle {name!r} of a speech model")
+        try:
+            self.network: Any = bundle.get_model().eval()
+        except Exception as error:  # a download, by whatever it was made with
+            raise SpeechLMError(f"{name}: cannot be fetched: {_line(error)}") from None
+        network = getattr(self.network, "model", self.network)
+        blocks = network.feature_extractor.conv_layers
+        self.kernels = [(block.kernel_size, block.stride) for block in blocks]
+        layers = network.encoder.transformer.layers
+        self.layer = _layer(name, layer, len(layers))
+        self.sample_rate = int(bundle.sample_rate)
+        self.hop = int(np.prod([stride for _, stride in self.kernels]))
+        self.dim = int(layers[0].final_layer_norm.normalized_shape[0])
+        digest = hub.weights_hash(self.network.state_dict())
+        self.fingerprint = f"torchaudio-1 {digest} {self.layer}"
+
+    def _features(self, wave: Tensor) -> Tensor:
+        whole = _around(wave, self.kernels, self.hop)
+        found, _ = self.network.extract_features(whole[None], num_layers=self.layer)
+        features: Tensor = found[-1][0]
+        return features
+
+
+def _layer(name: str, layer: int | None, most: int) -> int:
+    if layer is not None and not 1 <= layer <= most:
+        raise SpeechLMError(f"{name} has layers 1 to {most}, not {layer}")
+    return most if layer is None else layer
+
+
+def _around(wave: Tensor, kernels: list[tuple[int, int]], hop: int) -> Tensor:
+    """Whole frames of ``wave``, with as much silence around as convolutions take from the ends."""
+    reach, step = 1, 1
+    for kernel, stride in kernels:
+        reach += (kernel - 1) * step
+        step *= stride
+    missing = reach - hop
+    return torch.nn.functional.pad(wave, (missing // 2, missing - missing // 2))
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,67 @@
+"""Units by k-means: the number of the centroid that is nearest to a frame's features.
+
+As in GSLM (Lakhotia et al. 2021) and HuBERT (Hsu et al. 2021), on features of any teacher.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from speechlm import hub
+from speechlm.errors import SpeechLMError
+from speechlm.units import features, forms
+from speechlm.units.features import TeacherConfig
+from speechlm.units.forms import FormConfig
+from speechlm.units.semantic import FrameUnits, SemanticUnits
+
+
+@dataclass
+class KMeansConfig:
+    """The ``config.yaml`` of a folder with such units."""
+
+    kind: str = "kmeans"
+    name: str = "units"
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    clusters: int = 100
+    form: FormConfig = field(default_factory=FormConfig)
+
+
+class KMeans(FrameUnits):
+    """``weights`` are ``mean`` and ``scale`` (dim,) of the features, and ``centroids``
+    (clusters, dim) of what is left of them.
+
+    Raises:
+        SpeechLMError: when the teacher cannot be had, or the weights are of another.
+    """
+
+    def __init__(self, config: KMeansConfig, weights: dict[str, Tensor]):
+        self.teacher = features.build(config.teacher)
+        self.name, self.clusters = config.name, config.clusters
+        self.sample_rate, self.hop = self.teacher.sample_rate, self.teacher.hop
+        dim = self.teacher.dim
+        wanted = {"mean": (dim,), "scale": (dim,), "centroids": (config.clusters, dim)}
+        if {name: tuple(value.shape) for name, value in weights.items()} != wanted:
+            raise SpeechLMError(f"{config.name}: the weights do not fit the configuration")
+        self.mean, self.scale = weights["mean"], weights["scale"]
+        self.centroids = weights["centroids"]
+        self._offset = 0.5 * self.centroids.square().sum(dim=1)
+        whole = f"{hub.weights_hash(weights)} {self.teacher.fingerprint}"
+        self.weights_hash = hashlib.sha256(whole.encode()).hexdigest()[:8]
+
+    @torch.inference_mode()
+    def __call__(self, wave: Tensor) -> Tensor:
+        x = (self.teacher(wave) - self.mean) / self.scale
+        return (x @ self.centroids.T - self._offset).argmax(dim=1)
+
+
+def load(folder: Path, levels: int | None = None, framed: bool = False) -> SemanticUnits:
+    """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
+    config, weights = hub.load_model(folder, KMeansConfig)
+    source = KMeans(config, weights)
+    form = forms.build(FormConfig() if framed else config.form, source.clusters, folder)
+    return SemanticUnits(source, form, config.form.hop, levels)

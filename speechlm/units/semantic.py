@@ -1,0 +1,92 @@
+"""Tokenizers that give every frame one unit, by what it sounds like."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from speechlm.errors import SpeechLMError
+from speechlm.units.base import Units, UnitStream, UnitTokenizer
+from speechlm.units.forms import Form, Pieces
+
+
+class FrameUnits(ABC):
+    """Gives every frame of a waveform its unit.
+
+    Attributes:
+        name: of the model.
+        weights_hash: of all that units depend on.
+        clusters: kinds of units.
+    """
+
+    name: str
+    weights_hash: str
+    sample_rate: int
+    hop: int
+    clusters: int
+
+    @abstractmethod
+    def __call__(self, wave: Tensor) -> Tensor:
+        """Units int64 (frames,) of ``wave`` (samples,): frames that cover it."""
+
+
+class SemanticUnits(UnitTokenizer):
+    """Units of frames in a form that a language model takes.
+
+    They do not carry the voice, and only a vocoder makes them sound
+    (:class:`speechlm.vocoder.VocodedUnits`).
+
+    Args:
+        hop: samples that a column of the form stands for on average, where columns are variable.
+        levels: of the form, from the first; all by default.
+
+    Raises:
+        SpeechLMError: when the form has fewer levels.
+    """
+
+    def __init__(self, source: FrameUnits, form: Form, hop: int, levels: int | None = None):
+        self.source, self.form = source, form
+        if levels is not None and not 1 <= levels <= form.levels:
+            raise SpeechLMError(f"{source.name} has 1 to {form.levels} levels, not {levels}")
+        weights = source.weights_hash
+        if isinstance(form, Pieces):
+            weights = hashlib.sha256(weights.encode() + form.model).hexdigest()[:8]
+        self.units = Units(
+            model=source.name,
+            weights=weights,
+            sample_rate=source.sample_rate,
+            hop=hop if form.variable else source.hop,
+            levels=levels or form.levels,
+            cardinality=form.cardinality,
+            variable=form.variable,
+        )
+
+    def encode(self, wave: Tensor) -> Tensor:
+        if self.units.variable and len(wave) != 1:
+            raise SpeechLMError(f"{self.units.model} takes one recording at a time")
+        every = [self.form.write(self.source(each).numpy()) for each in wave]
+        codes = [torch.from_numpy(codes[: self.units.levels]) for codes in every]
+        return torch.stack(codes)
+
+    def begin(self, wave: Tensor) -> Tensor:
+        whole = wave.shape[1] // self.source.hop * self.source.hop
+        codes = self.encode(wave[:, :whole])
+        # The last run may go on.
+        return codes[:, :, :-1] if self.units.variable else codes
+
+    def decode(
+        self, units: Tensor, length: int | None = None, voice: Tensor | None = None
+    ) -> Tensor:
+        raise self._silent()
+
+    def stream_decoder(self, voice: Tensor | None = None) -> UnitStream:
+        raise self._silent()
+
+    def _silent(self) -> SpeechLMError:
+        return SpeechLMError(
+            f"{self.units.model} has no vocoder: train one by `speechlm train recipes/vocoder.yaml "
+            "units=FOLDER`, and name its folder in place of the tokenizer's"
+        )

