@@ -223,7 +223,7 @@ def prepare(
 @app.command()
 def tokenize(
     source: Annotated[
-        Path, typer.Argument(metavar="CUTS", help="Prepared corpus, Lhotse cuts or a folder.")
+        Path, typer.Argument(metavar="CUTS", help="Prepared corpus, folder, Lhotse cuts or Shar.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the units.")],
     model: Annotated[
@@ -233,17 +233,23 @@ def tokenize(
         int | None, typer.Option(min=1, help="Levels of its units; default: all.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Only what falls to job I of N, on any machine.")
+    ] = "1/1",
 ) -> None:
     """Turn recordings into units for a language model; run it again to continue."""
     use_threads(1)
-    from speechlm.data.tokenize import tokenize
+    from speechlm.data.tokenize import read_share, tokenize_share
+    from speechlm.data.tokens import Tokens
 
-    tokens = tokenize(source, out, model, levels, workers)
+    missing = tokenize_share(source, out, read_share(shard), model, levels, workers)
+    if missing:
+        console.print(f"{out}: {len(missing)} shards are left to other jobs", highlight=False)
+        return
+    tokens = Tokens(out)
     table = Table("split", "utterances", "minutes")
-    for split in sorted({entry.split for entry in tokens.entries}):
-        part = [entry for entry in tokens.entries if entry.split == split]
-        minutes = sum(entry.frames for entry in part) / tokens.units.frame_rate / 60
-        table.add_row(split, str(len(part)), f"{minutes:.1f}")
+    for split, (utterances, frames) in tokens.entries.totals().items():
+        table.add_row(split, str(utterances), f"{frames / tokens.units.frame_rate / 60:.1f}")
     console.print(table)
     for name, reason in tokens.dropped.items():
         console.print(f"dropped: {name}: {reason}", highlight=False, markup=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from speechlm.data.config import FolderConfig
 from speechlm.data.corpus import PreparedCorpus
+from speechlm.data.shar import Shar
 from speechlm.data.sources import folder as recordings
 from speechlm.data.splits import SPLITS, named_split
 from speechlm.errors import SpeechLMError
@@ -64,6 +65,15 @@ def find(source: str | Path) -> list[Speech]:
             raise SpeechLMError(f"{source}: two recordings have the id {speech.id}")
         seen.add(speech.id)
     return found
+
+
+def of_shard(shar: Shar, shard: int, split: str) -> list[Speech]:
+    """The utterances of a shard of Lhotse Shar, their recordings in memory as they are stored.
+
+    Raises:
+        SpeechLMError: when it cannot be read.
+    """
+    return [_of_cut(cut, split) for cut in shar.read(shard)]
 
 
 def digest(found: list[Speech]) -> str:

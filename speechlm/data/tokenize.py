@@ -1,12 +1,13 @@
 """``speechlm tokenize``: recordings -> units on disk (``speechlm.data.tokens``).
 
-Shards are done one by one or by several processes, in any order. Whatever was interrupted goes on
-where it stopped: a shard is there as a whole or is done again, and the result is the same.
+Shards are done one by one, by several processes or by jobs on several machines, in any order. They
+know nothing of each other: which shards are there says what is left. Whatever was interrupted goes
+on where it stopped: a shard is there as a whole or is done again, and the result is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,21 +20,45 @@ import torch
 
 from speechlm import audio
 from speechlm.data import speech
+from speechlm.data.shar import Shar
 from speechlm.data.speech import Speech
+from speechlm.data.splits import named_split
 from speechlm.data.tokens import Tokens, claim, index_path, write_shard
 from speechlm.errors import SpeechLMError
+from speechlm.nn.collective import Share
 from speechlm.processes import processes, progress
 from speechlm.units.base import Units, UnitTokenizer
 from speechlm.units.load import load
 
 SHARD = 256
-"""Utterances a shard."""
+"""Utterances a shard, or more: so many that there are no more than ``SHARDS`` shards."""
+SHARDS = 1024
 
 
 @dataclass(frozen=True)
 class _Shard:
     number: int
-    utterances: list[Speech]
+    load: Callable[[], Sequence[Speech]]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is to be tokenized, and how it is cut into shards."""
+
+    digest: str
+    shards: list[_Shard]
+
+
+def read_share(text: str) -> Share:
+    """``I/N``, the share of job I of jobs 1 to N.
+
+    Raises:
+        SpeechLMError: when it is none.
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise SpeechLMError(f"--shard is I/N with I from 1 to N, as 3/8, not {text}")
+    return Share(int(index) - 1, int(count))
 
 
 def tokenize(
@@ -47,6 +72,7 @@ def tokenize(
     """Tokenize what :func:`speechlm.data.speech.find` finds in ``source``, into the folder ``out``.
 
     Args:
+        source: or Lhotse Shar (:mod:`speechlm.data.shar`), whose shards are then those of ``out``.
         model: a codec or another tokenizer, as :func:`speechlm.units.load.load` takes it.
         levels: of its units, from the first; all by default.
         workers: processes; one is this one.
@@ -56,8 +82,30 @@ def tokenize(
         SpeechLMError: when there is nothing to tokenize, ``out`` holds something else, or no
             utterance can be read.
     """
+    tokenize_share(source, out, Share(), model, levels, workers, framed)
+    return Tokens(out)
+
+
+def tokenize_share(
+    source: str | Path,
+    out: str | Path,
+    share: Share,
+    model: str | None = None,
+    levels: int | None = None,
+    workers: int = 1,
+    framed: bool = False,
+) -> list[int]:
+    """Do one job of several on a corpus; return the shards that nobody has finished yet.
+
+    Of all shards each job takes every ``share.count``-th that is missing. Jobs may run at once, be
+    killed and be run again; when all are done, ``out`` is what :func:`tokenize` would have made.
+
+    Raises:
+        SpeechLMError: when there is nothing to tokenize, ``out`` holds something else, or all is
+            done and no utterance could be read.
+    """
     out = Path(out)
-    found = speech.find(source)
+    found = _find(source)
     _tokenizer.cache_clear()  # a folder may hold another model by now
     tokenizer = _tokenizer(model, levels, framed)
     if tokenizer.units.cardinality > 1 << 16:
@@ -65,23 +113,36 @@ def tokenize(
             f"{tokenizer.units.model}: units of {tokenizer.units.cardinality} kinds do not fit in "
             "16 bits"
         )
-    shards = [
-        _Shard(number, found[first : first + SHARD])
-        for number, first in enumerate(range(0, len(found), SHARD))
-    ]
-    claim(out, tokenizer.units, speech.digest(found), len(shards))
-    missing = [shard for shard in shards if not index_path(out, shard.number).exists()]
-    with progress("tokenizing", len(found)) as advance:
-        for _ in range(len(found) - sum(len(shard.utterances) for shard in missing)):
+    claim(out, tokenizer.units, found.digest, len(found.shards))
+
+    def missing(shards: Sequence[_Shard]) -> list[_Shard]:
+        return [shard for shard in shards if not index_path(out, shard.number).exists()]
+
+    own = found.shards[share.index :: share.count]
+    left = missing(own)
+    with progress("tokenizing", len(own)) as advance:
+        for _ in range(len(own) - len(left)):
             advance("")
-        for shard in _done(partial(_write, out, model, levels, framed), missing, workers):
-            for _ in shard.utterances:
-                advance(f"shard {shard.number}")
-    tokens = Tokens(out)
-    if not tokens.entries:
-        name, reason = next(iter(tokens.dropped.items()))
+        for shard in _done(partial(_write, out, model, levels, framed), left, workers):
+            advance(f"shard {shard.number}")
+    others = [shard.number for shard in missing(found.shards)]
+    if not others and not (tokens := Tokens(out)).entries:
+        name, reason = next(iter(tokens.dropped.items()), (str(source), "holds no recordings"))
         raise SpeechLMError(f"{source}: no recording could be tokenized; {name}: {reason}")
-    return tokens
+    return others
+
+
+def _find(source: str | Path) -> _Source:
+    shar = Shar.find(source)
+    if shar is not None:
+        split = named_split(Path(source).name) or "train"
+        read = partial(speech.of_shard, shar, split=split)
+        return _Source(shar.digest, [_Shard(n, partial(read, n)) for n in range(len(shar))])
+    found = speech.find(source)
+    size = max(SHARD, -(-len(found) // SHARDS))
+    starts = range(0, len(found), size)
+    shards = [_Shard(n, found[first : first + size].copy) for n, first in enumerate(starts)]
+    return _Source(speech.digest(found), shards)
 
 
 def _done(work: Any, shards: Sequence[_Shard], workers: int) -> Iterator[_Shard]:
@@ -109,7 +170,7 @@ def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard
     arrays: list[np.ndarray] = []
     lines: list[dict[str, Any]] = []
     first = 0
-    for utterance in shard.utterances:
+    for utterance in shard.load():
         try:
             codes = _encode(tokenizer, utterance)
         except SpeechLMError as error:

@@ -7,6 +7,7 @@
       00000.npy         uint16 (frames, levels): the utterances of a shard, one after the other
       00000.jsonl       its index, an utterance a line; written last: the shard is finished
       00001.npy         ...
+      index.npy, .json  of all shards together (``speechlm.data.index``)
 
 A line of the index has ``id``, ``split``, ``first`` and ``frames`` (the utterance is
 ``array[first : first + frames]``) and, where known, ``text``, ``language``, ``speaker`` and
@@ -18,16 +19,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlm.data.index import Entries, Entry, Segment, read
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path, remove_unfinished
 from speechlm.units.base import Units
+
+__all__ = ["Entries", "Entry", "Segment", "Tokens"]
 
 FILE = "tokens.json"
 FORMAT = 1
@@ -35,32 +39,8 @@ FORMAT = 1
 Codes = NDArray[np.uint16]
 
 
-class Segment(NamedTuple):
-    """What is said from frame ``start`` to before frame ``stop``."""
-
-    text: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An utterance of a tokenized corpus."""
-
-    id: str
-    split: str
-    first: int
-    frames: int
-    text: str | None = None
-    language: str | None = None
-    speaker: str | None = None
-    segments: tuple[Segment, ...] = ()
-    """Two or more, or none."""
-    shard: int = 0
-
-
 class Tokens:
-    """A finished tokenized corpus.
+    """A finished tokenized corpus. It opens at once and in constant memory, however large it is.
 
     Attributes:
         units: which units these are.
@@ -75,33 +55,16 @@ class Tokens:
         self.folder = Path(folder)
         facts = read_facts(self.folder)
         self.units = Units(**facts["units"])
-        self.entries: list[Entry] = []
-        self.dropped: dict[str, str] = {}
-        for shard in range(facts["shards"]):
-            self._read_index(shard)
+        index = read(self.folder, [index_path(self.folder, n) for n in range(facts["shards"])])
+        self.entries = index.entries
+        self.dropped = index.dropped
+        self._frames = index.frames
         self._open: dict[int, Codes] = {}
-
-    def _read_index(self, shard: int) -> None:
-        path = index_path(self.folder, shard)
-        try:
-            for line in path.read_text("utf-8").splitlines():
-                fields = json.loads(line)
-                if "dropped" in fields:
-                    self.dropped[fields["id"]] = fields["dropped"]
-                    continue
-                segments = tuple(Segment(*each) for each in fields.pop("segments", ()))
-                self.entries.append(Entry(**fields, segments=segments, shard=shard))
-        except FileNotFoundError:
-            raise SpeechLMError(
-                f"{self.folder}: not finished, {path.name} is missing; run speechlm tokenize again"
-            ) from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise SpeechLMError(f"{path}: not an index of tokens: {error}") from None
 
     @property
     def seconds(self) -> float:
         """Speech, in seconds."""
-        return sum(entry.frames for entry in self.entries) / self.units.frame_rate
+        return self._frames / self.units.frame_rate
 
     def codes(self, entry: Entry) -> Codes:
         """Codes (levels, frames) of an utterance, mapped and not read."""
@@ -116,7 +79,7 @@ class Tokens:
                 found = np.load(path, mmap_mode="r")
             except (OSError, ValueError, EOFError) as error:
                 raise SpeechLMError(f"{path}: not an array of tokens: {error}") from None
-            frames = max((e.first + e.frames for e in self.entries if e.shard == shard), default=0)
+            frames = self.entries.frames_of(shard)
             if found.dtype != np.uint16 or found.shape != (frames, self.units.levels):
                 raise SpeechLMError(
                     f"{path}: {found.dtype} {found.shape}, not uint16 "

@@ -1,6 +1,6 @@
 """Training whose weights lie in parts over the processes: PyTorch's FSDP, by accelerate.
 
-``accelerate launch --config_file recipes/fsdp.yaml`` turns it on. Each process then keeps its part
+``accelerate launch --config_file recipes/accelerate/fsdp.yaml`` turns it on. Each process then keeps its part
 of every weight, of its gradient, its moving average and the optimizer's state. Checkpoints hold
 whole tensors: a run goes on with any number of processes, with FSDP or without.
 """
@@ -32,7 +32,7 @@ def check(accelerator: Accelerator, objective: Objective) -> None:
     if accelerator.num_processes > 1 and not accelerator.is_fsdp2:
         raise SpeechLMError(
             "FSDP: asked for, but accelerate shards on several GPUs only, and here with "
-            "fsdp_version: 2, as in recipes/fsdp.yaml"
+            "fsdp_version: 2, as in recipes/accelerate/fsdp.yaml"
         )
     if not objective.sharded:
         raise SpeechLMError(

@@ -52,12 +52,12 @@ except SpeechLMError as error:
     sys.exit(f"error: {error}")
 """
 
-CONFIG = yaml.safe_load((RECIPE.parent / "fsdp.yaml").read_text())["fsdp_config"]
+CONFIG = yaml.safe_load((RECIPE.parent / "accelerate" / "fsdp.yaml").read_text())["fsdp_config"]
 FSDP = {"ACCELERATE_USE_FSDP": "true"} | {
     name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
     for name, value in CONFIG.items()
 }
-"""What ``accelerate launch --config_file recipes/fsdp.yaml`` puts into the environment."""
+"""What ``accelerate launch --config_file recipes/accelerate/fsdp.yaml`` puts into the environment."""
 
 
 @contextmanager
