@@ -309,6 +309,21 @@ def evaluate(
 
 
 @app.command()
+def probe(
+    config: Annotated[Path, typer.Argument(help="Which tokenizers, as eval/probe.yaml.")],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="File for the figures.")] = Path("runs/probe.json"),
+    threads: Threads = 1,
+) -> None:
+    """What the units of tokenizers tell of phones, and of speakers."""
+    use_threads(threads)
+    from speechlm.evaluation.probe.run import run
+
+    console.print(run(config, overrides or [], out))
+    console.print(f"figures: {out}", highlight=False)
+
+
+@app.command()
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A/results.json")],
     after: Annotated[Path, typer.Argument(metavar="B/results.json")],

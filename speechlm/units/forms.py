@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -131,7 +131,8 @@ class Pieces(Form):
         """
         model = io.BytesIO()
         # Each unit once alone: none is unknown, whether training saw it or not.
-        said = chain(([unit] for unit in range(units)), (runs(each)[0] for each in utterances))
+        alone: Iterator[Iterable[int]] = ([unit] for unit in range(units))
+        said = chain(alone, (runs(each)[0] for each in utterances))
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=map(_spelled, said),

@@ -1,0 +1,1 @@
+"""What units know: of phones, which they should, and of speakers, which they need not."""
