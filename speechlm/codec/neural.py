@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,7 +24,9 @@ from speechlm.nn import State, quicken
 BLOCK_SECONDS = 10.0
 """Offline coding runs in blocks of this length or more, below twice it: in bounded memory."""
 FADE = 0.9
-"""What is left after a frame of the last latents' distance from silence, while frames are lost."""
+"""What is left after a lost frame of the distance from silence of what is played in its place."""
+FADED = 64
+"""Lost frames in a row after which it is silence."""
 SILENT_FRAMES = 100
 """So long a silence is all that an encoder remembers."""
 
@@ -122,6 +125,12 @@ class NeuralCodec(Codec):
         silent = codes[:, :1] < 0
         return torch.where(silent, self.silence, z) if bool(silent.any()) else z
 
+    @cached_property
+    def entries(self) -> Tensor:
+        """Latents (dim, cardinality) of level 0's codes."""
+        codes = torch.arange(self.cardinality, device=self.device)[None, None]
+        return self.network.quantizer.decode(codes)[0]
+
     @torch.inference_mode()
     def errors(self, codes: Tensor) -> Tensor:
         kept = self.network.quantizer.partial(codes.to(self.device))
@@ -170,8 +179,8 @@ class NeuralStreamEncoder(StreamEncoder):
 
 
 class NeuralStreamDecoder(StreamDecoder):
-    """``state``, ``skip`` (samples of the delay still to drop), ``last`` (codes of the last frame
-    that came) and ``lost`` (frames concealed since) are all it remembers.
+    """``state``, ``skip`` (samples of the delay still to drop), ``recent`` (codes of last frames)
+    and ``lost`` (frames concealed since one came) are all it remembers.
 
     ``copy.copy`` forks it, as it does an encoder.
     """
@@ -181,7 +190,7 @@ class NeuralStreamDecoder(StreamDecoder):
         self.state: State = None
         self.skip = codec.delay
         self.batch = 1
-        self.last: Tensor | None = None
+        self.recent: Tensor | None = None
         self.lost = 0
 
     @torch.inference_mode()
@@ -189,7 +198,7 @@ class NeuralStreamDecoder(StreamDecoder):
         codec = self.codec
         codec.check_codes(codes)
         if codes.shape[2]:
-            self.last, self.lost = codes[:, :, -1:], 0
+            self._remember(codes)
         frame = codec.frame
         if frame is not None and self.state is not None and codes.shape[::2] == (1, 1):
             whole = codes[0, :, 0].numpy()
@@ -200,13 +209,40 @@ class NeuralStreamDecoder(StreamDecoder):
 
     @torch.inference_mode()
     def conceal(self, frames: int) -> Tensor:
-        """What was heard last, held and fading to silence."""
-        silence = self.codec.silence
-        age = torch.arange(1, frames + 1, device=silence.device) + self.lost
-        self.lost += frames
-        held = silence if self.last is None else self.codec.latents(self.last)
-        z = silence + FADE**age * (held - silence)
-        return self._decoded(z.expand(self.batch, -1, -1))
+        """What probably comes next, fading to silence.
+
+        That is the mean of level 0's entries by the context model's shares of them, the estimate of
+        least squares. A codec without such a model holds what was heard last.
+        """
+        silence = self.codec.silence.expand(self.batch, -1, -1)
+        guessed = []
+        for _ in range(min(frames, FADED - self.lost)):
+            self.lost += 1
+            guessed.append(silence + FADE**self.lost * (self._guess() - silence))
+        rest = frames - len(guessed)
+        return self._decoded(torch.cat([*guessed, silence.expand(-1, -1, rest)], dim=2))
+
+    def _guess(self) -> Tensor:
+        """Latents (batch, dim, 1) of the frame after the recent ones, which it becomes one of."""
+        if self.recent is None:
+            return self.codec.silence
+        if self.codec.entropy is None:
+            return self.codec.latents(self.recent[:, :, -1:])
+        model = self.codec.entropy.model
+        each = [model.expected(codes[:, -model.reach :]) for codes in self.recent.cpu().numpy()]
+        shares = torch.from_numpy(np.stack(each)).to(self.codec.entries)
+        frame = torch.full_like(self.recent[:, :, :1], -1)
+        frame[:, 0, 0] = shares.argmax(1)
+        self.recent = torch.cat([self.recent, frame], dim=2)
+        return (shares @ self.codec.entries.mT)[:, :, None]
+
+    def _remember(self, codes: Tensor) -> None:
+        codec = self.codec
+        reach = 1 if codec.entropy is None else codec.entropy.model.reach
+        recent = F.pad(codes[:, :, -reach:], (0, 0, 0, codec.levels - codes.shape[1]), value=-1)
+        if self.recent is not None and recent.shape[2] < reach:
+            recent = torch.cat([self.recent, recent], dim=2)[:, :, -reach:]
+        self.recent, self.lost = recent, 0
 
     def _decoded(self, z: Tensor) -> Tensor:
         if self.state is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from pystoi import stoi
 
 from speechlm import audio
+from speechlm.bitstream.entropy import ContextModel, EntropyCoder
 from speechlm.codec import CodecConfig, NeuralCodec
 from speechlm.codec.config import QuantizerConfig, SeanetConfig, SpectralConfig
 from speechlm.errors import SpeechLMError
 from speechlm.nn import state_from_bytes, state_to_bytes
 
+from ..bitstream.entropy import models
 from ..chunks import chunk_sizes, cut
 from .tiny import (
     ARCHITECTURES,
@@ -203,6 +206,46 @@ def test_concealed_frames_hold_what_was_last_and_fade(architecture, kind):
     with torch.inference_mode():
         wave = model.network.decoder(z)[:, model.delay :]
     assert_same_wave(torch.cat(parts, dim=1), wave)
+
+
+def test_concealed_frames_are_what_the_context_model_expects():
+    model = codec()
+    model.entropy = EntropyCoder(
+        ContextModel(models.arrays(levels=model.levels, cardinality=model.cardinality))
+    )
+    codes = model.encode(waves(2, 30 * HOP))
+    stream = model.stream_decoder()
+    parts = [stream.push(codes[:, :, :3]), stream.push(codes[:, :1, 3:4]), stream.conceal(2)]
+    heard = codes[:, :, :4].clone()
+    heard[:, 1:, 3] = -1
+    z, silence = model.latents(heard), model.silence
+    for age in (1, 2):
+        expected = model.entropy.model.expected
+        shares = torch.from_numpy(np.stack([expected(each) for each in heard.numpy()])).float()
+        mean = shares @ model.latents(torch.arange(model.cardinality)[None, None])[0].T
+        z = torch.cat([z, silence + 0.9**age * (mean[:, :, None] - silence)], dim=2)
+        frame = torch.full((2, model.levels, 1), -1)
+        frame[:, 0, 0] = shares.argmax(1)
+        heard = torch.cat([heard, frame], dim=2)
+    with torch.inference_mode():
+        wave = model.network.decoder(z)[:, model.delay :]
+    assert_same_wave(torch.cat(parts, dim=1), wave)
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_a_long_loss_ends_in_silence_and_costs_little(context):
+    model = codec()
+    if context:
+        arrays = models.arrays(levels=model.levels, cardinality=model.cardinality)
+        model.entropy = EntropyCoder(ContextModel(arrays))
+    stream = model.stream_decoder()
+    stream.push(model.encode(waves(1, 20 * HOP)))
+    parts = [stream.conceal(40), stream.conceal(10_000), stream.conceal(1)]
+    assert [part.shape[1] for part in parts] == [40 * HOP, 10_000 * HOP, HOP]
+    quiet = model.stream_decoder()
+    quiet.push(torch.full((1, model.levels, 100), -1))
+    late = quiet.push(torch.full((1, model.levels, 100), -1))[:, -HOP:]
+    torch.testing.assert_close(parts[-1], late, atol=2e-3, rtol=0)
 
 
 @every_codec

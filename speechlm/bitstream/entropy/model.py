@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from speechlm.bitstream.entropy.frequencies import from_scores
+from speechlm.bitstream.entropy.frequencies import PRECISION, from_scores
 from speechlm.bitstream.entropy.linear import Linear, crop
+from speechlm.bitstream.payload import count_levels
 from speechlm.errors import SpeechLMError
 
 FINE = 3  # the trunk adds up in units finer by so many bits than those that its layers read
@@ -62,6 +63,7 @@ class ContextModel:
         arrays: as given.
         levels, cardinality: of the codes that it knows.
         trunk, width: of a frame in the trunk, and of an embedding.
+        reach: frames before one that its scores depend on.
         hash: the first eight hexadecimal digits of a SHA-256 of the arrays.
 
     Raises:
@@ -83,6 +85,7 @@ class ContextModel:
             weight, bias, shift = parts
             return Linear(weight, bias, int(shift), most)
 
+        self.reach = 2 ** sizes["layers"]
         self._enter = linear("enter", SUM)
         self._look = [linear("look", INPUT, i) for i in range(sizes["layers"])]
         self._give = [linear("give", HIDDEN, i) for i in range(sizes["layers"])]
@@ -146,6 +149,20 @@ class ContextModel:
         """
         read = np.concatenate([seen, crop(below, -SUM, SUM)], axis=1)
         return self._score[level](crop(self._join[level](read), 0, HIDDEN))
+
+    def expected(self, codes: np.ndarray) -> np.ndarray:
+        """Shares, float64 (cardinality,), of level 0's codes in the frame after ``codes``.
+
+        These are (levels, frames), from the start of a chunk or later, and may be ragged.
+        """
+        total = np.zeros((codes.shape[1], self.width), np.float32)
+        for level, row in enumerate(codes):
+            total = total + self.embed(level, row)
+        entered = self.enter(total, count_levels(codes))
+        before = np.concatenate([np.zeros((1, self.trunk), np.float32), entered])
+        seen = self.look(self.start(), before)[-1:]
+        frequencies = self.frequencies(0, seen, np.zeros((1, self.width), np.float32))
+        return (frequencies[0].astype(np.float64) + 1) / (1 << PRECISION)
 
     def frequencies(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
         """Frequencies less one, float32 (n, cardinality), by the :meth:`scores`."""
