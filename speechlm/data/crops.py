@@ -97,13 +97,10 @@ class Crops:
             gain = 10 ** (random.uniform(*self.gain_db) / 20)
             if index not in wanted:
                 continue
-            row = batch[index - wanted.start]
+            # From one: a seed (seed, step, 0) is the same as (seed, step).
+            own = np.random.default_rng((self.seed, step, index + 1))
             crop = self._read(item.path, start).astype(np.float32) / 32768
-            row[: len(crop)] = crop * min(gain, 1 / max(float(np.abs(crop).max()), 1e-6))
-            if self.augment is not None:
-                # From one: a seed (seed, step, 0) is the same as (seed, step).
-                own = np.random.default_rng((self.seed, step, index + 1))
-                row[:] = augment(row, item.sample_rate, self.augment, own)
+            lay(batch[index - wanted.start], crop, gain, item.sample_rate, self.augment, own)
         return batch
 
     def _read(self, path: Path, start: int) -> NDArray[np.int16]:
@@ -113,6 +110,20 @@ class Crops:
         if self.keep:
             return self._kept[path][start : start + self.samples]
         return _load(path, start, self.samples)
+
+
+def lay(
+    row: np.ndarray,
+    crop: np.ndarray,
+    gain: float,
+    rate: int,
+    changes: AugmentConfig | None,
+    random: np.random.Generator,
+) -> None:
+    """Put a crop (up to samples,) into its row (samples,), with its gain and what else changes."""
+    row[: len(crop)] = crop * min(gain, 1 / max(float(np.abs(crop).max()), 1e-6))
+    if changes is not None:
+        row[:] = augment(row, rate, changes, random)
 
 
 def _load(path: Path, start: int, samples: int) -> NDArray[np.int16]:

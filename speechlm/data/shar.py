@@ -89,6 +89,21 @@ class Shar:
         return [float(line["duration"]) for line in lines]
 
 
+def named(source: str | Path) -> Shar:
+    """The shards of a source.
+
+    Raises:
+        SpeechLMError: when there are none.
+    """
+    found = Shar.find(source)
+    if found is None:
+        raise SpeechLMError(
+            f"{source}: no Lhotse Shar: neither a folder with cuts.*.jsonl.gz and recording.*.tar, "
+            "nor a JSON file that lists such shards"
+        )
+    return found
+
+
 def _listed(source: Path) -> dict[str, list[str]]:
     try:
         listed = json.loads(source.read_text("utf-8"))

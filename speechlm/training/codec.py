@@ -23,6 +23,8 @@ from speechlm.codec.losses import SpectralLoss
 from speechlm.codec.network import CodecNetwork
 from speechlm.data.augment import AugmentConfig
 from speechlm.data.crops import Crops, Recording, recordings
+from speechlm.data.shar import named
+from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
 from speechlm.training.config import TrainingConfig
 from speechlm.training.objective import Objective
@@ -36,6 +38,11 @@ class CodecDataConfig:
 
     corpora: list[str] = field(default_factory=list)
     """Folders that ``speechlm prepare`` wrote."""
+    shards: list[str] = field(default_factory=list)
+    """Lhotse Shar (:mod:`speechlm.data.shar`) to train on; of ``corpora`` only the dev splits are
+    then used."""
+    lanes: int = 8
+    """Shards that are read at a time (:class:`speechlm.data.shard_crops.ShardCrops`)."""
     seconds: float = 1.0
     batch: int = 24
     gain_db: tuple[float, float] = (-12.0, 6.0)
@@ -124,7 +131,11 @@ class CodecObjective(Objective):
         self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
         train, dev = _splits(recipe.data)
         data = recipe.data
-        self.crops = self._crops(train, data.batch, data.gain_db, data.augment)
+        self.crops: Crops | ShardCrops
+        if data.shards:
+            self.crops = self._shard_crops()
+        else:
+            self.crops = self._crops(train, data.batch, data.gain_db, data.augment)
         # As recorded, so that runs with other augmentation compare.
         self.held_out = self._crops(dev, data.validation)
 
@@ -132,6 +143,14 @@ class CodecObjective(Objective):
         rate = self.recipe.codec.sample_rate
         samples = round(self.recipe.data.seconds * rate)
         return Crops(items, rate, samples, batch, self.recipe.training.seed, *changes)
+
+    def _shard_crops(self) -> ShardCrops:
+        data, rate = self.recipe.data, self.recipe.codec.sample_rate
+        samples = round(data.seconds * rate)
+        seed = self.recipe.training.seed
+        sources = [named(shards) for shards in data.shards]
+        how = data.gain_db, data.augment, data.lanes
+        return ShardCrops(sources, rate, samples, data.batch, seed, *how)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         rows = self.share.rows(self.crops.batch)
@@ -239,7 +258,7 @@ def _splits(config: CodecDataConfig) -> tuple[list[Recording], list[Recording]]:
         train += recordings(Path(folder), "train")
         dev += recordings(Path(folder), "dev")
     for split, found in (("train", train), ("dev", dev)):
-        if not found:
+        if not found and not (config.shards and split == "train"):
             raise SpeechLMError(
                 f"data.corpora: no {split} recordings in {list(config.corpora)}; name prepared "
                 "corpora that have some (speechlm prepare ... split.dev=SHARE)"

@@ -1,8 +1,8 @@
 """Training whose weights lie in parts over the processes: PyTorch's FSDP, by accelerate.
 
-``accelerate launch --config_file recipes/accelerate/fsdp.yaml`` turns it on. Each process then keeps its part
-of every weight, of its gradient, its moving average and the optimizer's state. Checkpoints hold
-whole tensors: a run goes on with any number of processes, with FSDP or without.
+``accelerate launch --config_file recipes/accelerate/fsdp.yaml`` turns it on. Each process then
+keeps its part of every weight, of its gradient, its moving average and the optimizer's state.
+Checkpoints hold whole tensors: a run goes on with any number of processes, with FSDP or without.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ FSDP = {"ACCELERATE_USE_FSDP": "true"} | {
     name.upper(): str(value).lower() if isinstance(value, bool) else str(value)
     for name, value in CONFIG.items()
 }
-"""What ``accelerate launch --config_file recipes/accelerate/fsdp.yaml`` puts into the environment."""
+"""What ``accelerate launch`` with that file puts into the environment."""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from speechlm.data.corpus import read_cuts
 from speechlm.errors import SpeechLMError
 from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
 from speechlm.training.codec import CodecObjective
@@ -54,6 +55,35 @@ def test_an_interrupted_run_goes_on(kind, at, whole, corpus, tmp_path, monkeypat
             run(recipe(corpus, tmp_path, kind))
     run(recipe(corpus, tmp_path, kind))
     assert_same_run(tmp_path, whole(kind))
+
+
+def test_a_run_on_shards_goes_on(corpus, tmp_path, monkeypatch):
+    """Of Lhotse Shar: no reader's state is kept, for there is none but the step."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "shar").mkdir()
+    cuts = read_cuts([corpus], "train")
+    cuts.to_shar(tmp_path / "shar", fields={"recording": "flac"}, shard_size=3)
+
+    def go(out):
+        made = recipe(corpus, tmp_path / out)
+        made.data.shards = [str(tmp_path / "shar")]
+        run(made)
+
+    go("whole")
+    real = CodecObjective.batch
+    for at in (3, 7):
+
+        def batch(objective, step, at=at):
+            if step == at:
+                raise KeyboardInterrupt
+            return real(objective, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CodecObjective, "batch", batch)
+            with pytest.raises(SpeechLMError, match="interrupted"):
+                go("stopped")
+    go("stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
