@@ -145,7 +145,7 @@ def table(
         typer.Argument(metavar="[NAME=]results.json...", help="Of speechlm eval, of each model."),
     ],
 ) -> None:
-    """Language models side by side, as Markdown: each figure that has a goal, with its interval."""
+    """Language models side by side, as Markdown: their main figures, with intervals."""
     from speechlm.evaluation.lm.results import LMResults
     from speechlm.evaluation.lm.table import markdown
 

@@ -105,11 +105,6 @@ class SuiteConfig:
     """Where finished work is kept between runs; none is the user's cache folder."""
 
 
-def load(path: str | Path, overrides: list[str]) -> SuiteConfig:
-    """Read a suite with dotted overrides (``clips.limit=10``): see :func:`fill`."""
-    return fill(declaration.read(path, overrides), path)
-
-
 def fill(declared: DictConfig, path: str | Path) -> SuiteConfig:
     """Read what the file ``path`` declares.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import alignment, coding, page, pool, runtime
 from speechlm.evaluation.coding import Coded
-from speechlm.evaluation.config import SuiteConfig, load
+from speechlm.evaluation.config import SuiteConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Shown
@@ -17,11 +17,6 @@ from speechlm.evaluation.plan import Plan, prepare
 from speechlm.evaluation.results import Results, Row, assemble
 from speechlm.evaluation.store import Store, default_folder, key
 from speechlm.evaluation.work import Outcome, Task
-
-
-def run(config: Path, overrides: list[str], out: Path) -> Results:
-    """Run the suite that the file ``config`` declares: see :func:`execute`."""
-    return execute(load(config, overrides), out)
 
 
 def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Results:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.evaluation import suite
+from speechlm.evaluation import suites
 from speechlm.evaluation.page import SOUNDS
 from speechlm.evaluation.page.charts import Point, Series, chart, nice_ticks
 from speechlm.evaluation.page.media import encoded, loudest, spectrogram
@@ -43,7 +43,7 @@ cache: {folder / "cache"}
 """,
         "utf-8",
     )
-    suite.run(folder / "suite.yaml", [], folder)
+    suites.run(folder / "suite.yaml", [], folder)
     return folder / "report.html"
 
 
@@ -212,7 +212,7 @@ def contrast(first: float, second: float) -> float:
 
 def test_media_may_lie_beside_the_page(page, tmp_path):
     declared = page.parent / "suite.yaml"
-    suite.run(declared, ["page.inline=false", "page.audio=mp3", "page.clips=1"], tmp_path)
+    suites.run(declared, ["page.inline=false", "page.audio=mp3", "page.clips=1"], tmp_path)
     files = sorted(path.name for path in (tmp_path / "report-files").iterdir())
     assert files == [
         f"0000-{name}.{kind}"
@@ -226,7 +226,7 @@ def test_media_may_lie_beside_the_page(page, tmp_path):
 
 def test_what_does_not_fit_is_left_out_and_said(page, tmp_path):
     declared = page.parent / "suite.yaml"
-    suite.run(declared, ["page.limit_mb=0.12", "page.audio=opus"], tmp_path)
+    suites.run(declared, ["page.limit_mb=0.12", "page.audio=opus"], tmp_path)
     html = (tmp_path / "report.html").read_text("utf-8")
     assert 'src="data:audio/ogg;' in html
     assert "2 more clips would not fit into this page" in html
@@ -237,7 +237,7 @@ def test_sound_is_lossless_where_it_fits(page, tmp_path):
     declared = page.parent / "suite.yaml"
 
     def made(*changes: str) -> str:
-        suite.run(declared, list(changes), tmp_path)
+        suites.run(declared, list(changes), tmp_path)
         return (tmp_path / "report.html").read_text("utf-8")
 
     def size(kind: str) -> int:

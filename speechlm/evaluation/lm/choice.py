@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +17,7 @@ from speechlm.evaluation.metrics.base import failed
 from speechlm.lm.patterns import Codes
 from speechlm.processes import progress
 
-Bits = Callable[[Codes, int], float]
-"""Bits of codes (levels, frames) after so many that are known."""
-
+REAL = "real"
 ABOUT = (
     "How often the model holds what really followed a prompt for more probable than something as "
     "long: its frames shuffled, or in reverse; what followed another utterance's prompt (spliced), "
@@ -46,6 +43,11 @@ class Window:
     prompt: Codes
     rest: Codes
 
+    @property
+    def known(self) -> int:
+        """Frames of the prompt."""
+        return self.prompt.shape[1]
+
 
 def run(config: ChoiceConfig, subject: Subject) -> dict[str, Section]:
     """One section: the model, by likelihood and by what the prompt adds, beside an n-gram.
@@ -57,28 +59,30 @@ def run(config: ChoiceConfig, subject: Subject) -> dict[str, Section]:
     section = Section("Choice of the real continuation", ABOUT, _columns())
     ngram = learn(RIVAL, subject)
 
-    def of_model(codes: Codes, known: int) -> float:
-        return float(subject.model.bits(codes, known).sum())
-
-    def of_ngram(codes: Codes, known: int) -> float:
-        return float(ngram.bits(codes)[:, known:].sum())
-
     model = section.system(subject.name, "by likelihood")
     added = section.system(f"{subject.name}, by what the prompt adds", "by likelihood ratio")
     rival = section.system(RIVAL, "Kneser-Ney, by likelihood")
     random = np.random.default_rng(config.seed)
     with progress("choice    ", len(windows)) as advance:
         for window in windows:
-            others = {
+            rests = {
+                REAL: window.rest,
                 "shuffled": window.rest[:, random.permutation(window.rest.shape[1])],
                 "reversed": window.rest[:, ::-1],
                 "spliced": _other(window, windows, random, same=False),
                 "spliced within speaker": _other(window, windows, random, same=True),
             }
+            after, alone, by_ngram = {}, {}, {}
+            for name, rest in rests.items():
+                if rest is not None:
+                    whole, known = np.concatenate([window.prompt, rest], axis=1), window.known
+                    after[name] = float(subject.model.bits(whole, known).sum())
+                    alone[name] = float(subject.model.bits(rest).sum())
+                    by_ngram[name] = float(ngram.bits(whole)[:, known:].sum())
             section.item(f"{window.held.name} at {window.start * subject.seconds:.2f} s")
-            section.add(model, _won(window, others, of_model))
-            section.add(added, _won(window, others, _gain(of_model)))
-            section.add(rival, _won(window, others, of_ngram))
+            section.add(model, _won(after))
+            section.add(added, _won({name: after[name] - alone[name] for name in after}))
+            section.add(rival, _won(by_ngram))
             advance(window.held.name)
     return {"choice": section}
 
@@ -127,28 +131,14 @@ def _other(
     return found[int(random.integers(len(found)))].rest if found else None
 
 
-def _won(window: Window, others: dict[str, Codes | None], bits: Bits) -> dict[str, Score]:
-    known = window.prompt.shape[1]
-
-    def after(rest: Codes) -> float:
-        return bits(np.concatenate([window.prompt, rest], axis=1), known)
-
-    real = after(window.rest)
+def _won(bits: dict[str, float]) -> dict[str, Score]:
+    """Whether what really followed takes the fewest bits, beside each of the others there are."""
     return {
-        name: failed("no other utterance of the speaker")
-        if rest is None
-        else Score(100.0 * (real < after(rest)))
-        for name, rest in others.items()
+        name: Score(100.0 * (bits[REAL] < bits[name]))
+        if name in bits
+        else failed("no other utterance of the speaker")
+        for name in NAMES
     }
-
-
-def _gain(bits: Bits) -> Bits:
-    """Bits that a prompt saves, negative: less is better, as for the bits themselves."""
-
-    def gained(codes: Codes, known: int) -> float:
-        return bits(codes, known) - bits(codes[:, known:], 0)
-
-    return gained
 
 
 def _columns() -> dict[str, Column]:

@@ -46,7 +46,7 @@ GOALS = (
     Goal("continuation", "first", 300.0),
     Goal("continuation", "rtf", 1.0),
 )
-"""Sections by their names, but for a number; columns by theirs, or what comes before a colon."""
+"""Sections and columns as :meth:`LMResults.places` takes them."""
 
 
 class LMResults:
@@ -79,21 +79,28 @@ class LMResults:
     def sections(self) -> dict[str, Results]:
         return {name: Results(data) for name, data in self.data["sections"].items()}
 
+    def places(self, section: str, column: str) -> Iterator[tuple[str, str]]:
+        """Sections of this name, but for a number; and columns, but for what follows a colon."""
+        for name, found in self.sections.items():
+            if name.rstrip(" 0123456789") == section:
+                for each in found.columns:
+                    if each.partition(":")[0] == column:
+                        yield name, each
+
     def judged(self) -> None:
         """Fill in ``goals``: for each one of a part that ran, the figure and whether it is met."""
-        self.data["goals"] = [judgement for goal in GOALS for judgement in self._judged(goal)]
+        self.data["goals"] = [
+            self._judged(goal, *place)
+            for goal in GOALS
+            for place in self.places(goal.section, goal.column)
+        ]
 
-    def _judged(self, goal: Goal) -> Iterator[dict[str, Any]]:
-        for section, found in self.sections.items():
-            for column, facts in found.columns.items():
-                if section.rstrip(" 0123456789") == goal.section and (
-                    column.partition(":")[0] == goal.column
-                ):
-                    figure = dict(found.data["summary"][self.name][column])
-                    del figure["reasons"]
-                    met = _met(figure, goal, facts["better"])
-                    place = {"section": section, "column": column}
-                    yield {**asdict(goal), **place, **figure, "met": met}
+    def _judged(self, goal: Goal, section: str, column: str) -> dict[str, Any]:
+        found = self.sections[section]
+        figure = dict(found.data["summary"][self.name][column])
+        del figure["reasons"]
+        met = _met(figure, goal, found.columns[column]["better"])
+        return {**asdict(goal), "section": section, "column": column, **figure, "met": met}
 
     def goals(self) -> Iterator[dict[str, str]]:
         """In words: what each goal is about, what is asked and found, n, and the verdict."""

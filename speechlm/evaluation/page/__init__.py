@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from speechlm.evaluation.config import PageConfig
-from speechlm.evaluation.page.cards import Shown, view
+from speechlm.evaluation.page.cards import Shown, laid_out
 from speechlm.evaluation.page.gallery import Gallery, chosen
 from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import context
@@ -51,7 +51,7 @@ def write(
         clips=clips,
         left_out=len(selected) - len(clips),
         sound=SOUNDS[kind],
-        spoken=[view(shelf, kind, each, rate) for each in spoken],
+        spoken=[laid_out(shelf, kind, each, rate) for each in spoken],
     )
     with atomic_path(out / "report.html") as path:
         path.write_text(html, "utf-8")

@@ -31,7 +31,7 @@ class Shown:
     cards: list[Card]
 
 
-def view(shelf: Shelf, kind: str, shown: Shown, rate: int) -> dict[str, Any]:
+def laid_out(shelf: Shelf, kind: str, shown: Shown, rate: int) -> dict[str, Any]:
     """As the template wants it, with sound of a ``kind`` on the ``shelf``."""
     stem = "".join(each if each.isalnum() or each in "-_" else "-" for each in shown.id)
     cards = []

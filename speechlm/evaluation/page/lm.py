@@ -10,7 +10,7 @@ import numpy as np
 from speechlm.evaluation.config import PageConfig
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.page import SOUNDS, render
-from speechlm.evaluation.page.cards import Shown, view
+from speechlm.evaluation.page.cards import Shown, laid_out
 from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import missing, table_row
 from speechlm.files import atomic_path
@@ -63,7 +63,7 @@ def _views(
 ) -> list[dict[str, Any]]:
     count = min(count, len(items))
     places = np.linspace(0, len(items) - 1, count).round().astype(int)
-    return [view(shelf, kind, items[place], rate) for place in places]
+    return [laid_out(shelf, kind, items[place], rate) for place in places]
 
 
 def _size(views: dict[str, list[dict[str, Any]]]) -> int:
