@@ -46,6 +46,9 @@ Quality = Annotated[
     float | None, typer.Option(help="0 to 10: the same everywhere, at whatever bitrate.")
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the file: key=value ...")]
+Shard = Annotated[
+    str, typer.Option(metavar="I/N", help="Only what falls to job I of N, on any machine.")
+]
 Packets = Annotated[bool, typer.Option(help="Each chunk in a numbered packet.")]
 Conceal = Annotated[bool, typer.Option(help="Fill in what is damaged or lost.")]
 
@@ -203,6 +206,22 @@ def train(
 
 
 @app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")],
+    voice: Annotated[Path, typer.Option(help="A recording of the voice to use.")],
+    model: Annotated[str | None, typer.Option(help="Vocoder: a folder or a hub id.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Voice conversion: what a recording says, in the voice of another."""
+    use_threads(threads)
+    from speechlm.vocoder.convert import convert as convert_recording
+
+    seconds = convert_recording(source, voice, target, model)
+    print_row({"seconds": f"{seconds:.2f}"})
+
+
+@app.command()
 def prepare(
     corpus: Annotated[Path, typer.Argument(help="A corpus, as data/asterisk.yaml.")],
     overrides: Overrides = None,
@@ -233,16 +252,15 @@ def tokenize(
         int | None, typer.Option(min=1, help="Levels of its units; default: all.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
-    shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Only what falls to job I of N, on any machine.")
-    ] = "1/1",
+    shard: Shard = "1/1",
 ) -> None:
     """Turn recordings into units for a language model; run it again to continue."""
     use_threads(1)
-    from speechlm.data.tokenize import read_share, tokenize_share
+    from speechlm.data.tokenize import tokenize_share
     from speechlm.data.tokens import Tokens
+    from speechlm.nn.collective import Share
 
-    missing = tokenize_share(source, out, read_share(shard), model, levels, workers)
+    missing = tokenize_share(source, out, Share.of_job(shard), model, levels, workers)
     if missing:
         console.print(f"{out}: {len(missing)} shards are left to other jobs", highlight=False)
         return
@@ -299,10 +317,16 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for the results and the page.")] = Path(
         "runs/eval"
     ),
+    shard: Shard = "1/1",
 ) -> None:
     """Judge codecs or a language model: one results.json, one page to listen to."""
     from speechlm.evaluation import suites
+    from speechlm.nn.collective import Share
 
+    if (share := Share.of_job(shard)).count > 1:
+        judged = suites.run_share(suite, overrides or [], share)
+        console.print(f"{judged} clips: run it without --shard when all are done", highlight=False)
+        return
     results = suites.run(suite, overrides or [], out)
     console.print(results.table())
     console.print(f"page: {out / 'report.html'}", highlight=False)

@@ -49,18 +49,6 @@ class _Source:
     shards: list[_Shard]
 
 
-def read_share(text: str) -> Share:
-    """``I/N``, the share of job I of jobs 1 to N.
-
-    Raises:
-        SpeechLMError: when it is none.
-    """
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise SpeechLMError(f"--shard is I/N with I from 1 to N, as 3/8, not {text}")
-    return Share(int(index) - 1, int(count))
-
-
 def tokenize(
     source: str | Path,
     out: str | Path,

@@ -26,21 +26,34 @@ def key(*parts: object) -> str:
 class Store:
     """Small results in one SQLite file, decoded audio as files beside it.
 
-    Only the suite's own process writes records; each is on disk when ``put`` returns.
+    Only the suite's own process writes records; each is on disk when ``put`` returns. A suite in
+    jobs has a file for each ``job``, so that no two machines write one; whoever opens the store
+    later takes over what is in the others.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, job: str = "") -> None:
         self.folder = folder
         try:
             (folder / "audio").mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
+            file = f"results{job and '-'}{job}.sqlite"
+            self._database = sqlite3.connect(folder / file, timeout=60, isolation_level=None)
+            # No write-ahead log: it needs memory that processes share, which machines do not.
+            self._database.execute("PRAGMA journal_mode=DELETE")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
             )
+            for other in sorted(folder.glob("results*.sqlite")):
+                if other.name != file:
+                    self._take_over(other)
         except (OSError, sqlite3.Error) as error:
             raise SpeechLMError(f"{folder}: no cache can be kept here: {error}") from None
+
+    def _take_over(self, other: Path) -> None:
+        self._database.execute("ATTACH ? AS other", (str(other),))
+        if self._database.execute("SELECT 1 FROM other.sqlite_master").fetchone():
+            self._database.execute("INSERT OR IGNORE INTO results SELECT * FROM other.results")
+        self._database.execute("DETACH other")
 
     def get(self, name: str) -> Any:
         """What ``put`` was given for this key, or None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,9 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import config, suite
 from speechlm.evaluation.lm import config as lm_config
 from speechlm.evaluation.lm import suite as lm_suite
+from speechlm.evaluation.plan import prepare
+from speechlm.evaluation.store import Store, default_folder
+from speechlm.nn.collective import Share
 
 
 class Found(Protocol):
@@ -40,3 +44,23 @@ def run(path: Path, overrides: list[str], out: Path) -> Found:
         raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
     fill, execute = KINDS[kind]
     return execute(fill(declared, path), out)
+
+
+def run_share(path: Path, overrides: list[str], share: Share) -> int:
+    """Judge the clips that fall to one job of a suite of codecs, into the cache that jobs share.
+
+    :func:`run` then finds all of it there. Jobs may run at once, on several machines, be killed and
+    be run again. Returns the number of clips.
+
+    Raises:
+        SpeechLMError: for a bad declaration, or a suite that cannot run, or not in jobs.
+    """
+    declared = declaration.read(path, overrides)
+    if declared.get("kind", "codec") != "codec":
+        raise SpeechLMError(f"{path}: suites of codecs are judged in jobs; this is none")
+    plan = prepare(config.fill(declared, path))
+    clips = plan.clips[share.index :: share.count]
+    folder = Path(plan.config.cache) if plan.config.cache else default_folder()
+    with Store(folder, f"{share.index + 1}-of-{share.count}") as store:
+        suite.judge(replace(plan, clips=clips), store)
+    return len(clips)

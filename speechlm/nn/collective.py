@@ -19,10 +19,22 @@ from speechlm.errors import SpeechLMError
 
 @dataclass(frozen=True)
 class Share:
-    """The part of a batch that falls to process ``index`` of ``count``."""
+    """What falls to process ``index`` of ``count``, as of a batch."""
 
     index: int = 0
     count: int = 1
+
+    @classmethod
+    def of_job(cls, text: str) -> Share:
+        """``I/N``: that of job I of jobs 1 to N.
+
+        Raises:
+            SpeechLMError: when it is none.
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            raise SpeechLMError(f"--shard is I/N with I from 1 to N, as 3/8, not {text}")
+        return cls(int(index) - 1, int(count))
 
     def rows(self, batch: int) -> slice:
         """Its rows of ``batch`` rows.

@@ -16,7 +16,7 @@ from speechlm import cli
 from speechlm.data import tokenize as module
 from speechlm.data.corpus import read_cuts
 from speechlm.data.shar import Shar
-from speechlm.data.tokenize import read_share, tokenize, tokenize_share
+from speechlm.data.tokenize import tokenize, tokenize_share
 from speechlm.data.tokens import Tokens, claim, index_path, write_shard
 from speechlm.errors import SpeechLMError
 from speechlm.nn.collective import Share
@@ -67,7 +67,7 @@ def test_jobs_together_make_what_one_makes(
     tokenize(recordings, one, str(tiny_model), levels=2)
 
     def job(number: int) -> list[int]:
-        return tokenize_share(recordings, many, read_share(f"{number}/3"), str(tiny_model), 2)
+        return tokenize_share(recordings, many, Share.of_job(f"{number}/3"), str(tiny_model), 2)
 
     assert job(3) == [0, 1, 3]
     with pytest.raises(SpeechLMError, match=r"not finished, 00000\.jsonl is missing"):
@@ -110,7 +110,7 @@ def test_the_verb_does_a_share(recordings: Path, tiny_model: Path, tmp_path: Pat
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "a/b", "-1/2", "1/2/3"])
 def test_what_is_no_share_is_one_line(text: str) -> None:
     with pytest.raises(SpeechLMError, match="--shard is I/N with I from 1 to N, as 3/8, not"):
-        read_share(text)
+        Share.of_job(text)
 
 
 def test_large_corpora_have_large_shards(
@@ -232,4 +232,4 @@ def test_the_job_array_does_every_share(tmp_path: Path) -> None:
         )  # fmt: skip
         assert first == "1"
         assert done.stdout == f"{verb} A B --shard 3/{last}\n"
-        read_share(f"{last}/{last}")
+        Share.of_job(f"{last}/{last}")

@@ -25,6 +25,7 @@ from speechlm.evaluation.plan import prepare
 from speechlm.evaluation.recognition import Listener
 from speechlm.evaluation.results import Results
 from speechlm.evaluation.systems import Spec, specs
+from speechlm.nn.collective import Share
 
 from .voices import RATE
 
@@ -97,6 +98,32 @@ def test_an_interrupted_suite_goes_on_where_it_stopped(suite_file, tmp_path, cou
     monkeypatch.setattr(pool, "perform", perform)
     suites.run(suite_file, [], tmp_path / "out")
     assert len(counted) == 9  # four, then the five that were left
+
+
+def test_jobs_share_what_they_judged(suite_file, tmp_path, counted):
+    whole = suites.run(suite_file, [f"cache={tmp_path / 'one'}"], tmp_path / "one")
+    counted.clear()
+    overrides = ["metrics=[stoi]"]
+    suites.run(suite_file, [*overrides, "systems.opus=null"], tmp_path / "before")
+    assert len(counted) == 3
+    assert suites.run_share(suite_file, overrides, Share.of_job("1/2")) == 2
+    # What was known before is not done again, nor what the job did before it was killed.
+    assert len(counted) == 3 + 4
+    assert suites.run_share(suite_file, overrides, Share.of_job("1/2")) == 2
+    assert suites.run_share(suite_file, overrides, Share.of_job("2/2")) == 1
+    assert len(counted) == 3 + 4 + 2
+    shared = suites.run(suite_file, overrides, tmp_path / "shared")
+    assert len(counted) == 9
+    for system, rows in whole.data["rows"].items():
+        for row, expected in zip(shared.data["rows"][system], rows, strict=True):
+            assert row["cells"]["stoi"] == expected["cells"]["stoi"]
+            assert row["file_bytes"] == expected["file_bytes"]
+
+
+def test_other_suites_are_not_judged_in_jobs(tmp_path):
+    (tmp_path / "lm.yaml").write_text("kind: lm\n")
+    with pytest.raises(SpeechLMError, match="suites of codecs are judged in jobs; this is none"):
+        suites.run_share(tmp_path / "lm.yaml", [], Share.of_job("1/2"))
 
 
 def test_changed_audio_is_judged_anew(suite_file, tmp_path, counted):
