@@ -94,16 +94,22 @@ class UnitLM(nn.Module):
         return self.backbone(x, packing)
 
     def loss(
-        self, tokens: Tensor, mask: Tensor, segments: Tensor, weights: Tensor | None = None
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        segments: Tensor,
+        weights: Tensor | None = None,
+        h: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean NLL, in nats, of the predicted tokens; and for each kind its sum and count (2,).
 
         ``mask`` (batch, rows, time) says which ``tokens`` are to be predicted, ``segments`` (batch,
         time) which example a column belongs to, as :class:`~speechlm.nn.Packing` tells. The first
         column of an example has nothing that predicts it, and is left out. With ``weights``, one
-        for each of the :attr:`kinds`, the mean is a weighted one.
+        for each of the :attr:`kinds`, the mean is a weighted one. ``h`` is what :meth:`forward`
+        gives for these, if it is there already.
         """
-        total, nll = self._likelihood(tokens, mask, segments, weights)
+        total, nll = self._likelihood(tokens, mask, segments, weights, h)
         predicted = nll >= 0
         kinds = self.kinds_of_ids[tokens[predicted]]
         sums = nll.new_zeros(len(self.kinds)).index_add_(0, kinds, nll[predicted])
@@ -120,9 +126,14 @@ class UnitLM(nn.Module):
         return self._likelihood(tokens, mask, segments)[1]
 
     def _likelihood(
-        self, tokens: Tensor, mask: Tensor, segments: Tensor, weights: Tensor | None = None
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        segments: Tensor,
+        weights: Tensor | None = None,
+        h: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        h = self(tokens, Packing(segments))
+        h = self(tokens, Packing(segments)) if h is None else h
         mask = mask & _inside(segments)
         share = mask.float() if weights is None else mask * weights[self.kinds_of_ids[tokens]]
         share = (share / share.sum().clamp(min=1e-9)).flatten()

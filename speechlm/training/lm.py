@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import PAD, Vocabulary
-from speechlm.nn import collective
+from speechlm.nn import Packing, collective
 from speechlm.training.config import TrainingConfig
+from speechlm.training.ctc import CTC
 from speechlm.training.objective import Objective
 from speechlm.units.text import FILE as TEXT_MODEL
 
@@ -32,6 +34,8 @@ class LMLossConfig:
     """Of pieces of text and special tokens, of which there are few beside the units."""
     levels: list[float] = field(default_factory=list)
     """Of units, by level; 1 where none is given."""
+    ctc: float = 0.0
+    """Of text told from speech frame by frame (:mod:`speechlm.training.ctc`), a further term."""
 
 
 @dataclass
@@ -81,6 +85,7 @@ class LMObjective(Objective):
         self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids_of(self.data.vocabulary)))
         if recipe.init is not None:
             _start(self.model, recipe.init, self.data)
+        self.ctc = CTC(recipe.lm.dim, self.data.vocabulary) if recipe.loss.ctc else None
         self.register_buffer("best", torch.tensor(math.inf))
         self.register_buffer("weights", _weights(recipe.loss, units.levels), persistent=False)
         # Of each part, beside the mean over all parts of all processes.
@@ -102,9 +107,20 @@ class LMObjective(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         # Each process and part with a dropout of its own; nothing else is drawn here.
         torch.manual_seed(torch.initial_seed() + self.share.index)
-        total, terms = self.model.loss(**batch, weights=self.weights)
+        tokens, segments = batch["tokens"], batch["segments"]
+        h = self.model(tokens, Packing(segments))
+        total, terms = self.model.loss(**batch, weights=self.weights, h=h)
         # The mean over the tokens of all parts and processes, not of their means.
-        return total * self._scales[self.share.index], _bits(terms, self.rate)
+        total, logs = total * self._scales[self.share.index], _bits(terms, self.rate)
+        if self.ctc is not None:
+            logs["ctc"] = self.ctc(h, tokens, segments)
+            total = total + self.recipe.loss.ctc * logs["ctc"]
+        return total, logs
+
+    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
+        yield from self.model.named_parameters()
+        if self.ctc is not None:
+            yield from self.ctc.named_parameters(prefix="ctc")
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
