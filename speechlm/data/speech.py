@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 
+LONG = 600.0
+PIECE = 60
+"""Seconds; whole ones, which are whole samples at any rate."""
+
+
 @dataclass(frozen=True)
 class Speech:
     """An utterance, not read yet: ``load`` gives float32 (samples,) and its sample rate.
@@ -37,6 +42,8 @@ class Speech:
     language: str | None = None
     speaker: str | None = None
     segments: tuple[tuple[str, float, float], ...] = ()
+    pieces: Callable[[], tuple[Iterator[np.ndarray], int]] | None = None
+    """What ``load`` gives, piece by piece: of a recording of more than ``LONG`` seconds."""
 
 
 def find(source: str | Path) -> list[Speech]:
@@ -119,6 +126,7 @@ def _of_cut(cut: Cut, split: str) -> Speech:
         id=cut.id,
         split=split,
         load=partial(_load, cut),
+        pieces=partial(_pieces, cut) if cut.duration > LONG else None,
         text=" ".join(texts) or None,
         language=first.language if first else None,
         speaker=first.speaker if first else None,
@@ -128,9 +136,24 @@ def _of_cut(cut: Cut, split: str) -> Speech:
 
 def _load(cut: Cut) -> tuple[np.ndarray, int]:
     """Mono float32 (samples,) of a cut, and its rate."""
+    return _wave(cut, cut.id), int(cut.sampling_rate)
+
+
+def _pieces(cut: Cut) -> tuple[Iterator[np.ndarray], int]:
+    def read() -> Iterator[np.ndarray]:
+        start = 0
+        while start < cut.duration:
+            seconds = min(PIECE, cut.duration - start)
+            yield _wave(cut.truncate(offset=start, duration=seconds), cut.id)
+            start += PIECE
+
+    return read(), int(cut.sampling_rate)
+
+
+def _wave(cut: Cut, name: str) -> np.ndarray:
     try:
         wave = np.asarray(cut.load_audio(), np.float32)
     except Exception as error:  # of any of Lhotse's backends
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SpeechLMError(f"{cut.id}: cannot be read: {reason}") from None
-    return wave.mean(axis=0), int(cut.sampling_rate)
+        raise SpeechLMError(f"{name}: cannot be read: {reason}") from None
+    return wave.mean(axis=0)

@@ -173,10 +173,17 @@ def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard
 
 def _encode(tokenizer: UnitTokenizer, utterance: Speech) -> np.ndarray:
     """Codes (levels, frames) of an utterance."""
+    own = tokenizer.units.sample_rate
+    if utterance.pieces is not None:
+        pieces, rate = utterance.pieces()
+        waves = (torch.from_numpy(each)[None] for each in audio.resampled(pieces, rate, own))
+        # As they are stored: in a long recording, not much less than the rest of the memory.
+        codes = [each[0].cpu().numpy().astype(np.uint16) for each in tokenizer.encode_pieces(waves)]
+        return np.concatenate(codes, axis=1)
     wave, rate = utterance.load()
     if not len(wave):
         raise SpeechLMError("empty")
-    whole = audio.resample(wave, rate, tokenizer.units.sample_rate)
+    whole = audio.resample(wave, rate, own)
     return tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
 
 

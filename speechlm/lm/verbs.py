@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,21 +87,21 @@ def say(
 
 
 def transcribe(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> str:
-    """The text of a recording.
+    """The text of a recording of any length, in constant memory.
 
     One that leaves the context no room for its text is cut where it is quiet.
 
     Raises:
         SpeechLMError: when the source cannot be read.
     """
-    return written(audio.read(source, tokenizer.units.sample_rate)[0], model, tokenizer)
+    return written(audio.blocks(source, tokenizer.units.sample_rate), model, tokenizer)
 
 
-def written(wave: np.ndarray, model: LanguageModel, tokenizer: UnitTokenizer) -> str:
-    """The text of a wave (samples,), as :func:`transcribe` finds it."""
+def written(waves: Iterable[np.ndarray], model: LanguageModel, tokenizer: UnitTokenizer) -> str:
+    """The text of waves (samples,) that follow one another, as :func:`transcribe` finds it."""
     hop = tokenizer.units.hop
     found = []
-    for piece in quiet_cuts(wave, model.frames_at_once * hop, hop):
+    for piece in quiet_cuts(waves, model.frames_at_once * hop, hop):
         units = tokenizer.encode(torch.from_numpy(piece)[None])
         found.append(model.transcribe(units[0, :, : model.frames_at_once].cpu().numpy()))
     return " ".join(found).strip()
@@ -179,16 +179,20 @@ def text_parts(text: str, size: int) -> list[str]:
     return parts
 
 
-def quiet_cuts(wave: np.ndarray, size: int, hop: int) -> Iterator[np.ndarray]:
+def quiet_cuts(waves: Iterable[np.ndarray], size: int, hop: int) -> Iterator[np.ndarray]:
     """Pieces of up to ``size`` samples, cut where the last quarter of each is quietest.
 
-    Loudness is taken over five steps of ``hop`` samples.
+    Loudness is taken over five steps of ``hop`` samples. Of waves that follow one another no more
+    than a piece and a wave are held.
     """
-    while len(wave) > size:
-        late = wave[size * 3 // 4 : size]
-        power = np.square(late[: len(late) // hop * hop].reshape(-1, hop)).mean(axis=1)
-        level = np.convolve(power, np.ones(5), "same") if len(power) >= 5 else power
-        cut = size * 3 // 4 + (int(level.argmin()) if len(level) else 0) * hop
-        yield wave[:cut]
-        wave = wave[cut:]
-    yield wave
+    held = np.zeros(0, np.float32)
+    for wave in waves:
+        held = np.concatenate([held, wave])
+        while len(held) > size:
+            late = held[size * 3 // 4 : size]
+            power = np.square(late[: len(late) // hop * hop].reshape(-1, hop)).mean(axis=1)
+            level = np.convolve(power, np.ones(5), "same") if len(power) >= 5 else power
+            cut = size * 3 // 4 + (int(level.argmin()) if len(level) else 0) * hop
+            yield held[:cut]
+            held = held[cut:]
+    yield held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,6 +60,15 @@ class UnitTokenizer(ABC):
     @abstractmethod
     def encode(self, wave: Tensor) -> Tensor:
         """Units int64 (batch, levels, frames) of ``wave`` (batch, samples)."""
+
+    def encode_pieces(self, waves: Iterable[Tensor]) -> Iterator[Tensor]:
+        """What :meth:`encode` gives of waves that follow one another, piece by piece.
+
+        Memory is constant where a subclass has a way.
+        """
+        import torch
+
+        yield self.encode(torch.cat(list(waves), dim=1))
 
     @abstractmethod
     def begin(self, wave: Tensor) -> Tensor:

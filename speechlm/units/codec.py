@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,13 @@ class CodecUnits(UnitTokenizer):
 
     def encode(self, wave: Tensor) -> Tensor:
         return self.codec.encode(wave, levels=self.units.levels)
+
+    def encode_pieces(self, waves: Iterable[Tensor]) -> Iterator[Tensor]:
+        stream = self.codec.stream_encoder(levels=self.units.levels)
+        for wave in waves:
+            for block in wave.split(BLOCK_SECONDS * self.units.sample_rate, dim=1):
+                yield stream.push(block)
+        yield stream.flush()
 
     def begin(self, wave: Tensor) -> Tensor:
         stream = self.codec.stream_encoder(levels=self.units.levels)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lhotse import CutSet, Recording
 from typer.testing import CliRunner
 
 from speechlm import cli
+from speechlm.data import speech
 from speechlm.data import tokenize as module
 from speechlm.data.corpus import read_cuts
 from speechlm.data.shar import Shar
@@ -139,6 +141,31 @@ def test_shar_gives_the_same_units(
         found = {entry.id: (entry.text, tokens.codes(entry).tolist()) for entry in tokens.entries}
         assert found == expected
         assert [entry.shard for entry in tokens.entries] == [0, 0, 0, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("rate", [16000, 24000])
+def test_a_long_recording_is_read_in_pieces(
+    rate: int, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the units of it as a whole, from the middle of a file too."""
+    random = np.random.default_rng(0)
+    wave = 0.1 * random.standard_normal(round(5.37 * rate)).astype(np.float32)
+    wave_file(tmp_path / "a.wav", wave, rate)
+    cut = Recording.from_file(tmp_path / "a.wav").to_cut()
+    CutSet.from_cuts([cut, cut.truncate(offset=0.77).with_id("b")]).to_file(tmp_path / "cuts.jsonl")
+    whole = tokenize(tmp_path / "cuts.jsonl", tmp_path / "whole", str(tiny_model))
+    monkeypatch.setattr(speech, "LONG", 4.9)
+    monkeypatch.setattr(speech, "PIECE", 2)
+    read: list[float] = []
+    real = speech._wave
+    monkeypatch.setattr(
+        speech, "_wave", lambda cut, n: (read.append(cut.duration), real(cut, n))[1]
+    )
+    pieces = tokenize(tmp_path / "cuts.jsonl", tmp_path / "pieces", str(tiny_model))
+    assert read == pytest.approx([2, 2, 1.37, 4.6])
+    assert content(tmp_path / "pieces") == content(tmp_path / "whole")
+    assert [entry.frames for entry in pieces.entries] == [270, 231]
+    assert len(whole.entries) == 2
 
 
 def test_damaged_shar_is_one_line(shar: Path, tiny_model: Path, tmp_path: Path) -> None:

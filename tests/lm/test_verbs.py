@@ -197,7 +197,11 @@ def test_text_parts() -> None:
 def test_quiet_cuts() -> None:
     wave = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
     wave[3400:3600] *= 0.01
-    pieces = list(verbs.quiet_cuts(wave, 4000, 20))
+    pieces = list(verbs.quiet_cuts([wave], 4000, 20))
+    for size in (1, 700, 4000, 9000):
+        waves = np.split(wave, range(size, len(wave), size))
+        streamed = list(verbs.quiet_cuts(waves, 4000, 20))
+        assert all(np.array_equal(a, b) for a, b in zip(streamed, pieces, strict=True))
     assert np.array_equal(np.concatenate(pieces), wave)
     assert all(len(piece) <= 4000 for piece in pieces)
     assert 3400 <= len(pieces[0]) <= 3600

@@ -46,7 +46,7 @@ def run(config: ReadingConfig, subject: Subject) -> dict[str, Section]:
             wave = subject.wave(clip)
             start = time.perf_counter()
             try:
-                text, reason = verbs.written(wave, subject.model, tokenizer), ""
+                text, reason = verbs.written([wave], subject.model, tokenizer), ""
                 factor = Score((time.perf_counter() - start) / clip.seconds, weight=clip.seconds)
             except SpeechLMError as error:
                 text, reason, factor = "", str(error), failed(str(error))
