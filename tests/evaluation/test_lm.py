@@ -12,8 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from speechlm import demo, hub
 from speechlm.cli import main
@@ -26,7 +24,6 @@ from speechlm.evaluation.lm.choice import find as windows
 from speechlm.evaluation.lm.config import ChoiceConfig, LMSuiteConfig
 from speechlm.evaluation.lm.generating import generate
 from speechlm.evaluation.lm.likelihood import NGRAMS
-from speechlm.evaluation.lm.loops import longest_loop
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.lm.subject import Subject
 from speechlm.evaluation.lm.table import markdown
@@ -296,7 +293,12 @@ def test_goals_are_judged_by_their_direction_and_n(found: LMResults) -> None:
     assert ("likelihood 1", "against") in goals and ("tts", "cer:tiny-en") in goals
 
 
-def test_models_stand_side_by_side(found: LMResults) -> None:
+def test_models_stand_side_by_side(
+    found: LMResults,
+    world: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     other = LMResults(json.loads(json.dumps(found.data)))
     del other.data["sections"]["asr"]
     other.data["sections"]["tts"]["summary"][NAME]["ended"]["n"] += 1
@@ -311,6 +313,11 @@ def test_models_stand_side_by_side(found: LMResults) -> None:
     assert table["Speech to text: WER, %, n=3"][1] == "\u2013"
     first, second = table["Text to speech: Ends by itself, %"]
     assert first.endswith(", n=2") and second == first[:-1] + "3"
+    written = world.folder / "out" / "results.json"
+    monkeypatch.setattr(sys, "argv", ["speechlm", "table", str(written), f"b={written}"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capfd.readouterr().out == markdown({NAME: found, "b": found})
 
 
 def test_the_demonstration_goes_on_and_says_a_sentence(
@@ -384,29 +391,6 @@ def test_what_is_generated_is_timed_and_its_end_seen(world: SimpleNamespace) -> 
     nothing = generate(iter(frames[:0]), 3, 2, tokenizer.stream_decoder())
     assert nothing.ended and nothing.codes.shape == (2, 0)
     assert math.isnan(nothing.first) == (len(nothing.wave) == 0)
-
-
-def test_a_loop_is_a_cycle_that_comes_again() -> None:
-    assert longest_loop(np.arange(9)) == 0
-    assert longest_loop(np.zeros(0, int)) == longest_loop(np.zeros(1, int)) == 0
-    assert longest_loop(np.array([1, 5, 5, 5, 5, 2])) == 4
-    assert longest_loop(np.array([9, 1, 2, 3, 1, 2, 3, 1, 8])) == 7
-    assert longest_loop(np.array([1, 2, 3, 1, 2, 4])) == 0  # not once as a whole
-    assert longest_loop(np.array([7, 7, 1, 2, 1, 2, 1, 2])) == 6
-
-
-@given(
-    st.lists(st.integers(0, 5), min_size=1, max_size=8),
-    st.integers(2, 5),
-    st.integers(0, 7),
-    st.integers(0, 3),
-)
-def test_a_planted_loop_is_found(cycle: list[int], times: int, more: int, around: int) -> None:
-    loop = (cycle * (times + 1))[: len(cycle) * times + min(more, len(cycle) - 1)]
-    edge = np.arange(around) + 100
-    units = np.concatenate([edge, loop, edge + 100]).astype(int)
-    assert longest_loop(units) >= len(loop)
-    assert longest_loop(units) <= len(units)
 
 
 def test_a_suite_file_says_which_parts_it_has() -> None:
