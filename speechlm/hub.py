@@ -25,6 +25,8 @@ WEIGHTS = "model.safetensors"
 CONTEXT = "context.safetensors"
 LANGUAGE = "vocabulary.json", "text.model"
 """What a language model has besides."""
+UNITS = "pieces.model", "units/*"
+"""What unit tokenizers and vocoders have."""
 DEFAULT_CODEC, DEFAULT_LM = "codec-16k", "lm-16k"
 SHIPPED = Path(str(files("speechlm") / "models"))
 
@@ -106,7 +108,7 @@ def find_model(name: str | Path | None) -> Path:
 
     try:
         return Path(
-            snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS, CONTEXT, *LANGUAGE])
+            snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS, CONTEXT, *LANGUAGE, *UNITS])
         )
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

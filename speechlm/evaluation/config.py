@@ -32,7 +32,8 @@ class SystemConfig:
     """One family of systems, at each of its bitrates."""
 
     kind: str = MISSING
-    """``original``, ``opus``, ``speex``, ``amr-wb``, ``codec2``, ``model`` or ``command``."""
+    """``original``, ``opus``, ``speex``, ``amr-wb``, ``codec2``, ``model``, ``units`` (a vocoder,
+    resynthesizing) or ``command``."""
     kbps: list[float] = field(default_factory=list)
     model: str | None = None
     """For ``model``: a folder, a hub id or a peer's name; none is the shipped default."""

@@ -14,6 +14,8 @@ from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.training.objective import Objective
 from speechlm.training.units import UnitsRecipe, train_units
+from speechlm.training.vocoder import VocoderObjective, VocoderRecipe
+from speechlm.training.vq_apc import VqApcObjective, VqApcRecipe
 
 
 def _steps(objective: Callable[[Any], Objective]) -> Callable[[Any], Path]:
@@ -26,6 +28,8 @@ KINDS: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
     "context": (ContextRecipe, _steps(ContextObjective)),
     "lm": (LMRecipe, _steps(LMObjective)),
     "units": (UnitsRecipe, train_units),
+    "vocoder": (VocoderRecipe, _steps(VocoderObjective)),
+    "vq-apc": (VqApcRecipe, _steps(VqApcObjective)),
 }
 
 

@@ -11,7 +11,11 @@ from speechlm.codec.load import PEERS
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.codec import CodecUnits
 
-KINDS = {"kmeans": "speechlm.units.kmeans"}
+KINDS = {
+    "kmeans": "speechlm.units.kmeans",
+    "vocoder": "speechlm.vocoder.model",
+    "vq-apc": "speechlm.units.vq_apc",
+}
 """What a model folder's ``config.yaml`` calls its ``kind``, and the module that loads it."""
 
 

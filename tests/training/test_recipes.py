@@ -14,7 +14,7 @@ from speechlm.training.recipes import KINDS, run
 
 from .test_smoke import RECIPE
 
-RECIPES = sorted(RECIPE.parent.glob("*.yaml"))
+RECIPES = sorted([*RECIPE.parent.glob("*.yaml"), *RECIPE.parent.glob("gslm/*.yaml")])
 ALL = ", ".join(KINDS)
 
 

@@ -48,8 +48,8 @@ def error(tokens: Mapping[str, Sequence[Token]], triples: int, seed: int = 0) ->
         wrong = 0.0
         for number in range(triples):
             first, second = pair if number % 2 else pair[::-1]
-            a, x = random.choice(len(tokens[first]), 2, replace=False)
-            b = random.integers(len(tokens[second]))
+            a, x = random.choice(len(tokens[first]), 2, replace=False).tolist()
+            b = int(random.integers(len(tokens[second])))
             nearer = distance(tokens[first][a], tokens[first][x])
             farther = distance(tokens[second][b], tokens[first][x])
             wrong += (nearer > farther) + 0.5 * (nearer == farther)

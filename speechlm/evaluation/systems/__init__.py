@@ -16,6 +16,7 @@ from speechlm.evaluation.systems.model import Model
 from speechlm.evaluation.systems.opus import Opus
 from speechlm.evaluation.systems.original import Original
 from speechlm.evaluation.systems.speex import Speex
+from speechlm.evaluation.systems.units import Resynthesis
 
 __all__ = ["Absent", "Encoded", "Failed", "Spec", "System", "build", "specs"]
 
@@ -25,6 +26,10 @@ PROGRAMS: dict[str, Callable[[float, int], System]] = {
     "amr-wb": AmrWb,
     "codec2": Codec2,
 }
+
+RATELESS = "original", "command", "units"
+"""Kinds that need no bitrate."""
+KINDS = "original", "model", "command", *PROGRAMS, "units"
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,11 @@ def specs(family: str, config: SystemConfig, sample_rate: int) -> list[Spec]:
     where = f"systems.{family}"
     if config.kind == "command" and not (config.encode and config.decode):
         raise SpeechLMError(f"{where}: kind command needs encode: and decode:")
-    if config.kind not in ("original", "model", "command", *PROGRAMS):
-        known = ", ".join(("original", "model", "command", *PROGRAMS))
-        raise SpeechLMError(f"{where}: kind {config.kind!r} is none of {known}")
+    if config.kind not in KINDS:
+        raise SpeechLMError(f"{where}: kind {config.kind!r} is none of {', '.join(KINDS)}")
     if config.mode not in ("levels", "vbr", "cbr"):
         raise SpeechLMError(f"{where}: mode is levels, vbr or cbr, not {config.mode}")
-    if not config.kbps and config.kind not in ("original", "command"):
+    if not config.kbps and config.kind not in RATELESS:
         raise SpeechLMError(f"{where}: needs kbps: [...]")
     return [
         Spec(
@@ -75,7 +79,7 @@ def specs(family: str, config: SystemConfig, sample_rate: int) -> list[Spec]:
             config.suffix,
             config.mode,
         )
-        for kbps in ([] if config.kind == "original" else config.kbps) or [0.0]
+        for kbps in ([] if config.kind in ("original", "units") else config.kbps) or [0.0]
     ]
 
 
@@ -88,6 +92,8 @@ def build(spec: Spec) -> System:
     """
     if spec.kind == "original":
         return Original(spec.sample_rate)
+    if spec.kind == "units":
+        return Resynthesis(spec.model)
     if spec.kind == "model":
         return Model(spec.kbps, spec.model, spec.mode)
     if spec.kind == "command":

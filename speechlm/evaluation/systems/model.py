@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from speechlm.codec.base import Codec
 
 
+SOURCES = "bitstream", "codec", "nn", "quantize", "rate", "."
+"""Folders of the code that makes files and sound; of the last, the encoding alone."""
+
+
 class Model(System):
     """A codec with codebooks. Its price is the whole ``.slm`` file that ``compress`` writes.
 
@@ -47,7 +51,7 @@ class Model(System):
     @property
     def fingerprint(self) -> str:
         context = self.codec.entropy.hash if self.codec.entropy else ""
-        return f"{super().fingerprint} {self.codec.fingerprint} {_source_digest()} {context}"
+        return f"{super().fingerprint} {self.codec.fingerprint} {source_digest(*SOURCES)} {context}"
 
     def encode(self, wave: Wave) -> Encoded:
         import torch
@@ -136,11 +140,11 @@ def _loaded(model: str | None) -> Codec | str:
 
 
 @cache
-def _source_digest() -> str:
-    """The code that runs a model is part of what comes out: another version is another system."""
+def source_digest(*parts: str) -> str:
+    """Of the code in these folders: another version of what runs a model is another system."""
     root = Path(speechlm.__file__).parent
     digest = hashlib.sha256()
-    for part in ("bitstream", "codec", "nn", "quantize", "rate", "."):
+    for part in parts:
         pattern = "encoding.py" if part == "." else "**/*.py"
         for path in sorted((root / part).glob(pattern)):
             digest.update(path.read_bytes())

@@ -1,0 +1,110 @@
+"""Crops of recordings with their units, and prompts of who speaks: what vocoders train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from speechlm.data.corpus import read_cuts
+from speechlm.data.tokens import Entry, Tokens
+from speechlm.errors import SpeechLMError
+
+
+@dataclass(frozen=True)
+class Voiced:
+    """An utterance of a tokenized corpus, and its recording."""
+
+    tokens: Tokens
+    entry: Entry
+    path: Path
+
+
+class Batch(NamedTuple):
+    """Waves float32 (batch, frames * hop), units int64 (batch, levels, frames), prompts float32."""
+
+    wave: NDArray[np.float32]
+    units: NDArray[np.int64]
+    prompt: NDArray[np.float32]
+
+
+def utterances(corpora: Sequence[tuple[str, Tokens]], split: str) -> list[Voiced]:
+    """The utterances of a split of prepared corpora, each with its tokens.
+
+    Raises:
+        SpeechLMError: when there is none, or a folder is no prepared corpus.
+    """
+    found = []
+    for folder, tokens in corpora:
+        paths = {
+            cut.id: Path(cut.recording.sources[0].source) for cut in read_cuts([folder], split)
+        }
+        entries = (entry for entry in tokens.entries if entry.split == split)
+        found += [Voiced(tokens, entry, paths[entry.id]) for entry in entries if entry.id in paths]
+    if not found:
+        raise SpeechLMError(f"data.corpora: no {split} recordings; name prepared corpora with some")
+    return found
+
+
+class UnitCrops:
+    """Batches of crops of ``frames`` frames, a function of (seed, step).
+
+    An utterance is drawn in proportion to its length; a shorter one is followed by silence, with
+    its last unit. The prompt is ``prompt`` samples of another utterance of the speaker, or of the
+    same where no other is known.
+    """
+
+    def __init__(self, items: list[Voiced], frames: int, prompt: int, batch: int, seed: int):
+        self.items, self.frames, self.prompt = items, frames, prompt
+        self.batch, self.seed = batch, seed
+        self.hop = items[0].tokens.units.hop
+        lengths = np.array([max(item.entry.frames, 1) for item in items], np.float64)
+        self.ends = np.cumsum(lengths) / lengths.sum()
+        self.speakers: dict[tuple[Path, str | None], list[int]] = {}
+        for index, item in enumerate(items):
+            self.speakers.setdefault(_who(item), []).append(index)
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        random = np.random.default_rng((self.seed, step))
+        rows = [self._row(random) for _ in range(self.batch)]
+        return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+    def _row(self, random: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
+        index = int(np.searchsorted(self.ends, random.random()))
+        item = self.items[index]
+        codes = item.tokens.codes(item.entry).astype(np.int64)
+        start = int(random.integers(0, max(codes.shape[1] - self.frames, 0) + 1))
+        codes = codes[:, start : start + self.frames]
+        units = np.pad(codes, ((0, 0), (0, self.frames - codes.shape[1])), "edge")
+        wave = _cut(_samples(item.path), start * self.hop, self.frames * self.hop)
+        mine = self.speakers[_who(item)] if item.entry.speaker is not None else [index]
+        others = [each for each in mine if each != index] or mine
+        voice = _samples(self.items[others[int(random.integers(len(others)))]].path)
+        at = int(random.integers(0, max(len(voice) - self.prompt, 0) + 1))
+        return wave, units, _cut(voice, at, self.prompt)
+
+
+def _who(item: Voiced) -> tuple[Path, str | None]:
+    return item.tokens.folder, item.entry.speaker
+
+
+def _cut(samples: NDArray[np.int16], start: int, length: int) -> NDArray[np.float32]:
+    cut = samples[start : start + length].astype(np.float32) / 32768
+    return np.pad(cut, (0, length - len(cut)))
+
+
+@lru_cache(maxsize=20_000)
+def _samples(path: Path) -> NDArray[np.int16]:
+    """The samples of a recording."""
+    try:
+        wave: NDArray[np.int16] = soundfile.read(path, dtype="int16")[0]
+    except soundfile.LibsndfileError as error:
+        raise SpeechLMError(f"{path}: {error.error_string}") from None
+    return wave

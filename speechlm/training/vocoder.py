@@ -1,0 +1,227 @@
+"""Training a unit vocoder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechlm import hub
+from speechlm.codec.discriminators import (
+    Discriminators,
+    discriminator_loss,
+    feature_loss,
+    generator_loss,
+)
+from speechlm.codec.losses import SpectralLoss
+from speechlm.data.tokenize import tokenize
+from speechlm.data.tokens import Tokens
+from speechlm.data.unit_crops import UnitCrops, utterances
+from speechlm.files import atomic_path
+from speechlm.training.codec import AdversarialConfig
+from speechlm.training.config import TrainingConfig
+from speechlm.training.objective import Objective
+from speechlm.units.load import load
+from speechlm.units.semantic import SemanticUnits
+from speechlm.vocoder.config import VocoderConfig
+from speechlm.vocoder.model import TOKENIZER, VocodedUnits, framed
+from speechlm.vocoder.network import Filters, VocoderNetwork
+from speechlm.vocoder.pitch import track
+
+
+@dataclass
+class VocoderDataConfig:
+    """Where the speech comes from and how a batch is cut from it."""
+
+    corpora: list[str] = field(default_factory=list)
+    """Folders that ``speechlm prepare`` wrote."""
+    cache: str = "data/tokens"
+    """Where their units are kept, a folder for each corpus and tokenizer."""
+    seconds: float = 1.0
+    prompt: float = 2.0
+    """Seconds of the speaker."""
+    batch: int = 16
+    validation: int = 32
+    """Crops of the dev splits on which to validate."""
+
+
+@dataclass
+class VocoderLossConfig:
+    """Weights of the losses."""
+
+    mel: float = 1.0
+    linear: float = 0.5
+    pitch: float = 1.0
+    voicing: float = 0.2
+    duration: float = 0.1
+    draws: int | None = 3
+    """Resolutions drawn each step; all when null."""
+
+
+@dataclass
+class VocoderRecipe:
+    """The recipe of a vocoder for the units of ``units``: a tokenizer, or ``levels`` levels of a
+    codec (null: the shipped one).
+    """
+
+    kind: str = "vocoder"
+    name: str = "vocoder"
+    units: str | None = None
+    levels: int | None = None
+    vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+    data: VocoderDataConfig = field(default_factory=VocoderDataConfig)
+    loss: VocoderLossConfig = field(default_factory=VocoderLossConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class VocoderObjective(Objective):
+    """Resynthesis from units and another utterance of the speaker, sung at the true pitch.
+
+    Pitch, voicing and durations are learnt beside it. The model folder holds the tokenizer too.
+    """
+
+    def __init__(self, recipe: VocoderRecipe):
+        super().__init__()
+        torch.manual_seed(recipe.training.seed)
+        self.recipe = recipe
+        tokenizer = load(recipe.units, recipe.levels)
+        if isinstance(tokenizer, VocodedUnits):
+            tokenizer = tokenizer.tokenizer
+        self.tokenizer = tokenizer
+        units = framed(tokenizer)
+        self.config = replace(
+            recipe.vocoder,
+            codec=None
+            if isinstance(tokenizer, SemanticUnits)
+            else recipe.units or hub.DEFAULT_CODEC,
+            sample_rate=units.sample_rate,
+            hop=units.hop,
+            levels=units.levels,
+            cardinality=units.cardinality,
+        )
+        self.model: VocoderNetwork = VocoderNetwork(self.config)
+        self._estimate = torch.empty(0)
+        self.discriminators: Discriminators | None = None
+        if recipe.adversarial.start is not None:
+            adversarial = recipe.adversarial
+            self.discriminators = Discriminators(adversarial.windows, adversarial.channels)
+            self.turns = ("model", "discriminator")
+        self.spectral_loss = SpectralLoss(self.config.sample_rate)
+        corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
+        self.crops = self._crops(corpora, "train", recipe.data.batch)
+        self.held_out = self._crops(corpora, "dev", recipe.data.validation)
+
+    def _tokens(self, corpus: str) -> Tokens:
+        units = framed(self.tokenizer)
+        folder = Path(self.recipe.data.cache) / f"{Path(corpus).name}-{units.weights}"
+        return tokenize(corpus, folder, self.recipe.units, self.recipe.levels, framed=True)
+
+    def _crops(self, corpora: list[tuple[str, Tokens]], split: str, batch: int) -> UnitCrops:
+        data, rate = self.recipe.data, self.config.sample_rate
+        frames, prompt = round(data.seconds * rate / self.config.hop), round(data.prompt * rate)
+        found = utterances(corpora, split)
+        return UnitCrops(found, frames, prompt, batch, self.recipe.training.seed)
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        rows = self.share.rows(self.crops.batch)
+        batch = self.crops(step)._asdict()
+        return {name: torch.from_numpy(value[rows]) for name, value in batch.items()}
+
+    def forward(
+        self, batch: dict[str, Tensor], turn: str, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        wave = batch["wave"]
+        if turn == "discriminator":
+            assert self.discriminators is not None
+            fake = self.discriminators(self._estimate)
+            return discriminator_loss(self.discriminators(wave), fake), {}
+        pitch = self._pitch(wave)
+        estimate, filters = self.model(batch["units"], batch["prompt"], pitch)
+        with torch.autocast(wave.device.type, enabled=False):
+            terms = self.spectral_loss(estimate, wave, self.recipe.loss.draws)
+            del terms["complex"]  # nobody knows the phase
+            terms |= _sung(filters, pitch)
+            terms["duration"] = _duration_loss(self.model, batch["units"][:, 0])
+        total = self._weighted(terms)
+        if self.discriminators is not None and self.active("discriminator", step):
+            real, fake = self.discriminators(wave), self.discriminators(estimate)
+            terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
+            total = total + self.recipe.adversarial.weight * terms["adversarial"]
+            total = total + self.recipe.adversarial.feature * terms["feature"]
+            self._estimate = estimate.detach()
+        return total, terms
+
+    def _pitch(self, wave: Tensor) -> Tensor:
+        return track(wave, self.config.hop // self.config.parts, self.config.sample_rate)
+
+    def _weighted(self, terms: dict[str, Tensor]) -> Tensor:
+        weights = self.recipe.loss
+        names = ("mel", "linear", "pitch", "voicing", "duration")
+        return torch.stack([getattr(weights, name) * terms[name] for name in names]).sum()
+
+    def active(self, turn: str, step: int) -> bool:
+        start = self.recipe.adversarial.start
+        return turn == "model" or (start is not None and step >= start)
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The losses on held-out crops, sung at the pitch that the model itself says.
+
+        ``loss`` is that of spectra alone.
+        """
+        assert isinstance(model, VocoderNetwork)
+        device = next(model.parameters()).device
+        batch = {n: torch.from_numpy(v).to(device) for n, v in self.held_out(0)._asdict().items()}
+        estimate, filters = model(batch["units"], batch["prompt"])
+        terms = self.spectral_loss(estimate, batch["wave"])
+        del terms["complex"]
+        terms |= _sung(filters, self._pitch(batch["wave"]))
+        terms["duration"] = _duration_loss(model, batch["units"][:, 0])
+        figures = {name: float(value) for name, value in terms.items()}
+        loss = self.recipe.loss
+        return {"loss": loss.mel * figures["mel"] + loss.linear * figures["linear"], **figures}
+
+    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+        assert isinstance(model, VocoderNetwork)
+        hub.save_model(folder, self.config, model.state_dict(), facts)
+        if self.config.codec is None:
+            source = hub.find_model(self.recipe.units)
+            inner = source / TOKENIZER
+            (folder / TOKENIZER).mkdir(exist_ok=True)
+            for file in (inner if inner.is_dir() else source).iterdir():
+                with atomic_path(folder / TOKENIZER / file.name) as path:
+                    shutil.copyfile(file, path)
+
+    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
+        if turn == "discriminator":
+            assert self.discriminators is not None
+            return self.discriminators.named_parameters()
+        return self.model.named_parameters()
+
+
+def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:
+    """How far the pitch is off where there is one (nats), and the entropy of whether there is."""
+    voiced = pitch > 0
+    off = (filters.pitch - pitch.clamp_min(1.0).log()).abs() * voiced
+    return {
+        "pitch": off.sum() / voiced.sum().clamp_min(1),
+        "voicing": F.binary_cross_entropy_with_logits(filters.voicing, voiced.float()),
+    }
+
+
+def _duration_loss(model: VocoderNetwork, units: Tensor) -> Tensor:
+    """Mean distance (nats) of what runs of ``units`` (batch, frames) last; not of those cut off."""
+    losses = []
+    for row in units:
+        kept, lengths = torch.unique_consecutive(row, return_counts=True)
+        said = kept[None]
+        lasting, _ = model.durations.step(said, model.durations.initial_state(said))
+        losses.append((lasting[0] - lengths.log())[1:-1].abs())
+    return torch.cat([*losses, lasting.new_zeros(1)]).mean()

@@ -1,0 +1,112 @@
+"""Training units that predict (``speechlm.units.vq_apc``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speechlm import hub
+from speechlm.data.crops import Crops, recordings
+from speechlm.errors import SpeechLMError
+from speechlm.training.config import TrainingConfig
+from speechlm.training.objective import Objective
+from speechlm.units.features.spectral import RATE
+from speechlm.units.vq_apc import VqApcConfig, VqApcNetwork
+
+MEASURED = 8
+"""Batches of which the mean and the spread of the features are taken."""
+
+
+@dataclass
+class VqApcDataConfig:
+    """Where the speech comes from and how a batch is cut from it."""
+
+    corpora: list[str] = field(default_factory=list)
+    """Folders that ``speechlm prepare`` wrote."""
+    seconds: float = 2.0
+    batch: int = 16
+    gain_db: tuple[float, float] = (-6.0, 6.0)
+    validation: int = 64
+    """Crops of the dev splits on which to validate."""
+
+
+@dataclass
+class VqApcRecipe:
+    """The recipe of a tokenizer that learns by prediction."""
+
+    kind: str = "vq-apc"
+    name: str = "vq-apc"
+    units: VqApcConfig = field(default_factory=VqApcConfig)
+    data: VqApcDataConfig = field(default_factory=VqApcDataConfig)
+    commitment: float = 0.25
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class VqApcObjective(Objective):
+    """The mean absolute error of the frame that comes ``shift`` frames later."""
+
+    def __init__(self, recipe: VqApcRecipe):
+        super().__init__()
+        torch.manual_seed(recipe.training.seed)
+        self.recipe = recipe
+        self.model: VqApcNetwork = VqApcNetwork(recipe.units)
+        data = recipe.data
+        self.crops = self._crops("train", data.batch, data.gain_db)
+        self.held_out = self._crops("dev", data.validation)
+        seen = [self.model.features(torch.from_numpy(self.crops(step))) for step in range(MEASURED)]
+        every = torch.cat(seen).transpose(0, 1).flatten(1)
+        self.model.mean.copy_(every.mean(dim=1))
+        self.model.scale.copy_(every.std(dim=1).clamp_min(1e-3))
+
+    def _crops(self, split: str, batch: int, *changes: Any) -> Crops:
+        data = self.recipe.data
+        found = [each for corpus in data.corpora for each in recordings(Path(corpus), split)]
+        if not found:
+            raise SpeechLMError(f"data.corpora: no {split} recordings; name prepared corpora")
+        seed = self.recipe.training.seed
+        return Crops(found, RATE, round(data.seconds * RATE), batch, seed, *changes)
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        wave = torch.from_numpy(self.crops(step, self.share.rows(self.crops.batch)))
+        return {"features": self.model.features(wave)}
+
+    def forward(
+        self, batch: dict[str, Tensor], turn: str, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        error, commitment = self._losses(self.model, batch["features"])
+        terms = {"error": error, "commitment": commitment}
+        return error + self.recipe.commitment * commitment, terms
+
+    def _losses(self, model: VqApcNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
+        shift = self.recipe.units.shift
+        predicted, quantized = model(x)
+        return (predicted[:, :, :-shift] - x[:, :, shift:]).abs().mean(), quantized.losses[
+            "commitment"
+        ]
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The error, that of saying that nothing changes, and the units in use (perplexity)."""
+        assert isinstance(model, VqApcNetwork)
+        shift = self.recipe.units.shift
+        x = model.features(torch.from_numpy(self.held_out(0))).to(model.mean.device)
+        error, _ = self._losses(model, x)
+        codes = model.quantizer.encode(model.stack(x)).flatten()
+        share = torch.bincount(codes, minlength=self.recipe.units.clusters) / len(codes)
+        return {
+            "loss": float(error),
+            "still": float((x[:, :, :-shift] - x[:, :, shift:]).abs().mean()),
+            "perplexity": float(torch.special.entr(share).sum().exp()),
+        }
+
+    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+        assert isinstance(model, VqApcNetwork)
+        hub.save_model(folder, self.recipe.units, model.weights(), facts)
+
+    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.model.named_parameters()

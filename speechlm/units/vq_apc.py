@@ -1,0 +1,109 @@
+"""Units learnt without a teacher or text: what helps to predict how speech goes on.
+
+Autoregressive predictive coding with a codebook (Chung et al. 2020, VQ-APC): a causal network over
+log-mel frames, whose last layer is quantized, predicts the frame some steps later. Nothing looks
+ahead, so units come as soon as their frame has been heard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from speechlm import hub
+from speechlm.codec.spectral import FrameLinear, FrameNorm
+from speechlm.errors import SpeechLMError
+from speechlm.nn import Chain, ConvNeXtBlock
+from speechlm.quantize import Quantized
+from speechlm.quantize.vector import VectorQuantizer
+from speechlm.units import features
+from speechlm.units.features import TeacherConfig
+from speechlm.units.forms import Frames
+from speechlm.units.semantic import FrameUnits, SemanticUnits
+
+
+@dataclass
+class VqApcConfig:
+    """The ``config.yaml`` of such a folder. ``shift`` is a number of frames, of ``hop`` samples."""
+
+    kind: str = "vq-apc"
+    name: str = "units"
+    hop: int = 320
+    clusters: int = 100
+    dim: int = 192
+    blocks: int = 4
+    shift: int = 3
+
+
+class VqApcNetwork(nn.Module):
+    """What training updates. Features are log-mel (batch, frames, bands), standardised."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: VqApcConfig):
+        super().__init__()
+        self.config = config
+        self.teacher = features.build(TeacherConfig("log-mel", hop=config.hop))
+        bands, dim = self.teacher.dim, config.dim
+        self.register_buffer("mean", torch.zeros(bands))
+        self.register_buffer("scale", torch.ones(bands))
+        self.stack = Chain(
+            FrameLinear(bands, dim),
+            FrameNorm(dim),
+            *(ConvNeXtBlock(dim) for _ in range(config.blocks)),
+            FrameNorm(dim, affine=False),
+        )
+        self.quantizer = VectorQuantizer(dim, config.clusters)
+        self.out = FrameLinear(dim, bands)
+
+    def features(self, wave: Tensor) -> Tensor:
+        """Standardised features (batch, bands, frames) of ``wave`` (batch, samples)."""
+        found = torch.stack([self.teacher(each) for each in wave])
+        return ((found - self.mean) / self.scale).mT
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Quantized]:
+        """Predictions (batch, bands, frames) of the frames ``shift`` later, and what made them."""
+        quantized: Quantized = self.quantizer(self.stack(x))
+        return self.out(quantized.z), quantized
+
+    def weights(self) -> dict[str, Tensor]:
+        """What units depend on."""
+        left = ("out.", "quantizer.counts", "quantizer.started")
+        return {n: value for n, value in self.state_dict().items() if not n.startswith(left)}
+
+
+class VqApc(FrameUnits):
+    """The units of a trained network."""
+
+    def __init__(self, network: VqApcNetwork):
+        self.network = network.eval().requires_grad_(False)
+        config, teacher = network.config, network.teacher
+        self.name, self.clusters, self.hop = config.name, config.clusters, config.hop
+        self.sample_rate = teacher.sample_rate
+        whole = f"{hub.weights_hash(network.weights())} {teacher.fingerprint}"
+        self.weights_hash = hashlib.sha256(whole.encode()).hexdigest()[:8]
+
+    @torch.inference_mode()
+    def __call__(self, wave: Tensor) -> Tensor:
+        if not len(wave):
+            return torch.zeros(0, dtype=torch.int64)
+        z = self.network.stack(self.network.features(wave[None]))
+        return self.network.quantizer.encode(z)[0, 0]
+
+
+def load(folder: Path, levels: int | None = None, framed: bool = False) -> SemanticUnits:
+    """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
+    config, weights = hub.load_model(folder, VqApcConfig)
+    network = VqApcNetwork(config)
+    try:
+        missing, unexpected = network.load_state_dict(weights, strict=False)
+    except RuntimeError:
+        missing, unexpected = [], ["a tensor of another shape"]
+    if unexpected or set(missing) & set(network.weights()):
+        raise SpeechLMError(f"{folder}: the weights do not fit the configuration")
+    return SemanticUnits(VqApc(network), Frames(config.clusters), config.hop, levels)

@@ -1,0 +1,142 @@
+"""A trained vocoder with the tokenizer of its units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechlm import hub
+from speechlm.errors import SpeechLMError
+from speechlm.nn import State
+from speechlm.units.base import Units, UnitTokenizer
+from speechlm.units.forms import Frames
+from speechlm.units.load import load as load_units
+from speechlm.units.semantic import SemanticUnits
+from speechlm.vocoder.config import VocoderConfig
+from speechlm.vocoder.network import VocoderNetwork
+
+TOKENIZER = "units"
+"""The folder of the tokenizer inside that of the vocoder."""
+
+
+class VocodedUnits(UnitTokenizer):
+    """Units of ``tokenizer``, which ``network`` makes sound.
+
+    Raises:
+        SpeechLMError: when the vocoder is one of other units.
+    """
+
+    def __init__(self, tokenizer: UnitTokenizer, network: VocoderNetwork):
+        self.tokenizer, self.units = tokenizer, tokenizer.units
+        self.network = network.eval().requires_grad_(False)
+        self.form = tokenizer.form if isinstance(tokenizer, SemanticUnits) else None
+        check(framed(tokenizer), network.config)
+
+    def encode(self, wave: Tensor) -> Tensor:
+        return self.tokenizer.encode(wave)
+
+    def begin(self, wave: Tensor) -> Tensor:
+        return self.tokenizer.begin(wave)
+
+    def decode(
+        self, units: Tensor, length: int | None = None, voice: Tensor | None = None
+    ) -> Tensor:
+        stream = self.stream_decoder(voice)
+        return torch.cat([stream.push(units), stream.flush()], dim=1)[:, :length]
+
+    def stream_decoder(self, voice: Tensor | None = None) -> VocoderStream:
+        """``voice`` None: the mean of the voices of training."""
+        return VocoderStream(self, voice)
+
+
+class VocoderStream:
+    """Decodes frame by frame. Sound comes ``delay`` samples after its units."""
+
+    def __init__(self, vocoder: VocodedUnits, voice: Tensor | None):
+        self.network, self.form = vocoder.network, vocoder.form
+        with torch.inference_mode():
+            known = self.network.usual[None] if voice is None else self.network.voice(voice)
+        self.voice = known
+        self.state: State = None
+        self.last: Tensor | None = None
+        self.skip = self.network.delay
+        self.spoken: State = None
+
+    @torch.inference_mode()
+    def push(self, units: Tensor) -> Tensor:
+        """Samples (batch, ready) after ``units`` (batch, levels, columns)."""
+        frames = self._frames(units)
+        if frames.shape[2]:
+            self.last = frames[:, :, -1:]
+        return self._sound(frames)
+
+    @torch.inference_mode()
+    def flush(self) -> Tensor:
+        """The samples still owed: a frame is ``hop`` samples in all. The stream ends."""
+        if self.last is None:
+            return torch.zeros(1, 0)
+        config = self.network.config
+        # What is not yet out is the delay, less than so many frames.
+        rest = self._sound(self.last.expand(-1, -1, config.ahead + 1))
+        return rest[:, : rest.shape[1] - config.hop + config.hop // config.parts]
+
+    def _sound(self, frames: Tensor) -> Tensor:
+        if self.state is None:
+            self.voice = self.voice.expand(len(frames), -1)
+            self.state = self.network.initial_state(self.voice)
+        wave, self.state = self.network.step(frames, self.voice, self.state)
+        dropped = min(self.skip, wave.shape[1])
+        self.skip -= dropped
+        return wave[:, dropped:]
+
+    def _frames(self, codes: Tensor) -> Tensor:
+        """Units (batch, levels, frames) of columns of the form."""
+        if self.form is None or isinstance(self.form, Frames):
+            return codes
+        if len(codes) != 1:
+            raise SpeechLMError("units that differ in length are decoded one recording at a time")
+        units, lengths = self.form.read(codes[0].cpu().numpy())
+        if lengths is None:
+            lengths = self._predicted(units)
+        return torch.from_numpy(np.repeat(units, lengths))[None, None]
+
+    def _predicted(self, units: np.ndarray) -> np.ndarray:
+        said = torch.from_numpy(units)[None]
+        if self.spoken is None:
+            self.spoken = self.network.durations.initial_state(said)
+        lasting, self.spoken = self.network.durations.step(said, self.spoken)
+        found: np.ndarray = lasting[0].exp().round().clamp(1, 100).long().numpy()
+        return found
+
+
+def framed(tokenizer: UnitTokenizer) -> Units:
+    """The units of a tokenizer's frames, whatever form it gives them."""
+    if isinstance(tokenizer, SemanticUnits):
+        source = tokenizer.source
+        return SemanticUnits(source, Frames(source.clusters), source.hop).units
+    return tokenizer.units
+
+
+def check(units: Units, config: VocoderConfig) -> None:
+    """Raises: SpeechLMError, unless the vocoder is one of such units."""
+    found = units.sample_rate, units.hop, units.levels, units.cardinality
+    if found != (config.sample_rate, config.hop, config.levels, config.cardinality):
+        raise SpeechLMError(f"{config.name} is a vocoder of other units than {units}")
+
+
+def load(folder: Path, levels: int | None = None, framed: bool = False) -> VocodedUnits:
+    """The vocoder in a model folder; see :func:`speechlm.units.load.load`."""
+    config, weights = hub.load_model(folder, VocoderConfig)
+    network = VocoderNetwork(config)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise SpeechLMError(
+            f"{folder}: the weights do not fit the configuration: another architecture"
+        ) from None
+    if config.codec is not None:
+        return VocodedUnits(load_units(config.codec, config.levels), network)
+    return VocodedUnits(load_units(folder / TOKENIZER, levels, framed), network)

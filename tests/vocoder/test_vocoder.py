@@ -1,0 +1,245 @@
+"""Units to sound and back to a file: streamed as offline, in time, in every form of units."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechlm import hub
+from speechlm.cli import main
+from speechlm.data.prepare import prepare
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation.config import SystemConfig
+from speechlm.evaluation.systems import Absent, build, specs
+from speechlm.training import recipes
+from speechlm.units import load as units
+from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
+from speechlm.vocoder.config import VoiceConfig
+from tests.units.test_kmeans import ROOT, train, tune
+
+RATE, HOP, UNITS = 16000, 320, 12
+TINY = VocoderConfig(
+    cardinality=UNITS, dim=16, blocks=1, ahead=2, voice=VoiceConfig(8, 1, 4), duration_dim=8
+)
+
+
+def network(config: VocoderConfig = TINY) -> VocoderNetwork:
+    torch.manual_seed(0)
+    return VocoderNetwork(config).eval()
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 5), max_size=4), st.integers(0, 99))
+def test_streamed_is_offline(sizes: list[int], seed: int) -> None:
+    made = network()
+    generator = torch.manual_seed(seed)
+    codes = torch.randint(UNITS, (2, 1, sum(sizes) + 1), generator=generator)
+    voice = torch.randn(2, 4, generator=generator)
+    with torch.no_grad():
+        whole, _ = made.step(codes, voice, made.initial_state(voice))
+        state, parts = made.initial_state(voice), []
+        for piece in codes.split([*sizes, 1], dim=2):
+            wave, state = made.step(piece, voice, state)
+            parts.append(wave)
+    assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-4)
+    assert whole.shape == (2, codes.shape[2] * HOP)
+
+
+def test_what_is_trained_is_what_is_heard() -> None:
+    """``forward`` of whole crops is ``step``, put in time."""
+    made = network()
+    codes = torch.randint(UNITS, (2, 1, 20), generator=torch.manual_seed(0))
+    prompt = torch.randn(2, RATE, generator=torch.manual_seed(1))
+    with torch.no_grad():
+        whole, filters = made(codes, prompt)
+        voice = made.voice(prompt)
+        streamed, _ = made.step(codes, voice, made.initial_state(voice))
+    inside = 20 * HOP - made.delay
+    # The first sung frames differ: in training they have nothing before them but themselves.
+    assert whole.shape == (2, 20 * HOP)
+    assert filters.gains.shape == (2, 2, HOP // 2 + 1, 40)
+    late, begin = streamed[:, made.delay :], 8 * HOP
+    assert torch.allclose(
+        _spectrum(whole[:, begin:inside]), _spectrum(late[:, begin:inside]), rtol=0.2, atol=0.02
+    )
+
+
+def _spectrum(wave: torch.Tensor) -> torch.Tensor:
+    """Mean magnitudes in eight bands: of noise from elsewhere in its table, about the same."""
+    bins = torch.stft(wave, 256, 128, window=torch.hann_window(256), return_complex=True).abs()
+    return bins[:, :128].unflatten(1, (8, 16)).mean(dim=(2, 3))
+
+
+def test_nothing_is_heard_before_it_is_said() -> None:
+    made = network()
+    codes = torch.zeros(1, 1, 30, dtype=torch.int64)
+    other = codes.clone()
+    other[..., 20:] = 5
+    voice = torch.zeros(1, 4)
+    with torch.no_grad():
+        one, two = (made.step(each, voice, made.initial_state(voice))[0] for each in (codes, other))
+    differ = (one != two)[0].nonzero()
+    assert differ.min() >= 20 * HOP - HOP // TINY.parts
+    assert made.delay == TINY.ahead * HOP + HOP // TINY.parts
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tokenizer of tunes and a vocoder of it, of a minute of training at most."""
+    folder = tmp_path_factory.mktemp("vocoder")
+    random = np.random.default_rng(0)
+    for number in range(16):
+        path = folder / "said" / f"{number % 4}" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tune(random), RATE)
+    corpus = folder / "corpus"
+    usual = [f"path={folder / 'said'}", f"output={corpus}", "name=toy", "split.by=utterance"]
+    prepare(ROOT / "data" / "folder.yaml", [*usual, "split.dev=0.2", "split.test=0"])
+    tokenizer = train(corpus, folder / "kmeans")
+    small = ["vocoder.dim=32", "vocoder.blocks=1", "vocoder.voice.dim=16", "vocoder.voice.blocks=1"]
+    small += ["data.batch=4", "data.seconds=0.5", "data.prompt=0.5", "data.validation=4"]
+    small += ["training.steps=40", "training.validate_every=20", "training.average=0.9"]
+    small += ["adversarial.start=30", "adversarial.channels=2", "adversarial.windows=[256]"]
+    model = recipes.run(
+        ROOT / "recipes" / "vocoder.yaml",
+        [
+            f"units={tokenizer}",
+            f"data.corpora=[{corpus}]",
+            f"data.cache={folder / 'cache'}",
+            f"training.out={folder / 'run'}",
+            "training.optimizer.rate=5e-3",
+            "training.optimizer.warmup=5",
+            *small,
+        ],
+    )
+    return {"corpus": corpus, "tokenizer": tokenizer, "model": model}
+
+
+def test_training_makes_it_nearer(trained: dict[str, Path]) -> None:
+    """By 14 % in these few steps, as measured; half of that is asked for."""
+    tokenizer = units.load(trained["model"])
+    assert isinstance(tokenizer, VocodedUnits)
+    fresh = VocodedUnits(tokenizer.tokenizer, network(tokenizer.network.config))
+    wave = torch.from_numpy(tune(np.random.default_rng(7)))[None]
+    codes = tokenizer.encode(wave)
+
+    def distance(made: VocodedUnits) -> float:
+        sound = made.decode(codes, wave.shape[1], wave)
+        assert sound.shape == wave.shape
+        window = torch.hann_window(512)
+        spectra = [
+            (torch.stft(each, 512, 128, window=window, return_complex=True).abs() + 1e-2).log()
+            for each in (sound, wave)
+        ]
+        return float((spectra[0] - spectra[1]).abs().mean())
+
+    assert distance(tokenizer) < 0.93 * distance(fresh)
+
+
+def test_its_folder_is_a_tokenizer_that_speaks(trained: dict[str, Path]) -> None:
+    silent, tokenizer = units.load(trained["tokenizer"]), units.load(trained["model"])
+    assert tokenizer.units == silent.units
+    wave = torch.from_numpy(tune(np.random.default_rng(7)))[None]
+    codes = tokenizer.encode(wave)
+    assert torch.equal(codes, silent.encode(wave))
+    whole = tokenizer.decode(codes, wave.shape[1])
+    stream = tokenizer.stream_decoder()
+    parts = [stream.push(frame) for frame in codes.split(1, dim=2)]
+    streamed = torch.cat([*parts, stream.flush()], dim=1)
+    assert streamed.shape[1] == codes.shape[2] * HOP
+    assert torch.allclose(streamed[:, : wave.shape[1]], whole, atol=1e-4)
+    assert not torch.allclose(whole, tokenizer.decode(codes, wave.shape[1], wave[:, :RATE]))
+    assert stream.flush().shape[1] >= 0
+    assert tokenizer.stream_decoder().flush().shape == (1, 0)
+
+
+def test_runs_and_pieces_sound(trained: dict[str, Path], tmp_path: Path) -> None:
+    """Runs as long as they last; pieces, and runs of one level, as long as it thinks they do."""
+    made = units.load(trained["model"])
+    assert isinstance(made, VocodedUnits)
+    wave = torch.from_numpy(tune(np.random.default_rng(7)))[None]
+    frames = made.decode(made.encode(wave))
+    for kind, same in (("runs", True), ("pieces", False)):
+        folder = train(
+            trained["corpus"], trained["tokenizer"].parent, f"units.form.kind={kind}",
+            "units.form.pieces=30",
+        )  # fmt: skip
+        spoken = VocodedUnits(units.load(folder), made.network)
+        codes = spoken.encode(wave)
+        sound = spoken.decode(codes)
+        assert sound.shape[1] % HOP == 0
+        assert torch.allclose(sound, frames, atol=1e-4) if same else sound.shape[1] > 0
+        assert spoken.decode(codes[:, :1]).shape[1] > 0
+    train(trained["corpus"], trained["tokenizer"].parent)
+    with pytest.raises(SpeechLMError, match="one recording at a time"):
+        spoken.decode(codes.repeat(2, 1, 1))
+
+
+def test_convert(
+    trained: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said, prompt, out = (tmp_path / f"{name}.wav" for name in ("said", "prompt", "out"))
+    soundfile.write(said, tune(np.random.default_rng(1)), RATE)
+    soundfile.write(prompt, tune(np.random.default_rng(2)), RATE)
+    soundfile.write(tmp_path / "short.wav", np.zeros(100), RATE)
+
+    def run(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["speechlm", "convert", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capfd.readouterr()
+        return printed.err if stop.value.code else printed.out
+
+    model = ("--model", trained["model"])
+    assert "seconds" in run(said, out, "--voice", prompt, *model)
+    assert soundfile.info(out).frames == soundfile.info(said).frames
+    for words, says in (
+        ((said, tmp_path / "no.wav", "--voice", prompt), "recipes/vocoder.yaml"),
+        ((said, tmp_path / "no.wav", "--voice", tmp_path / "none.wav", *model), "none.wav"),
+        ((said, tmp_path / "no.wav", "--voice", tmp_path / "short.wav", *model), "too short"),
+        ((said, tmp_path / "no.wav", "--voice", prompt, "--model", trained["tokenizer"]),
+         "has no vocoder"),
+    ):  # fmt: skip
+        lines = run(*words).strip().splitlines()
+        assert len(lines) == 1
+        assert says in lines[0]
+        assert not (tmp_path / "no.wav").exists()
+
+
+def test_resynthesis_is_a_system(trained: dict[str, Path]) -> None:
+    """Priced by its units, and the voice once; not to be had without a vocoder."""
+    (spec,) = specs("units", SystemConfig("units", model=str(trained["model"])), RATE)
+    system = build(spec)
+    wave = tune(np.random.default_rng(7))
+    coded = system.encode(wave)
+    frames = -(-len(wave) // HOP)
+    assert coded.payload_bits == 4 * frames + 16 * 64
+    assert system.decode(coded, len(wave)).shape == wave.shape
+    assert system.tokens_per_second == 50
+    assert "vocoder" in system.fingerprint
+    (silent,) = specs("units", SystemConfig("units", model=str(trained["tokenizer"])), RATE)
+    with pytest.raises(Absent, match="has no vocoder"):
+        build(silent)
+
+
+def test_it_is_of_its_units_alone(trained: dict[str, Path], tmp_path: Path) -> None:
+    made = units.load(trained["model"])
+    assert isinstance(made, VocodedUnits)
+    with pytest.raises(SpeechLMError, match="is a vocoder of other units"):
+        VocodedUnits(made.tokenizer, network(replace(TINY, cardinality=13)))
+    hub.save_model(tmp_path / "other", TINY, made.network.state_dict())
+    with pytest.raises(SpeechLMError, match="another architecture"):
+        units.load(tmp_path / "other")
+    with pytest.raises(SpeechLMError, match="no multiple of parts 3"):
+        VocoderNetwork(replace(TINY, parts=3))
