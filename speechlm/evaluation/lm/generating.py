@@ -31,9 +31,9 @@ COLUMNS = {
     "first": Column(
         "First sound", "ms", "lower", 0,
         "from the prompt's end to the first samples: reading the prompt, the first frames, and "
-        "decoding them",
+        "decoding them; by the clock on the wall, so nothing else should run",
     ),
-    "rtf": Column("RTF", "", "lower", 3, "work for a second of sound, decoding it included"),
+    "rtf": Column("RTF", "", "lower", 3, "wall clock for a second of sound, decoding included"),
 }  # fmt: skip
 
 
