@@ -107,9 +107,8 @@ def find_model(name: str | Path | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(str(name), allow_patterns=[CONFIG, WEIGHTS, CONTEXT, *LANGUAGE, *UNITS])
-        )
+        wanted = [CONFIG, WEIGHTS, CONTEXT, *LANGUAGE, *UNITS]
+        return Path(snapshot_download(str(name), allow_patterns=wanted))
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None

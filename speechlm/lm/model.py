@@ -16,6 +16,9 @@ from speechlm.lm.likelihood import likelihood
 from speechlm.lm.patterns import pattern
 from speechlm.nn import Packing, dropout
 
+UNIT_NORM = 0.5
+"""Of a unit's embedding at the start, on average, where it comes from a codec."""
+
 Prediction = tuple[Tensor, Tensor, int, Tensor]
 
 
@@ -61,6 +64,29 @@ class UnitLM(nn.Module):
         kinds = (kinds + 2).clamp(min=1)
         kinds[: ids.specials] = 0
         self.register_buffer("kinds_of_ids", kinds, persistent=False)
+
+    @torch.no_grad()
+    def start_from(self, vectors: Tensor) -> None:
+        """Begin with what need not be learned from the units: which of them are alike.
+
+        Their embeddings, and the matrices that predict them, become the principal components of
+        ``vectors`` (levels, cardinality, dim): units that sound alike are alike to the model.
+        """
+        flat = vectors.flatten(0, 1).float()
+        axes = torch.linalg.svd(flat.T @ flat)[0]
+
+        def put(table: Tensor, source: Tensor, norm: float) -> None:
+            parts = source.float().flatten(0, 1) @ axes[:, : table.shape[1]]
+            parts = parts * (norm / parts.norm(dim=1).mean())
+            table[:, : parts.shape[1]] = parts
+
+        units = self.config.ids.levels * self.config.ids.cardinality
+        put(self.embedding.weight[self.first : self.first + units], vectors, UNIT_NORM)
+        if self.depth is not None:
+            put(self.depth.embedding.weight, vectors[:-1], UNIT_NORM)
+            put(self.depth.heads.flatten(0, 1), vectors[1:], 1.0)
+        if not self.config.tied:
+            put(self.head[self.first :], vectors[:1] if self.depth is not None else vectors, 1.0)
 
     @property
     def kinds(self) -> list[str]:

@@ -53,6 +53,17 @@ class Quantizer(nn.Module):
         """Latents of the first level, the first two, and so on: (batch, levels, dim, frames)."""
         return torch.stack([self.decode(codes[:, :k]) for k in range(1, codes.shape[1] + 1)], dim=1)
 
+    @torch.no_grad()
+    def contributions(self) -> Tensor:
+        """What each code adds to the latents: (levels, cardinality, dim)."""
+        rows = []
+        for k in range(self.levels):
+            codes = torch.zeros(1, k + 1, self.cardinality, dtype=torch.int64)
+            without = self.decode(codes[:, :k]) if k else torch.zeros(())
+            codes[0, k] = torch.arange(self.cardinality)
+            rows.append((self.decode(codes) - without)[0].T)
+        return torch.stack(rows)
+
     def freeze(self) -> None:
         """Prepare for use: the weights change no more."""
 

@@ -21,7 +21,6 @@ from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
-from speechlm.quantize import Quantizer
 from speechlm.training.config import TrainingConfig
 from speechlm.training.context_network import ContextConfig, ContextNetwork
 from speechlm.training.objective import Objective
@@ -81,7 +80,7 @@ class ContextObjective(Objective):
         corpora = [self._tokens(folder) for folder in recipe.data.corpora]
         self.codes = {split: _joined(corpora, split, recipe) for split in ("train", "dev")}
         counts = [np.bincount(row, minlength=teacher.cardinality) for row in self.codes["train"]]
-        vectors = _vectors(teacher.network.quantizer)
+        vectors = teacher.network.quantizer.contributions()
         self.model.start_from(vectors, torch.from_numpy(np.stack(counts)))
 
     def _tokens(self, corpus: str) -> Tokens:
@@ -167,17 +166,6 @@ def _bits(model: nn.Module, codes: Tensor, whole: bool, drawn: Sequence[int]) ->
         F.cross_entropy(score, row, reduction="none") / log(2)
         for score, row in zip(scores, rows, strict=True)
     ]
-
-
-def _vectors(quantizer: Quantizer) -> Tensor:
-    """What each code adds to the latents, (levels, cardinality, dim)."""
-    rows = []
-    for k in range(quantizer.levels):
-        codes = torch.zeros(1, k + 1, quantizer.cardinality, dtype=torch.int64)
-        without = quantizer.decode(codes[:, :k]) if k else 0
-        codes[0, k] = torch.arange(quantizer.cardinality)
-        rows.append((quantizer.decode(codes) - without)[0].T)
-    return torch.stack(rows)
 
 
 def _joined(corpora: list[Tokens], split: str, recipe: ContextRecipe) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from speechlm import hub
+from speechlm.codec import NeuralCodec
 from speechlm.data.mixture import Mixture, MixtureConfig
 from speechlm.data.packing import Batch
 from speechlm.errors import SpeechLMError
@@ -23,6 +24,7 @@ from speechlm.nn import Packing, collective
 from speechlm.training.config import TrainingConfig
 from speechlm.training.ctc import CTC
 from speechlm.training.objective import Objective
+from speechlm.units.base import Units
 from speechlm.units.text import FILE as TEXT_MODEL
 
 
@@ -43,9 +45,10 @@ class LMRecipe:
     """The recipe of a language model; ``lm.ids`` comes from the data.
 
     ``init`` is what to start from: a language model of the same sizes and vocabulary (folder or hub
-    id), or a folder with any text model of the Llama architecture. With ``keep``, the model of
-    every validation stays in ``models/STEP`` of the run folder, to choose among by something else
-    than the loss.
+    id), or a folder with any text model of the Llama architecture. Embeddings begin by the codebooks
+    of ``codec`` (folder, shipped name or hub id), the one that the units are of. With ``keep``, the
+    model of every validation stays in ``models/STEP`` of the run folder, to choose among by
+    something else than the loss.
     """
 
     kind: str = "lm"
@@ -54,6 +57,7 @@ class LMRecipe:
     data: MixtureConfig = field(default_factory=MixtureConfig)
     loss: LMLossConfig = field(default_factory=LMLossConfig)
     init: str | None = None
+    codec: str | None = None
     keep: bool = False
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -83,6 +87,8 @@ class LMObjective(Objective):
         units = self.data.vocabulary.units
         self.rate = units.frame_rate
         self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids_of(self.data.vocabulary)))
+        if recipe.codec is not None:
+            self.model.start_from(_vectors(recipe.codec, units))
         if recipe.init is not None:
             _start(self.model, recipe.init, self.data)
         self.ctc = CTC(recipe.lm.dim, self.data.vocabulary) if recipe.loss.ctc else None
@@ -185,6 +191,18 @@ def _weights(config: LMLossConfig, levels: int) -> Tensor:
         raise SpeechLMError(f"loss: weights are 0 or more, of at most {levels} levels")
     rest = [1.0] * (levels - len(config.levels))
     return torch.tensor([config.text, config.text, *config.levels, *rest])
+
+
+def _vectors(name: str, units: Units) -> Tensor:
+    """What each unit adds to the latents of the codec ``name``: (levels, cardinality, dim).
+
+    Raises:
+        SpeechLMError: when the units are not that codec's.
+    """
+    codec = NeuralCodec.from_pretrained(name)
+    if codec.weights_hash != units.weights:
+        raise SpeechLMError(f"{name}: its weights are {codec.weights_hash}, and data is {units}")
+    return codec.network.quantizer.contributions()[: units.levels]
 
 
 def _start(model: UnitLM, name: str, data: Mixture) -> None:

@@ -14,6 +14,7 @@ from speechlm.lm.backbone import BACKBONES
 from speechlm.lm.config import IdsConfig
 from speechlm.lm.likelihood import likelihood
 from speechlm.lm.model import UnitLM
+from speechlm.lm.patterns import PATTERNS
 from tests.lm import tiny
 
 everything = pytest.mark.parametrize(
@@ -192,3 +193,23 @@ def test_bad_configurations(change: dict[str, object], message: str) -> None:
 
 def test_backbones_are_all_there() -> None:
     assert set(BACKBONES) == {"llama", "gru", "wavenet"}
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_units_that_sound_alike_begin_alike(kind: str) -> None:
+    """Distances of embeddings, and of the rows that predict, are those of the vectors."""
+    model = tiny.model(kind)
+    ids = model.config.ids
+    vectors = torch.randn(ids.levels, ids.cardinality, 5)
+    model.start_from(vectors)
+    tables = [(model.embedding.weight[model.first :], vectors)]
+    if model.depth is None:
+        tables.append((model.head[model.first :], vectors))
+    else:
+        tables.append((model.head[model.first :], vectors[:1]))
+        tables.append((model.depth.embedding.weight, vectors[:-1]))
+        tables.append((model.depth.heads.flatten(0, 1), vectors[1:]))
+    for table, source in tables:
+        # What is not set, of more dimensions than the vectors have, stays as it was drawn.
+        ratio = torch.pdist(table[:, :5].detach()) / torch.pdist(source.flatten(0, 1))
+        torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-3, atol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from speechlm import audio, declaration, hub
+from speechlm.codec import NeuralCodec
 from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
@@ -23,7 +25,7 @@ from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn.collective import Share
-from speechlm.training import recipes
+from speechlm.training import lm, recipes
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.units.text import FILE, TextTokenizer
@@ -231,6 +233,19 @@ def test_init_starts_from_a_model_or_from_a_llama(data: Path, tmp_path: Path) ->
     TextTokenizer.train(["other words"]).save(tmp_path / "text.model")
     with pytest.raises(SpeechLMError, match="another vocabulary than this recipe's data"):
         LMObjective(recipe(data, tmp_path, f"init={first}", f"data.text={tmp_path / 'text.model'}"))
+
+
+def test_embeddings_begin_by_the_codebooks_of_the_units_codec(data: Path, tmp_path: Path) -> None:
+    codec = NeuralCodec.from_pretrained()
+    tokens = Tokens(data / "toy")
+    with pytest.raises(SpeechLMError, match=f"codec-16k: its weights are {codec.weights_hash}"):
+        LMObjective(recipe(data, tmp_path, "codec=codec-16k"))
+    units = replace(tokens.units, weights=codec.weights_hash)
+    vectors = lm._vectors("codec-16k", replace(units, levels=2))
+    assert vectors.shape[:2] == (2, codec.cardinality)
+    codes = torch.tensor([[[3, 5], [700, 0]]])
+    total = vectors[0, codes[0, 0]] + vectors[1, codes[0, 1]]
+    torch.testing.assert_close(total.T[None], codec.latents(codes))
 
 
 def test_the_loss_is_the_weighted_mean_of_what_is_predicted(data: Path, tmp_path: Path) -> None:
