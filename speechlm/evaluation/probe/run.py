@@ -21,7 +21,7 @@ from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe import abx, labels
 from speechlm.evaluation.probe.config import PhonesConfig, ProbeConfig, SpeakersConfig
-from speechlm.evaluation.probe.information import entropy, jackknife, joint_counts, share
+from speechlm.evaluation.probe.information import entropy, jackknife, joint_counts, told
 from speechlm.evaluation.statistics import Interval
 from speechlm.files import atomic_path
 from speechlm.processes import progress
@@ -45,7 +45,7 @@ COLUMNS = {
 """Figures, their titles and digits.
 
 Units a second are without repetition, bits a second their number times the entropy of one. The
-shares are of the entropy of a frame's phone, and of its speaker, that the unit tells.
+shares are of what is in doubt of a frame's phone, and of its speaker, that the unit tells.
 """
 PERCENT = ("phones", "abx", "speakers")
 
@@ -129,11 +129,11 @@ def probe(
             if phone.name not in config.silence and len(said) > 1:
                 tokens[phone.name].append(said)
     people = sorted({one.speaker or "" for one in speakers})
-    told = []
+    voices = []
     for one in speakers:
         units = _encode(tokenizer, one)
         person = np.full(len(units), people.index(one.speaker or ""))
-        told.append(joint_counts(units, person, (kinds, len(people))))
+        voices.append(joint_counts(units, person, (kinds, len(people))))
     counted = np.stack(counts)
     return {
         "kinds": _fact(kinds),
@@ -144,9 +144,9 @@ def probe(
             counted,
             lambda c: entropy(c[kinds : 2 * kinds]) * float(c[2 * kinds] / c[-1]) * rate,
         ),
-        "phones": jackknife(np.stack(joint), share),
+        "phones": told(np.stack(joint)),
         "abx": abx.error(tokens, config.triples),
-        "speakers": jackknife(np.stack(told), share),
+        "speakers": told(np.stack(voices)),
     }
 
 
