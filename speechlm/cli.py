@@ -466,6 +466,25 @@ def bench_loss(
         console.print(report.table())
 
 
+@bench.command("scale")
+def bench_scale(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus.")],
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of 1x the data; 4x and 16x too.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="At most.")] = 2,
+    model: Model = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What an hour of speech costs: preparing, tokenizing, training, in several processes."""
+    use_threads(1)
+    from speechlm.benchmarks import scale
+
+    report = scale.run(corpus, model, minutes, processes)
+    if json:
+        console.print_json(data=report.to_json())
+    else:
+        console.print(report.table())
+
+
 @bench.command("codec")
 def bench_codec(
     source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
