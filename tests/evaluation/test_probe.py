@@ -43,10 +43,10 @@ def test_what_is_told() -> None:
     _, mean, _ = told(said + 4 * random.integers(2, size=said.shape))
     assert mean == pytest.approx(1, abs=0.02)
     _, mean, _ = told(random.integers(8, size=said.shape))
-    assert -0.02 < mean < 0.005
+    assert abs(mean) < 0.005
     # Many kinds that say nothing are not taken for information.
     _, mean, _ = told(random.integers(2000, size=said.shape), 2000)
-    assert -0.1 < mean < 0.01
+    assert abs(mean) < 0.005
     noisy = np.where(random.random(said.shape) < 0.5, said, random.integers(4, size=said.shape))
     low, mean, high = told(noisy)
     # The label half of the time, and any otherwise: 1 - H(5/8, 1/8, 1/8, 1/8) / 2.

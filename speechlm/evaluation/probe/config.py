@@ -25,10 +25,10 @@ class PhonesConfig:
 
 @dataclass
 class SpeakersConfig:
-    """Recordings of many speakers."""
+    """Recordings of many speakers: all utterances of ``speakers`` of them, evenly chosen."""
 
     corpus: str = MISSING
-    utterances: int = 300
+    speakers: int = 20
 
 
 @dataclass

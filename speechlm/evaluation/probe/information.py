@@ -14,8 +14,8 @@ from speechlm.evaluation.statistics import LEVEL, Interval
 
 Counts = NDArray[np.int64]
 
-PRIOR = 5.0
-"""Frames that a reader believes to have seen of each unit, before any."""
+PRIORS = (1.0, 10.0, 100.0, 1000.0)
+"""Frames that a reader may believe to have seen of each unit, before any."""
 
 
 def entropy(counts: NDArray) -> float:
@@ -36,22 +36,25 @@ def told(counts: Counts) -> Interval:
     units, labels).
 
     What a reader gains who knows all utterances but the one that is read: 1 - H(label | unit) /
-    H(label), both as cross-entropies, by counts with :data:`PRIOR` frames of what labels are
-    overall. Mutual information of counts themselves (PNMI of Hsu et al. 2021) rewards a tokenizer
-    for having many kinds, each seen a few times; this punishes it. Below 0, units mislead.
+    H(label), both as cross-entropies. Counts of a unit are smoothed by so many frames of what
+    labels are overall as is best for all utterances together (of :data:`PRIORS`). Mutual
+    information of counts themselves (PNMI of Hsu et al. 2021) rewards a tokenizer for many kinds,
+    each seen a few times; this does not.
     """
     total = counts.sum(axis=0)
-    doubts, left = [], []
-    for each in counts:
+    doubt, left = np.zeros(len(counts)), np.zeros((len(counts), len(PRIORS)))
+    for number, each in enumerate(counts):
         others = total - each
         overall = others.sum(axis=0) + 1 / others.shape[1]
         overall = overall / overall.sum()
-        known = others + PRIOR * overall
-        known = known / known.sum(axis=1, keepdims=True)
-        doubts.append(-float((each.sum(axis=0) * np.log(overall)).sum()))
-        left.append(-float((each * np.log(known)).sum()))
-    doubt = np.array(doubts)
-    shares = np.divide(doubt - left, doubt, out=np.full(len(doubt), np.nan), where=doubt > 0)
+        doubt[number] = -(each.sum(axis=0) * np.log(overall)).sum()
+        units, labels = each.nonzero()
+        seen, others = each[units, labels], others[units]
+        for column, prior in enumerate(PRIORS):
+            known = others[np.arange(len(units)), labels] + prior * overall[labels]
+            left[number, column] = -(seen * np.log(known / (others.sum(axis=1) + prior))).sum()
+    best = left[:, left.sum(axis=0).argmin()]
+    shares = np.divide(doubt - best, doubt, out=np.full(len(doubt), np.nan), where=doubt > 0)
     return statistics.mean(shares, doubt)
 
 

@@ -101,9 +101,10 @@ def with_phones(config: PhonesConfig) -> list[tuple[Speech, list[labels.Phone]]]
 
 def _with_speakers(config: SpeakersConfig) -> list[Speech]:
     known = [one for one in speech.find(config.corpus) if one.speaker is not None]
-    if len({one.speaker for one in known}) < 2:
+    chosen = _spread(sorted({one.speaker or "" for one in known}), config.speakers)
+    if len(chosen) < 2:
         raise SpeechLMError(f"speakers.corpus: {config.corpus} has not two speakers with names")
-    return _spread(sorted(known, key=lambda one: (one.speaker, one.id)), config.utterances)
+    return [one for one in known if one.speaker in chosen]
 
 
 def probe(
