@@ -47,6 +47,14 @@ class Goal:
         if self.quality is not None and not 0 <= self.quality <= 10:
             raise SpeechLMError(f"the quality is 0 to 10, not {self.quality:g}")
 
+    def entropy(self, codec: Codec) -> ModelCoder | None:
+        """What writes the codes; None packs them, as at a constant rate, for sizes known ahead.
+
+        What the context model makes of a chunk is known when it is whole, and silence takes less
+        than any constant rate.
+        """
+        return None if self.kbps is not None and self.mode == "cbr" else codec.entropy
+
     def whole(self, codec: Codec) -> bool:
         """Whether a file's bits are laid out with all of it in view."""
         fitted = self.max_bytes is not None or self.quality is not None
@@ -87,10 +95,9 @@ def encode_stream(
     levels = None if codec.graded else _fixed_levels(codec, goal)
     frame_bits = _frame_bits(codec, goal) if levels is None else levels * codec.bits_per_code
     chunk = chunk_frames or default_chunk_frames(round(frame_bits), codec.frame_rate)
-    writer = Writer(
-        file, _header(codec, chunk, levels or codec.levels, codec.entropy), codec.entropy
-    )
-    control = None if levels else _control(codec, goal, writer, frame_bits)
+    entropy = goal.entropy(codec)
+    writer = Writer(file, _header(codec, chunk, levels or codec.levels, entropy), entropy)
+    control = None if levels else _control(codec, goal, writer, frame_bits, entropy)
     loudness = rate.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
     kept = frames = 0
@@ -133,12 +140,13 @@ def encode_whole(
     codes = np.concatenate(blocks, axis=1)
     frames, samples = codes.shape[1], clock.samples
     loss = np.concatenate(errors, axis=1) * rate.weights(loudness.take(frames)).astype(np.float32)
-    bits = _cost(codec)(codes)
+    entropy = goal.entropy(codec)
+    bits = _cost(codec, entropy)(codes)
 
     def written(counts: NDArray[np.int64], file: BinaryIO) -> int:
         frame_bits = max(1.0, float(bits.sum(axis=0) @ counts) / codec.levels / max(1, frames))
         chunk = default_chunk_frames(round(frame_bits), codec.frame_rate)
-        writer = Writer(file, _header(codec, chunk, codec.levels, codec.entropy), codec.entropy)
+        writer = Writer(file, _header(codec, chunk, codec.levels, entropy), entropy)
         writer.write(rate.cut(codes, counts))
         writer.finish(samples)
         return writer.size
@@ -203,9 +211,10 @@ class _Control:
         writer: Writer,
         choice: rate.ConstantRate | rate.VariableRate | rate.FixedQuality,
         budget: rate.Budget | None,
+        cost: rate.Cost,
     ) -> None:
         self._codec, self._writer, self._choice, self._budget = codec, writer, choice, budget
-        self._cost = _cost(codec)
+        self._cost = cost
         self._seen = writer.sent, writer.size
 
     def cut(self, codes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -222,10 +231,13 @@ class _Control:
             self._seen = sent, size
 
 
-def _control(codec: Codec, goal: Goal, writer: Writer, frame_bits: float) -> _Control | None:
+def _control(
+    codec: Codec, goal: Goal, writer: Writer, frame_bits: float, entropy: ModelCoder | None
+) -> _Control | None:
+    cost = _cost(codec, entropy)
     if goal.quality is not None:
         fixed = rate.FixedQuality(rate.quality_price(goal.quality), codec.levels)
-        return _Control(codec, writer, fixed, None)
+        return _Control(codec, writer, fixed, None, cost)
     if goal.kbps is None:
         return None
     budget = rate.Budget(
@@ -236,10 +248,12 @@ def _control(codec: Codec, goal: Goal, writer: Writer, frame_bits: float) -> _Co
         codec.levels,
         writer.header.chunk_frames,
     )
+    choice: rate.ConstantRate | rate.VariableRate
     if goal.mode == "cbr":
-        return _Control(codec, writer, rate.ConstantRate(budget, codec.levels), budget)
-    variable = rate.VariableRate(budget, codec.levels, codec.frame_rate)
-    return _Control(codec, writer, variable, budget)
+        choice = rate.ConstantRate(budget, codec.levels)
+    else:
+        choice = rate.VariableRate(budget, codec.levels, codec.frame_rate)
+    return _Control(codec, writer, choice, budget, cost)
 
 
 def _coded(
@@ -276,10 +290,8 @@ def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
     return codec.errors(torch.from_numpy(codes)[None])[0].float().cpu().numpy()
 
 
-def _cost(codec: Codec) -> rate.Cost:
-    if codec.entropy is not None:
-        return codec.entropy.bits
-    return rate.fixed_cost(codec.bits_per_code)
+def _cost(codec: Codec, entropy: ModelCoder | None) -> rate.Cost:
+    return rate.fixed_cost(codec.bits_per_code) if entropy is None else entropy.bits
 
 
 def _header(codec: Codec, chunk_frames: int, levels: int, entropy: ModelCoder | None) -> Header:
