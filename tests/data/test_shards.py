@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from speechlm.data.tokenize import tokenize, tokenize_share
 from speechlm.data.tokens import Tokens, claim, index_path, write_shard
 from speechlm.errors import SpeechLMError
 from speechlm.nn.collective import Share
+from speechlm.units.load import load
 from tests.data.trees import text_file, tone, wave_file
 from tests.lm.corpora import units
 
@@ -166,6 +168,25 @@ def test_a_long_recording_is_read_in_pieces(
     assert content(tmp_path / "pieces") == content(tmp_path / "whole")
     assert [entry.frames for entry in pieces.entries] == [270, 231]
     assert len(whole.entries) == 2
+
+
+def test_a_long_recording_takes_constant_memory(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speech, "LONG", 4.9)
+    monkeypatch.setattr(speech, "PIECE", 2)
+    tokenizer = load(str(tiny_model), 1)
+    peaks = []
+    for seconds in (20, 20, 80):  # the first loads what is loaded once
+        path = wave_file(tmp_path / f"{seconds}.wav", tone(seconds))
+        (found,) = [speech._of_cut(Recording.from_file(path).to_cut(), "train")]
+        tracemalloc.start()
+        codes = module._encode(tokenizer, found)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert codes.shape[1] >= 50 * seconds
+    # A minute more of samples would be 3.8 MB.
+    assert peaks[2] - peaks[1] < 200_000
 
 
 def test_damaged_shar_is_one_line(shar: Path, tiny_model: Path, tmp_path: Path) -> None:
