@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
 from speechlm.training.config import TrainingConfig
+from speechlm.training.distillation import Distillation, DistillationConfig
 from speechlm.training.objective import Objective
 
 T = TypeVar("T", float, Tensor)
@@ -103,6 +105,7 @@ class CodecRecipe:
     decoder_only: bool = False
     loss: CodecLossConfig = field(default_factory=CodecLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -128,6 +131,9 @@ class CodecObjective(Objective):
             adversarial = recipe.adversarial
             self.discriminators = Discriminators(adversarial.windows, adversarial.channels)
             self.turns = ("model", "discriminator")
+        self.distillation: Distillation | None = None
+        if recipe.distillation.teacher is not None:
+            self.distillation = Distillation(recipe.distillation.teacher, recipe.codec)
         self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
         train, dev = _splits(recipe.data)
         data = recipe.data
@@ -175,6 +181,10 @@ class CodecObjective(Objective):
             terms |= quantized.losses
             commitment = loss.early_commitment if step < loss.early else loss.commitment
             total = total + commitment * terms["commitment"] + terms["codebook"]
+            if self.distillation is not None:
+                first = self.model.quantizer.decode(quantized.codes[:, :1])
+                terms["distilled"] = self.distillation(first, quantized.z, wave)
+                total = total + self.recipe.distillation.weight * terms["distilled"]
         if self.discriminators is not None and self.active("discriminator", step):
             real, fake = self.discriminators(wave), self.discriminators(estimate)
             terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
@@ -234,7 +244,8 @@ class CodecObjective(Objective):
         if turn == "discriminator":
             assert self.discriminators is not None
             return self.discriminators.named_parameters()
-        return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
+        learnt = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        return chain(learnt, self.distillation.named_parameters() if self.distillation else ())
 
 
 def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:

@@ -107,7 +107,8 @@ class VocoderObjective(Objective):
             cardinality=units.cardinality,
         )
         self.model: VocoderNetwork = VocoderNetwork(self.config)
-        self._estimate = torch.empty(0)
+        # What the model's turn made, by part, for the discriminators' turn.
+        self._estimates: dict[int, Tensor] = {}
         self.discriminators: Discriminators | None = None
         if recipe.adversarial.start is not None:
             adversarial = recipe.adversarial
@@ -140,7 +141,7 @@ class VocoderObjective(Objective):
         wave = batch["wave"]
         if turn == "discriminator":
             assert self.discriminators is not None
-            fake = self.discriminators(self._estimate)
+            fake = self.discriminators(self._estimates.pop(self.share.index))
             return discriminator_loss(self.discriminators(wave), fake), {}
         pitch = self._pitch(wave)
         estimate, filters = self.model(batch["units"], batch["prompt"], pitch)
@@ -155,7 +156,7 @@ class VocoderObjective(Objective):
             terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
             total = total + self.recipe.adversarial.weight * terms["adversarial"]
             total = total + self.recipe.adversarial.feature * terms["feature"]
-            self._estimate = estimate.detach()
+            self._estimates[self.share.index] = estimate.detach()
         return total, terms
 
     def _pitch(self, wave: Tensor) -> Tensor:

@@ -1,0 +1,62 @@
+"""Level 0 learns what a teacher hears, and the encoder with it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from speechlm.codec import NeuralCodec
+from speechlm.codec.config import CodecConfig, QuantizerConfig, SpectralConfig
+from speechlm.errors import SpeechLMError
+from speechlm.training.codec import CodecDataConfig, CodecLossConfig, CodecObjective, CodecRecipe
+from speechlm.training.config import OptimizerConfig, TrainingConfig
+from speechlm.training.distillation import Distillation, DistillationConfig
+from speechlm.training.loop import train
+from speechlm.units.features import TeacherConfig
+
+from .runs import log
+
+CODEC = CodecConfig(
+    name="toy",
+    latent=16,
+    spectral=SpectralConfig(16, 1, 16, 1),
+    quantizer=QuantizerConfig(levels=2, cardinality=16),
+)
+
+
+def test_level_0_learns_what_the_teacher_hears(corpus, tmp_path):
+    recipe = CodecRecipe(
+        codec=CODEC,
+        data=CodecDataConfig([str(corpus)], seconds=0.5, batch=4, validation=4),
+        loss=CodecLossConfig(bypass=2),
+        distillation=DistillationConfig(TeacherConfig("log-mel")),
+        training=TrainingConfig(
+            out=str(tmp_path), steps=40, log_every=10, validate_every=40,
+            optimizer=OptimizerConfig(rate=1e-2, warmup=3),
+        ),
+    )  # fmt: skip
+    model = train(recipe.training, CodecObjective(recipe))
+    terms = [line["distilled"] for line in log(tmp_path) if "distilled" in line]
+    assert len(terms) == 4
+    # In 40 steps from .98 to .90, as measured.
+    assert terms == sorted(terms, reverse=True)
+    assert terms[-1] < 0.95 * terms[0]
+    # The map to features is the objective's own: the model is a codec like others.
+    assert NeuralCodec.from_pretrained(model).levels == 2
+
+
+def test_the_gradient_reaches_the_encoder_through_level_0():
+    torch.manual_seed(0)
+    loss = Distillation(TeacherConfig("mfcc"), CODEC)
+    z = torch.randn(2, 16, 26, requires_grad=True)
+    first = torch.randn(2, 16, 26, requires_grad=True)
+    loss(first, z, torch.randn(2, 25 * 320)).backward()
+    assert first.grad is None
+    assert z.grad is not None
+    assert z.grad[:, :, :25].abs().sum() > 0
+    assert not z.grad[:, :, 25:].any()
+
+
+def test_other_frames_are_one_line():
+    with pytest.raises(SpeechLMError, match="frames of 160 samples at 16000 Hz, the codec of 320"):
+        Distillation(TeacherConfig("mfcc", hop=160), CODEC)
