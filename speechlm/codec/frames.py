@@ -9,7 +9,8 @@ other between any two chunks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -23,7 +24,9 @@ from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
 Vector = NDArray[np.float32]
-Layer = Callable[[Vector, State], tuple[Vector, State]]
+States = Sequence[State]
+Layer = Callable[[Vector, States], tuple[Vector, States]]
+"""Stages in a row that are one call, from and to the states of each."""
 
 
 def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | None:
@@ -112,23 +115,27 @@ class FrameStack:
     """A :class:`Chain` of :class:`FrameLinear`, :class:`FrameNorm` and :class:`ConvNeXtBlock`."""
 
     def __init__(self, chain: Chain):
-        self.layers = [_layer(stage) for stage in chain.stages]
+        self.layers = [
+            _layers(kind, list(stages)) for kind, stages in itertools.groupby(chain.stages, type)
+        ]
 
     def step(self, x: Vector, state: State) -> tuple[Vector, State]:
         """One frame (channels,) through the chain, from and to a state of the chain's form."""
-        states = []
-        for layer, before in zip(self.layers, state, strict=True):
-            x, after = layer(x, before)
-            states.append(after)
+        states: list[State] = []
+        for count, layer in self.layers:
+            x, after = layer(x, state[len(states) : len(states) + count])
+            states += after
         return x, tuple(states)
 
 
-def _layer(stage: nn.Module) -> Layer:
-    if isinstance(stage, ConvNeXtBlock):
-        return _convnext(stage)
-    if isinstance(stage, FrameLinear):
-        return _linear(stage.linear)
-    return _norm(cast(FrameNorm, stage).norm)
+def _layers(kind: type[nn.Module], stages: list[nn.Module]) -> tuple[int, Layer]:
+    """How many stages a call does, and the call; there is one of each kind, but for blocks."""
+    if kind is ConvNeXtBlock:
+        return len(stages), _convnexts(cast(list[ConvNeXtBlock], stages))
+    (stage,) = stages
+    if kind is FrameLinear:
+        return 1, _linear(cast(FrameLinear, stage).linear)
+    return 1, _norm(cast(FrameNorm, stage).norm)
 
 
 def _linear(layer: nn.Linear) -> Layer:
@@ -136,34 +143,39 @@ def _linear(layer: nn.Linear) -> Layer:
     from speechlm.nn.kernels import matrix
 
     weight, bias = matrix(layer.weight), _array(layer.bias)
-    return lambda x, state: (kernels.linear(weight, bias, x), state)
+    return lambda x, states: (kernels.linear(weight, bias, x), states)
 
 
 def _norm(layer: nn.LayerNorm) -> Layer:
     from speechlm.codec import kernels
 
     weight, bias = _affine(layer)
-    return lambda x, state: (kernels.norm(x, weight, bias, layer.eps), state)
+    return lambda x, states: (kernels.norm(x, weight, bias, layer.eps), states)
 
 
-def _convnext(block: ConvNeXtBlock) -> Layer:
+def _convnexts(blocks: list[ConvNeXtBlock]) -> Layer:
     from speechlm.codec import kernels
     from speechlm.nn.kernels import matrix
 
-    conv, up, down = block.depthwise.conv, block.up, block.down
-    assert conv.bias is not None
+    def every(part: Callable[[ConvNeXtBlock], Tensor | None]) -> Tensor:
+        return torch.stack([cast(Tensor, part(block)).detach() for block in blocks])
+
+    affine = [_affine(block.norm) for block in blocks]
     weights = (
-        *(_array(conv.weight[:, 0]), _array(conv.bias)),
-        *(*_affine(block.norm), block.norm.eps),
-        *(matrix(up.weight), _array(up.bias)),
-        *(matrix(down.weight), _array(down.bias)),
-        _array(block.scale),
+        _array(every(lambda block: block.depthwise.conv.weight[:, 0])),
+        _array(every(lambda block: block.depthwise.conv.bias)),
+        np.stack([weight for weight, _ in affine]),
+        np.stack([bias for _, bias in affine]),
+        blocks[0].norm.eps,
+        *(matrix(every(lambda block: block.up.weight)), _array(every(lambda block: block.up.bias))),
+        matrix(every(lambda block: block.down.weight)),
+        _array(every(lambda block: block.down.bias)),
+        _array(every(lambda block: block.scale)),
     )
 
-    def step(x: Vector, state: State) -> tuple[Vector, State]:
-        past = np.ascontiguousarray(state.numpy()[0])
-        y, after = kernels.convnext(x, past, *weights)
-        return y, torch.from_numpy(after)[None]
+    def step(x: Vector, states: States) -> tuple[Vector, States]:
+        y, after = kernels.convnexts(x, torch.cat(list(states)).numpy(), *weights)
+        return y, torch.from_numpy(after).split(1)
 
     return step
 

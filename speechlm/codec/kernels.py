@@ -90,6 +90,31 @@ def convnext(
 
 
 @njit(cache=True, fastmath=True)
+def convnexts(
+    x: Floats,
+    past: Floats,
+    taps: Floats,
+    bias: Floats,
+    gamma: Floats,
+    beta: Floats,
+    eps: float,
+    up: Matrix,
+    up_bias: Floats,
+    down: Matrix,
+    down_bias: Floats,
+    scale: Floats,
+) -> tuple[Floats, Floats]:
+    """Blocks in a row: :func:`convnext`, with everything but ``x`` and ``eps`` of each of them."""
+    after = np.empty_like(past)
+    for i in range(len(past)):
+        x, after[i] = convnext(
+            x, past[i], taps[i], bias[i], gamma[i], beta[i], eps,
+            up[i], up_bias[i], down[i], down_bias[i], scale[i],
+        )  # fmt: skip
+    return x, after
+
+
+@njit(cache=True, fastmath=True)
 def search(
     row: Floats, entries: Matrix, offsets: Floats, drift: float, slack: Floats, codes: NDArray
 ) -> bool:
