@@ -1,0 +1,36 @@
+"""Every codec in the package: loads by its name, has a card, is as small as it says, and codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from pystoi import stoi
+
+from speechlm import audio
+from speechlm.codec import load
+from speechlm.hub import SHIPPED
+
+LEAST_STOI = {"codec-16k": 0.93, "codec-nano": 0.65, "codec-fsq": 0.65}
+"""Of the sample recording at all levels: far below what was measured, far above noise."""
+MOST_BYTES = 32 << 20
+
+
+@pytest.mark.parametrize("folder", sorted(SHIPPED.glob("codec-*")), ids=lambda folder: folder.name)
+def test_a_shipped_codec(folder: Path, sample: Path) -> None:
+    codec = load(folder.name)
+    card = (folder / "README.md").read_text()
+    assert card.startswith(f"# {codec.model_id}\n")
+    for part in ("data", "licence", "steps", "recipe"):
+        assert f"| {part}" in card
+    wave, _ = audio.read(sample, codec.sample_rate)
+    codes = codec.encode(torch.from_numpy(wave)[None])
+    assert codes.shape == (1, codec.levels, codec.frames(len(wave)))
+    sound = codec.decode(codes, len(wave))[0].numpy()
+    assert stoi(wave, sound, codec.sample_rate) > LEAST_STOI[folder.name]
+
+
+def test_all_weights_together_stay_small() -> None:
+    files = [path for path in SHIPPED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < MOST_BYTES
