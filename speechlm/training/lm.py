@@ -45,10 +45,10 @@ class LMRecipe:
     """The recipe of a language model; ``lm.ids`` comes from the data.
 
     ``init`` is what to start from: a language model of the same sizes and vocabulary (folder or hub
-    id), or a folder with any text model of the Llama architecture. Embeddings begin by the codebooks
-    of ``codec`` (folder, shipped name or hub id), the one that the units are of. With ``keep``, the
-    model of every validation stays in ``models/STEP`` of the run folder, to choose among by
-    something else than the loss.
+    id), or a folder with any text model of the Llama architecture. Embeddings begin by the
+    codebooks of ``codec`` (folder, shipped name or hub id), the one that the units are of. With
+    ``keep``, the model of every validation stays in ``models/STEP`` of the run folder, to choose
+    among by something else than the loss.
     """
 
     kind: str = "lm"
