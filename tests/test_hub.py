@@ -201,7 +201,7 @@ def test_a_hub_id_is_fetched(folder, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     loaded = NeuralCodec.from_pretrained("owner/name")
-    files = [hub.CONFIG, hub.WEIGHTS, hub.CONTEXT, *hub.LANGUAGE]
+    files = [hub.CONFIG, hub.WEIGHTS, hub.CONTEXT, *hub.LANGUAGE, *hub.UNITS]
     assert asked
     assert all(each == ("owner/name", files) for each in asked)
     assert loaded.weights_hash == NeuralCodec.from_pretrained(folder).weights_hash
