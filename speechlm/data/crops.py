@@ -106,10 +106,10 @@ class Crops:
     def _read(self, path: Path, start: int) -> NDArray[np.int16]:
         """The samples of a crop, or as many as the recording has from ``start`` on."""
         if self.keep and path not in self._kept:
-            self._kept[path] = _load(path, 0, -1)
+            self._kept[path] = read_samples(path, 0, -1)
         if self.keep:
             return self._kept[path][start : start + self.samples]
-        return _load(path, start, self.samples)
+        return read_samples(path, start, self.samples)
 
 
 def lay(
@@ -126,7 +126,7 @@ def lay(
         row[:] = augment(row, rate, changes, random)
 
 
-def _load(path: Path, start: int, samples: int) -> NDArray[np.int16]:
+def read_samples(path: Path, start: int, samples: int) -> NDArray[np.int16]:
     """So many samples (-1: all) of a recording from ``start`` on, fewer at its end."""
     try:
         with soundfile.SoundFile(path) as file:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from speechlm.data.corpus import read_cuts
+from speechlm.data.crops import read_samples
 from speechlm.data.tokens import Entry, Tokens
 from speechlm.errors import SpeechLMError
 
@@ -102,9 +102,5 @@ def _cut(samples: NDArray[np.int16], start: int, length: int) -> NDArray[np.floa
 
 @lru_cache(maxsize=20_000)
 def _samples(path: Path) -> NDArray[np.int16]:
-    """The samples of a recording."""
-    try:
-        wave: NDArray[np.int16] = soundfile.read(path, dtype="int16")[0]
-    except soundfile.LibsndfileError as error:
-        raise SpeechLMError(f"{path}: {error.error_string}") from None
-    return wave
+    """The samples of a recording, which stay in memory."""
+    return read_samples(path, 0, -1)

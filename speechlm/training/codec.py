@@ -14,12 +14,6 @@ from torch import Tensor, nn
 
 from speechlm import hub
 from speechlm.codec.config import CodecConfig
-from speechlm.codec.discriminators import (
-    Discriminators,
-    discriminator_loss,
-    feature_loss,
-    generator_loss,
-)
 from speechlm.codec.losses import SpectralLoss
 from speechlm.codec.network import CodecNetwork
 from speechlm.data.augment import AugmentConfig
@@ -27,9 +21,9 @@ from speechlm.data.crops import Crops, Recording, recordings
 from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
+from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
 from speechlm.training.distillation import Distillation, DistillationConfig
-from speechlm.training.objective import Objective
 
 T = TypeVar("T", float, Tensor)
 
@@ -74,19 +68,6 @@ class CodecLossConfig:
 
 
 @dataclass
-class AdversarialConfig:
-    """An adversarial phase: from ``start`` on (never, when null), against small discriminators."""
-
-    start: int | None = None
-    windows: list[int] = field(default_factory=lambda: [256, 512, 1024])
-    channels: int = 16
-    weight: float = 0.1
-    """Of the adversarial loss."""
-    feature: float = 1.0
-    """Of feature matching."""
-
-
-@dataclass
 class CodecRecipe:
     """The recipe of a codec.
 
@@ -109,7 +90,7 @@ class CodecRecipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-class CodecObjective(Objective):
+class CodecObjective(AdversarialObjective):
     """Reconstruction at a random number of levels for each example."""
 
     def __init__(self, recipe: CodecRecipe):
@@ -124,13 +105,7 @@ class CodecObjective(Objective):
                 raise SpeechLMError("decoder_only: name in init the model whose decoder to train")
             self.model.encoder.requires_grad_(False)
             self.model.quantizer.requires_grad_(False)
-        # What the model's turn made, by part, for the discriminators' turn.
-        self._estimates: dict[int, Tensor] = {}
-        self.discriminators: Discriminators | None = None
-        if recipe.adversarial.start is not None:
-            adversarial = recipe.adversarial
-            self.discriminators = Discriminators(adversarial.windows, adversarial.channels)
-            self.turns = ("model", "discriminator")
+        self.oppose(recipe.adversarial)
         self.distillation: Distillation | None = None
         if recipe.distillation.teacher is not None:
             self.distillation = Distillation(recipe.distillation.teacher, recipe.codec)
@@ -167,10 +142,7 @@ class CodecObjective(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         wave = batch["wave"]
         if turn == "discriminator":
-            assert self.discriminators is not None
-            fake = self.discriminators(self._estimates.pop(self.share.index))
-            total = discriminator_loss(self.discriminators(wave), fake)
-            return total, {}
+            return self.discriminate(wave), {}
         loss = self.recipe.loss
         levels = self._draw_levels(len(wave)).to(wave.device)
         estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
@@ -185,13 +157,7 @@ class CodecObjective(Objective):
                 first = self.model.quantizer.decode(quantized.codes[:, :1])
                 terms["distilled"] = self.distillation(first, quantized.z, wave)
                 total = total + self.recipe.distillation.weight * terms["distilled"]
-        if self.discriminators is not None and self.active("discriminator", step):
-            real, fake = self.discriminators(wave), self.discriminators(estimate)
-            terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
-            total = total + self.recipe.adversarial.weight * terms["adversarial"]
-            total = total + self.recipe.adversarial.feature * terms["feature"]
-            self._estimates[self.share.index] = estimate.detach()
-        return total, terms
+        return self.deceive(total, terms, estimate, wave, step)
 
     def _weighted(self, terms: Mapping[str, T]) -> T:
         loss = self.recipe.loss
@@ -204,10 +170,6 @@ class CodecObjective(Objective):
             # Codebooks of moving averages would follow.
             self.model.quantizer.eval()
         return self
-
-    def active(self, turn: str, step: int) -> bool:
-        start = self.recipe.adversarial.start
-        return turn == "model" or (start is not None and step >= start)
 
     def _draw_levels(self, number: int) -> Tensor:
         """For so many examples of this process, of draws for those of all."""
@@ -241,9 +203,8 @@ class CodecObjective(Objective):
         hub.save_model(folder, self.recipe.codec, model.weights(), facts)
 
     def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
-        if turn == "discriminator":
-            assert self.discriminators is not None
-            return self.discriminators.named_parameters()
+        if turn != "model":
+            return super().named_weights(turn)
         learnt = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
         return chain(learnt, self.distillation.named_parameters() if self.distillation else ())
 

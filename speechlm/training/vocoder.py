@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechlm import hub
-from speechlm.codec.discriminators import (
-    Discriminators,
-    discriminator_loss,
-    feature_loss,
-    generator_loss,
-)
 from speechlm.codec.losses import SpectralLoss
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.data.unit_crops import UnitCrops, utterances
 from speechlm.files import atomic_path
-from speechlm.training.codec import AdversarialConfig
+from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
-from speechlm.training.objective import Objective
 from speechlm.units.load import load
 from speechlm.units.semantic import SemanticUnits
 from speechlm.vocoder.config import VocoderConfig
@@ -81,7 +73,7 @@ class VocoderRecipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-class VocoderObjective(Objective):
+class VocoderObjective(AdversarialObjective):
     """Resynthesis from units and another utterance of the speaker, sung at the true pitch.
 
     Pitch, voicing and durations are learnt beside it. The model folder holds the tokenizer too.
@@ -107,13 +99,7 @@ class VocoderObjective(Objective):
             cardinality=units.cardinality,
         )
         self.model: VocoderNetwork = VocoderNetwork(self.config)
-        # What the model's turn made, by part, for the discriminators' turn.
-        self._estimates: dict[int, Tensor] = {}
-        self.discriminators: Discriminators | None = None
-        if recipe.adversarial.start is not None:
-            adversarial = recipe.adversarial
-            self.discriminators = Discriminators(adversarial.windows, adversarial.channels)
-            self.turns = ("model", "discriminator")
+        self.oppose(recipe.adversarial)
         self.spectral_loss = SpectralLoss(self.config.sample_rate)
         corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
         self.crops = self._crops(corpora, "train", recipe.data.batch)
@@ -140,9 +126,7 @@ class VocoderObjective(Objective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         wave = batch["wave"]
         if turn == "discriminator":
-            assert self.discriminators is not None
-            fake = self.discriminators(self._estimates.pop(self.share.index))
-            return discriminator_loss(self.discriminators(wave), fake), {}
+            return self.discriminate(wave), {}
         pitch = self._pitch(wave)
         estimate, filters = self.model(batch["units"], batch["prompt"], pitch)
         with torch.autocast(wave.device.type, enabled=False):
@@ -151,13 +135,7 @@ class VocoderObjective(Objective):
             terms |= _sung(filters, pitch)
             terms["duration"] = _duration_loss(self.model, batch["units"][:, 0])
         total = self._weighted(terms)
-        if self.discriminators is not None and self.active("discriminator", step):
-            real, fake = self.discriminators(wave), self.discriminators(estimate)
-            terms |= {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
-            total = total + self.recipe.adversarial.weight * terms["adversarial"]
-            total = total + self.recipe.adversarial.feature * terms["feature"]
-            self._estimates[self.share.index] = estimate.detach()
-        return total, terms
+        return self.deceive(total, terms, estimate, wave, step)
 
     def _pitch(self, wave: Tensor) -> Tensor:
         return track(wave, self.config.hop // self.config.parts, self.config.sample_rate)
@@ -166,10 +144,6 @@ class VocoderObjective(Objective):
         weights = self.recipe.loss
         names = ("mel", "linear", "pitch", "voicing", "duration")
         return torch.stack([getattr(weights, name) * terms[name] for name in names]).sum()
-
-    def active(self, turn: str, step: int) -> bool:
-        start = self.recipe.adversarial.start
-        return turn == "model" or (start is not None and step >= start)
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -199,12 +173,6 @@ class VocoderObjective(Objective):
             for file in (inner if inner.is_dir() else source).iterdir():
                 with atomic_path(folder / TOKENIZER / file.name) as path:
                     shutil.copyfile(file, path)
-
-    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
-        if turn == "discriminator":
-            assert self.discriminators is not None
-            return self.discriminators.named_parameters()
-        return self.model.named_parameters()
 
 
 def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:

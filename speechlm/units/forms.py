@@ -13,7 +13,6 @@ are sentencepiece's, over runs without durations.
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
+from speechlm.units.pieces import learn
 
 FILE = "pieces.model"
 KINDS = ("frames", "runs", "pieces")
@@ -129,33 +129,22 @@ class Pieces(Form):
         Raises:
             SpeechLMError: when that is no size for so many units.
         """
-        model = io.BytesIO()
         # Each unit once alone: none is unknown, whether training saw it or not.
         alone: Iterator[Iterable[int]] = ([unit] for unit in range(units))
         said = chain(alone, (runs(each)[0] for each in utterances))
-        try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=map(_spelled, said),
-                model_writer=model,
-                model_type="bpe",
-                vocab_size=size + 1,
-                character_coverage=1.0,
-                normalization_rule_name="identity",
-                add_dummy_prefix=False,
-                remove_extra_whitespaces=False,
-                split_by_unicode_script=False,
-                split_by_whitespace=False,
-                max_sentence_length=1 << 20,
-                bos_id=-1,
-                eos_id=-1,
-                pad_id=-1,
-                num_threads=1,
-                minloglevel=3,
-            )
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise SpeechLMError(f"form.pieces={size} of {units} units: {reason}") from None
-        return cls(model.getvalue())
+        model = learn(
+            map(_spelled, said),
+            f"form.pieces={size} of {units} units",
+            model_type="bpe",
+            vocab_size=size + 1,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            split_by_unicode_script=False,
+            split_by_whitespace=False,
+            max_sentence_length=1 << 20,
+        )
+        return cls(model)
 
     def save(self, folder: Path) -> None:
         """Write the model into a model folder."""

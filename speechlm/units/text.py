@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import sentencepiece
 
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
+from speechlm.units.pieces import learn
 
 FILE = "text.model"
 KINDS = ("char", "unigram", "bpe")
@@ -92,24 +92,13 @@ class TextTokenizer:
         lines = [text for text in texts if text.strip()]
         if not lines:
             raise SpeechLMError("no text to train a tokenizer on")
-        model = io.BytesIO()
-        try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(lines),
-                model_writer=model,
-                model_type=kind,
-                vocab_size=size,
-                hard_vocab_limit=False,
-                character_coverage=1.0,
-                byte_fallback=True,
-                normalization_rule_name="nmt_nfkc_cf" if lower else "nmt_nfkc",
-                bos_id=-1,
-                eos_id=-1,
-                pad_id=-1,
-                num_threads=1,
-                minloglevel=3,
-            )
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise SpeechLMError(f"a text tokenizer of {size} pieces: {reason}") from None
-        return cls(model.getvalue())
+        model = learn(
+            lines,
+            f"a text tokenizer of {size} pieces",
+            model_type=kind,
+            vocab_size=size,
+            hard_vocab_limit=False,
+            byte_fallback=True,
+            normalization_rule_name="nmt_nfkc_cf" if lower else "nmt_nfkc",
+        )
+        return cls(model)

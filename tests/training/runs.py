@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from speechlm import files
 from speechlm.codec.config import CodecConfig, QuantizerConfig, SeanetConfig, SpectralConfig
 from speechlm.training import checkpoint, loop
+from speechlm.training.adversarial import AdversarialConfig
 from speechlm.training.checkpoint import load_checkpoint
 from speechlm.training.codec import (
-    AdversarialConfig,
     CodecDataConfig,
     CodecLossConfig,
     CodecObjective,
