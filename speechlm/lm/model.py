@@ -14,7 +14,7 @@ from speechlm.lm.config import LMConfig
 from speechlm.lm.depth import Depth
 from speechlm.lm.likelihood import likelihood
 from speechlm.lm.patterns import pattern
-from speechlm.nn import Packing, dropout
+from speechlm.nn import Packing, dropout, span_dropout
 
 UNIT_NORM = 0.5
 """Of a unit's embedding at the start, on average, where it comes from a codec."""
@@ -117,6 +117,8 @@ class UnitLM(nn.Module):
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """The backbone's outputs (batch, time, dim) after each column."""
         x = dropout(self.embed(tokens), self.config.dropout, self.training)
+        units = (tokens >= self.first).any(dim=1)
+        x = span_dropout(x, self.config.masking, units, self.training)
         return self.backbone(x, packing)
 
     def loss(

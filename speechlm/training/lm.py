@@ -217,7 +217,8 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     config, weights = hub.load_model(name, LMConfig)
     if Vocabulary.load(hub.find_model(name)) != data.vocabulary:
         raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
-    if replace(config, name=model.config.name, dropout=model.config.dropout) != model.config:
+    own = model.config
+    if replace(config, name=own.name, dropout=own.dropout, masking=own.masking) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
     model.load_state_dict(weights)
 
