@@ -54,8 +54,6 @@ class LMConfig:
     epsilon: float = 1e-5
     """What the norms add under the root."""
     dropout: float = 0.1
-    masking: float = 0.0
-    """Share of the units that a model in training does not see, in spans, and has to do without."""
     tied: bool = False
     """Whether the output shares the table of embeddings."""
     context: int = 2048

@@ -14,7 +14,7 @@ from speechlm.lm.config import LMConfig
 from speechlm.lm.depth import Depth
 from speechlm.lm.likelihood import likelihood
 from speechlm.lm.patterns import pattern
-from speechlm.nn import Packing, dropout, span_dropout
+from speechlm.nn import Packing, dropout
 
 UNIT_NORM = 0.5
 """Of a unit's embedding at the start, on average, where it comes from a codec."""
@@ -114,11 +114,14 @@ class UnitLM(nn.Module):
         summed = F.embedding_bag(bags, self.embedding.weight, mode="sum", padding_idx=pad)
         return summed.view(*columns.shape[:2], -1)
 
-    def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
-        """The backbone's outputs (batch, time, dim) after each column."""
+    def forward(self, tokens: Tensor, packing: Packing, hidden: Tensor | None = None) -> Tensor:
+        """The backbone's outputs (batch, time, dim) after each column.
+
+        It does not see the columns that are ``hidden``, bool (batch, time).
+        """
         x = dropout(self.embed(tokens), self.config.dropout, self.training)
-        units = (tokens >= self.first).any(dim=1)
-        x = span_dropout(x, self.config.masking, units, self.training)
+        if hidden is not None:
+            x = x.masked_fill(hidden.unsqueeze(2), 0.0)
         return self.backbone(x, packing)
 
     def loss(

@@ -3,7 +3,7 @@
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
 from speechlm.nn.decoding import Decoder
-from speechlm.nn.dropout import dropout, span_dropout
+from speechlm.nn.dropout import dropout
 from speechlm.nn.packing import Packing
 from speechlm.nn.quick import available, quicken
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
@@ -26,7 +26,6 @@ __all__ = [
     "dropout",
     "power_law",
     "quicken",
-    "span_dropout",
     "state_from_bytes",
     "state_to_bytes",
 ]

@@ -1,13 +1,8 @@
-"""Dropout of features at all positions of a sequence, and of all features at some positions."""
+"""Dropout of features, the same at all positions of a sequence."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-SPAN = 10
-"""Positions that are dropped together."""
 
 
 def dropout(x: Tensor, share: float, training: bool) -> Tensor:
@@ -22,19 +17,3 @@ def dropout(x: Tensor, share: float, training: bool) -> Tensor:
         return x
     keep = x.new_empty(len(x), 1, x.shape[2]).bernoulli_(1 - share)
     return x * keep.div_(1 - share)
-
-
-def span_dropout(x: Tensor, share: float, where: Tensor, training: bool) -> Tensor:
-    """Zero ``x`` (batch, time, features) in spans of about a ``share`` of the positions ``where``.
-
-    Time masking (SpecAugment, Park et al. 2019): what a model is to tell of a span, it has to know
-    from what is around it; at 50 frames a second, the frame before tells nearly all otherwise.
-
-    Args:
-        where: bool (batch, time), the positions that may be dropped.
-    """
-    if not training or not share:
-        return x
-    begins = (torch.rand(where.shape, device=x.device) < share / SPAN).to(x.dtype)
-    dropped = F.max_pool1d(F.pad(begins, (SPAN - 1, 0)), SPAN, 1) > 0
-    return x.masked_fill((dropped & where).unsqueeze(2), 0.0)

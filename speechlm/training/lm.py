@@ -23,6 +23,7 @@ from speechlm.lm.vocabulary import PAD, Vocabulary
 from speechlm.nn import Packing, collective
 from speechlm.training.config import TrainingConfig
 from speechlm.training.ctc import CTC
+from speechlm.training.masking import MaskingConfig, masked
 from speechlm.training.objective import Objective
 from speechlm.units.base import Units
 from speechlm.units.text import FILE as TEXT_MODEL
@@ -56,6 +57,7 @@ class LMRecipe:
     lm: LMConfig = field(default_factory=LMConfig)
     data: MixtureConfig = field(default_factory=MixtureConfig)
     loss: LMLossConfig = field(default_factory=LMLossConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
     init: str | None = None
     codec: str | None = None
     keep: bool = False
@@ -114,7 +116,8 @@ class LMObjective(Objective):
         # Each process and part with a dropout of its own; nothing else is drawn here.
         torch.manual_seed(torch.initial_seed() + self.share.index)
         tokens, segments = batch["tokens"], batch["segments"]
-        h = self.model(tokens, Packing(segments))
+        hidden = masked(tokens, batch["mask"], self.model.config.ids, self.recipe.masking)
+        h = self.model(tokens, Packing(segments), hidden)
         total, terms = self.model.loss(**batch, weights=self.weights, h=h)
         # The mean over the tokens of all parts and processes, not of their means.
         total, logs = total * self._scales[self.share.index], _bits(terms, self.rate)
@@ -217,8 +220,7 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     config, weights = hub.load_model(name, LMConfig)
     if Vocabulary.load(hub.find_model(name)) != data.vocabulary:
         raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
-    own = model.config
-    if replace(config, name=own.name, dropout=own.dropout, masking=own.masking) != own:
+    if replace(config, name=model.config.name, dropout=model.config.dropout) != model.config:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
     model.load_state_dict(weights)
 

@@ -13,6 +13,7 @@ from speechlm.training.context import ContextObjective, ContextRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.training.objective import Objective
+from speechlm.training.stacked import StackedRecipe, stack
 from speechlm.training.units import UnitsRecipe, train_units
 from speechlm.training.vocoder import VocoderObjective, VocoderRecipe
 from speechlm.training.vq_apc import VqApcObjective, VqApcRecipe
@@ -27,6 +28,7 @@ KINDS: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
     "codec": (CodecRecipe, _steps(CodecObjective)),
     "context": (ContextRecipe, _steps(ContextObjective)),
     "lm": (LMRecipe, _steps(LMObjective)),
+    "stacked": (StackedRecipe, stack),
     "units": (UnitsRecipe, train_units),
     "vocoder": (VocoderRecipe, _steps(VocoderObjective)),
     "vq-apc": (VqApcRecipe, _steps(VqApcObjective)),

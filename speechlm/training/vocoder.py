@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,12 @@ from speechlm.codec.losses import SpectralLoss
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.data.unit_crops import UnitCrops, utterances
-from speechlm.files import atomic_path
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
-from speechlm.units.load import load
+from speechlm.units.load import embed, load
 from speechlm.units.semantic import SemanticUnits
 from speechlm.vocoder.config import VocoderConfig
-from speechlm.vocoder.model import TOKENIZER, VocodedUnits, framed
+from speechlm.vocoder.model import VocodedUnits, framed
 from speechlm.vocoder.network import Filters, VocoderNetwork
 from speechlm.vocoder.pitch import track
 
@@ -167,12 +165,7 @@ class VocoderObjective(AdversarialObjective):
         assert isinstance(model, VocoderNetwork)
         hub.save_model(folder, self.config, model.state_dict(), facts)
         if self.config.codec is None:
-            source = hub.find_model(self.recipe.units)
-            inner = source / TOKENIZER
-            (folder / TOKENIZER).mkdir(exist_ok=True)
-            for file in (inner if inner.is_dir() else source).iterdir():
-                with atomic_path(folder / TOKENIZER / file.name) as path:
-                    shutil.copyfile(file, path)
+            embed(self.recipe.units, folder)
 
 
 def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 from speechlm import codec, declaration, hub
 from speechlm.codec.load import PEERS
+from speechlm.files import atomic_path
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.codec import CodecUnits
 
 KINDS = {
     "kmeans": "speechlm.units.kmeans",
+    "stacked": "speechlm.units.stacked",
     "vocoder": "speechlm.vocoder.model",
     "vq-apc": "speechlm.units.vq_apc",
 }
 """What a model folder's ``config.yaml`` calls its ``kind``, and the module that loads it."""
+TOKENIZER = "units"
+"""The folder of a tokenizer inside that of what needs it."""
 
 
 def load(
@@ -39,3 +44,20 @@ def load(
             found: UnitTokenizer = module.load(folder, levels, framed)
             return found
     return CodecUnits(codec.load(name), levels)
+
+
+def embed(name: str | Path | None, folder: Path) -> None:
+    """Copy a tokenizer, a model folder or hub id, into the model folder of what needs it.
+
+    Of a vocoder, it is the tokenizer inside it.
+
+    Raises:
+        SpeechLMError: when there is no such model.
+    """
+    source = hub.find_model(name)
+    if (source / TOKENIZER).is_dir():
+        source = source / TOKENIZER
+    (folder / TOKENIZER).mkdir(exist_ok=True)
+    for file in source.iterdir():
+        with atomic_path(folder / TOKENIZER / file.name) as path:
+            shutil.copyfile(file, path)

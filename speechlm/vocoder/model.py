@@ -13,13 +13,11 @@ from speechlm.errors import SpeechLMError
 from speechlm.nn import State
 from speechlm.units.base import Units, UnitTokenizer
 from speechlm.units.forms import Frames
+from speechlm.units.load import TOKENIZER
 from speechlm.units.load import load as load_units
 from speechlm.units.semantic import SemanticUnits
 from speechlm.vocoder.config import VocoderConfig
 from speechlm.vocoder.network import VocoderNetwork
-
-TOKENIZER = "units"
-"""The folder of the tokenizer inside that of the vocoder."""
 
 
 class VocodedUnits(UnitTokenizer):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from speechlm.nn import dropout, span_dropout
+from speechlm.nn import dropout
 from speechlm.nn.attention import attend
 
 
@@ -28,16 +28,3 @@ def test_a_feature_is_dropped_in_a_whole_sequence() -> None:
 def test_no_dropout_in_use() -> None:
     x = torch.randn(2, 3, 4)
     assert dropout(x, 0.5, training=False) is x
-
-
-def test_dropout_of_spans_is_of_whole_positions_that_may_be_dropped() -> None:
-    torch.manual_seed(0)
-    where = torch.ones(50, 400, dtype=torch.bool)
-    where[:, :100] = False
-    y = span_dropout(torch.ones(50, 400, 3), 0.2, where, training=True)
-    assert (y == y[..., :1]).all() and y[:, :100].all()
-    share = float((y[:, 100:, 0] == 0).float().mean())
-    assert 0.15 < share < 0.2  # spans that overlap are less than the sum of them
-    runs = (y[0, 100:, 0] == 0).int().tolist()
-    assert "1" * 10 in "".join(map(str, runs))
-    assert span_dropout(y, 0.2, where, training=False) is y

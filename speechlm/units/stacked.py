@@ -1,0 +1,127 @@
+"""Semantic units above a codec's levels: a frame says first what is said, then how it sounds.
+
+::
+
+    level 0      7 7 7 3       units of frames, of a semantic tokenizer
+    level 1      . . . .       level 0 of the codec
+    level 2      . . . .       level 1 of the codec
+
+Semantic units first and acoustic ones given them, as in AudioLM (Borsos et al. 2022), but frame by
+frame, as in Moshi (Défossez et al. 2024): the pattern ``depth`` predicts the levels of a frame from
+the top down. The codec makes sound of its own levels, so no vocoder is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from speechlm import hub
+from speechlm.errors import SpeechLMError
+from speechlm.units.base import Units, UnitTokenizer
+from speechlm.units.codec import CodecUnits
+from speechlm.units.load import TOKENIZER
+from speechlm.units.load import load as load_units
+
+
+@dataclass
+class StackedConfig:
+    """The ``config.yaml`` of a folder with such units, whose semantic ones are in ``units/``.
+
+    ``codec`` is as for :func:`speechlm.codec.load`, of which ``levels`` levels are taken.
+    """
+
+    kind: str = "stacked"
+    name: str = "stacked"
+    codec: str = hub.DEFAULT_CODEC
+    levels: int = 4
+
+
+class StackedUnits(UnitTokenizer):
+    """Level 0 is ``semantic``'s, those below are ``codec``'s.
+
+    Where both have not as many frames, the last semantic unit is held, or the rest left out: the
+    codec's frames are what is heard.
+
+    Raises:
+        SpeechLMError: when the two do not go together.
+    """
+
+    def __init__(self, name: str, semantic: UnitTokenizer, codec: CodecUnits):
+        first, rest = semantic.units, codec.units
+        if (first.levels, first.variable) != (1, False):
+            raise SpeechLMError(f"{first.model}: only a tokenizer of one unit a frame is stacked")
+        if (first.sample_rate, first.hop) != (rest.sample_rate, rest.hop):
+            raise SpeechLMError(
+                f"{first.model} has {first.frame_rate:g} frames a second at {first.sample_rate} "
+                f"Hz, {rest.model} {rest.frame_rate:g} at {rest.sample_rate} Hz"
+            )
+        if first.cardinality > rest.cardinality:
+            raise SpeechLMError(
+                f"{first.model} has more kinds of units than {rest.model}: {first.cardinality} "
+                f"and {rest.cardinality}"
+            )
+        self.semantic, self.codec = semantic, codec
+        both = f"{first.weights} {rest.weights}"
+        self.units = Units(
+            model=name,
+            weights=hashlib.sha256(both.encode()).hexdigest()[:8],
+            sample_rate=rest.sample_rate,
+            hop=rest.hop,
+            levels=1 + rest.levels,
+            cardinality=rest.cardinality,
+        )
+
+    def encode(self, wave: Tensor) -> Tensor:
+        sound, meaning = self.codec.encode(wave), self.semantic.encode(wave)
+        missing = sound.shape[2] - meaning.shape[2]
+        if missing > 0:
+            meaning = torch.cat([meaning, meaning[:, :, -1:].expand(-1, -1, missing)], dim=2)
+        return _stacked(meaning, sound)
+
+    def begin(self, wave: Tensor) -> Tensor:
+        return _stacked(self.semantic.begin(wave), self.codec.begin(wave))
+
+    def decode(
+        self, units: Tensor, length: int | None = None, voice: Tensor | None = None
+    ) -> Tensor:
+        return self.codec.decode(units[:, 1:], length, voice)
+
+    def stream_decoder(self, voice: Tensor | None = None) -> StackedStream:
+        return StackedStream(self.codec)
+
+
+class StackedStream:
+    """Makes sound of the codec's levels, frame by frame."""
+
+    def __init__(self, codec: CodecUnits):
+        self.stream = codec.stream_decoder()
+
+    def push(self, units: Tensor) -> Tensor:
+        """Samples (batch, ready) after ``units`` (batch, levels, frames)."""
+        return self.stream.push(units[:, 1:])
+
+    def flush(self) -> Tensor:
+        """The samples still owed."""
+        return self.stream.flush()
+
+
+def _stacked(meaning: Tensor, sound: Tensor) -> Tensor:
+    frames = min(meaning.shape[2], sound.shape[2])
+    return torch.cat([meaning[:, :, :frames], sound[:, :, :frames].to(meaning.device)], dim=1)
+
+
+def load(folder: Path, levels: int | None = None, framed: bool = False) -> StackedUnits:
+    """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
+    config, _ = hub.load_model(folder, StackedConfig)
+    levels = 1 + config.levels if levels is None else levels
+    if not 2 <= levels <= 1 + config.levels:
+        raise SpeechLMError(f"{config.name} has 2 to {1 + config.levels} levels, not {levels}")
+    codec = load_units(config.codec, levels - 1)
+    if not isinstance(codec, CodecUnits):
+        raise SpeechLMError(f"{config.codec}: no codec, on whose levels units could be stacked")
+    return StackedUnits(config.name, load_units(folder / TOKENIZER, framed=True), codec)

@@ -1,0 +1,34 @@
+"""What is masked is what may be, as much as was asked for, and hidden from the model."""
+
+import torch
+
+from speechlm.lm.config import IdsConfig
+from speechlm.training.masking import SPAN, MaskingConfig, masked
+
+IDS = IdsConfig(specials=4, text=6, cardinality=8, levels=2)
+
+
+def batch(time: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    """A special token, text that is given, text to be written, and speech, in 64 rows."""
+    tokens = torch.zeros(64, 2, time, dtype=torch.long)
+    tokens[:, 0, 1:200] = 5
+    tokens[:, 0, 200:] = 12
+    tokens[:, 1, 200:] = 20
+    mask = torch.zeros_like(tokens, dtype=torch.bool)
+    mask[:, :, 100:] = True
+    return tokens, mask
+
+
+def test_shares_and_places() -> None:
+    torch.manual_seed(0)
+    hidden = masked(*batch(), IDS, MaskingConfig(speech=0.2, text=0.3))
+    assert hidden is not None
+    assert not hidden[:, :100].any()  # given, or special
+    assert 0.28 < float(hidden[:, 100:200].float().mean()) < 0.32
+    assert 0.15 < float(hidden[:, 200:].float().mean()) < 0.2  # spans overlap
+    runs = "".join(str(int(value)) for value in hidden[0, 200:])
+    assert "1" * SPAN in runs
+
+
+def test_nothing_is_masked_unless_asked_for() -> None:
+    assert masked(*batch(), IDS, MaskingConfig()) is None
