@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from speechlm.data import texts
-from speechlm.data.examples import Examples, Utterances, open_corpora
+from speechlm.data.examples import Examples, open_corpora
 from speechlm.data.packing import Packed, pack
 from speechlm.data.splits import assign
 from speechlm.data.tokens import Tokens
+from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm import tasks
 from speechlm.lm.patterns import pattern
@@ -47,7 +48,8 @@ class MixtureConfig:
     """Levels of the units that the model learns, from the first."""
     text: str = "runs/text.model"
     """What ``speechlm text-tokenizer`` wrote."""
-    tasks: dict[str, TaskConfig] = field(default_factory=dict)
+    tasks: dict[str, TaskConfig | None] = field(default_factory=dict)
+    """None leaves a task out."""
     batch: int = 8
     length: int = 512
     """Columns of each row of a batch; longer examples are left out or cropped."""
@@ -59,6 +61,7 @@ class Mixture:
     """Training and validation batches, and the vocabulary that they are in.
 
     Attributes:
+        tasks: those that are trained on.
         batches: the training batch of a step.
         held_out: by task, the batches of the dev splits on which to validate.
         skipped: by task, how many training examples are too long.
@@ -73,10 +76,11 @@ class Mixture:
         self.vocabulary = Vocabulary(self.text.size, units)
         self.layout = Layout(self.vocabulary, pattern(pattern_kind, units.levels))
         self.config = config
-        _check(config)
+        self.tasks = {name: task for name, task in config.tasks.items() if task is not None}
+        _check(config, self.tasks)
         train = self._examples(corpora, "train")
         self.skipped = {name: examples.skipped for name, examples in train.items()}
-        weights = np.array([config.tasks[name].weight for name in train])
+        weights = np.array([self.tasks[name].weight for name in train])
         self._ends = np.cumsum(weights) / weights.sum()
         self._train = list(train.values())
         pad = self.vocabulary.id(PAD)
@@ -92,7 +96,7 @@ class Mixture:
 
     def _examples(self, corpora: Many[Tokens], split: str) -> dict[str, Examples]:
         found = {}
-        for name, task in self.config.tasks.items():
+        for name, task in self.tasks.items():
             chosen = [t for t in corpora if not task.corpora or str(t.folder) in task.corpora]
             utterances = Utterances(chosen, split, self.vocabulary.units.levels, self.text)
             lines = texts.read_all(task.lines) if task.lines else []
@@ -100,17 +104,17 @@ class Mixture:
             try:
                 found[name] = Examples(
                     tasks.task(name), self.layout, utterances, self.config.length,
-                    task.languages, lines,
+                    task.corpora, task.languages, lines,
                 )  # fmt: skip
             except SpeechLMError as error:
                 raise SpeechLMError(f"data.tasks.{name}: {split}: {error}") from None
         return found
 
 
-def _check(config: MixtureConfig) -> None:
-    if not config.tasks:
+def _check(config: MixtureConfig, chosen: dict[str, TaskConfig]) -> None:
+    if not chosen:
         raise SpeechLMError(f"data.tasks names no task; there are {', '.join(tasks.TASKS)}")
-    for name, task in config.tasks.items():
+    for name, task in chosen.items():
         if not task.weight > 0:
             raise SpeechLMError(f"data.tasks.{name}.weight={task.weight:g} must be above 0")
         for folder in task.corpora:
@@ -122,6 +126,6 @@ def _check(config: MixtureConfig) -> None:
 
 def _spread(examples: Examples, number: int) -> list[Sequence]:
     """Some of the examples, the same ones each time."""
-    count = len(examples.items)
+    count = len(examples)
     chosen = np.linspace(0, count - 1, min(number, count)).round().astype(int)
     return [examples.sequence(index, np.random.default_rng(index)) for index in chosen.tolist()]

@@ -141,7 +141,7 @@ class LMObjective(Objective):
         device = next(model.parameters()).device
         figures: dict[str, float] = {}
         loss = 0.0
-        weights = {name: task.weight for name, task in self.recipe.data.tasks.items()}
+        weights = {name: task.weight for name, task in self.data.tasks.items()}
         for name, batches in self.data.held_out.items():
             sums: dict[str, Tensor] = {}
             for batch in batches:
