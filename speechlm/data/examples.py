@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from speechlm.data.tokens import Entry, Tokens
+from speechlm.data.tokens import Tokens
+from speechlm.data.utterances import Utterance, Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm.tasks import Example, Layout, Sequence, Span, Task
 from speechlm.units.base import Units
-from speechlm.units.text import TextTokenizer
 
 Run = tuple[list[int], np.ndarray]
 """Pieces of what is said, and its codes (levels, frames)."""
@@ -48,52 +49,6 @@ def open_corpora(folders: Many[str | Path], levels: int) -> tuple[list[Tokens], 
     return opened, replace(first.units, levels=levels)
 
 
-@dataclass(frozen=True)
-class Utterance:
-    """An utterance, its first levels' codes (levels, frames) and its pieces of text, maybe none."""
-
-    tokens: Tokens
-    entry: Entry
-    levels: int
-    pieces: list[int]
-
-    @property
-    def codes(self) -> np.ndarray:
-        return self.tokens.codes(self.entry)[: self.levels]
-
-    @property
-    def frames(self) -> int:
-        return self.entry.frames
-
-
-class Utterances:
-    """The utterances of a split of corpora, and who else's they are."""
-
-    def __init__(self, corpora: Many[Tokens], split: str, levels: int, text: TextTokenizer):
-        self.text = text
-        self.all = [
-            Utterance(tokens, entry, levels, text.encode(entry.text or ""))
-            for tokens in corpora
-            for entry in tokens.entries
-            if entry.split == split and entry.frames
-        ]
-        self.speakers: dict[tuple[Path, str], list[Utterance]] = {}
-        for one in self.all:
-            if one.entry.speaker is not None:
-                key = (one.tokens.folder, one.entry.speaker)
-                self.speakers.setdefault(key, []).append(one)
-
-    def same(self, one: Utterance) -> list[Utterance]:
-        """The utterances of the speaker of one, itself among them; none if nobody knows who."""
-        return self.speakers.get((one.tokens.folder, one.entry.speaker or ""), [])
-
-    def other(self, one: Utterance, random: np.random.Generator) -> Utterance:
-        """Another utterance of the speaker of one, who has two or more."""
-        same = self.same(one)
-        drawn = same[int(random.integers(len(same) - 1))]
-        return same[-1] if drawn is one else drawn
-
-
 class Examples:
     """The examples of a task.
 
@@ -102,8 +57,12 @@ class Examples:
     as any other, and one that is cropped in proportion to its length, so that every second is.
 
     Args:
-        languages: only these, if any.
+        corpora: only the utterances of these folders, if any.
+        languages: only those in these, if any.
         lines: further texts, for a task of text alone.
+
+    Attributes:
+        heard: which of the utterances are examples; after them come the further texts.
 
     Raises:
         SpeechLMError: when nothing is left.
@@ -115,6 +74,7 @@ class Examples:
         layout: Layout,
         utterances: Utterances,
         length: int,
+        corpora: Many[str] = (),
         languages: Many[str] = (),
         lines: Many[str] = (),
     ):
@@ -127,24 +87,30 @@ class Examples:
         fits = (f for f in range(length, 0, -1) if layout.columns(task, f) <= length)
         self.longest = next(fits, 1)
         """Frames of speech alone that fit."""
-        heard = [
-            one
-            for one in utterances.all
-            if (not languages or one.entry.language in languages) and self._usable(one)
-        ]
+        heard = np.flatnonzero(self._chosen(corpora, languages) & self._usable())
         written = []
         if task.fields == {"text"}:
             written = [pieces for line in lines if (pieces := utterances.text.encode(line))]
-        candidates: list[Utterance | list[int]] = [*heard, *written]
-        self.items = [one for one in candidates if self._fits(one)]
-        self.skipped = len(candidates) - len(self.items)
-        if not self.items:
+        fit = np.fromiter(map(self._fits, utterances.rows[heard]), np.bool_, len(heard))
+        self.heard = heard[fit].astype(np.uint32)
+        self.written = [
+            pieces for pieces in written if layout.columns(task, text=len(pieces)) <= length
+        ]
+        self.skipped = len(heard) + len(written) - len(self)
+        if not len(self):
             raise SpeechLMError(
                 f"no example for the task {task.name}: it needs {', '.join(sorted(task.fields))} "
                 f"in at most {length} columns ({self.skipped} are longer)"
             )
-        ends = np.cumsum([self._windows(one) for one in self.items])
+        windows = np.ones(len(self))
+        if self.alone:
+            frames = utterances.rows["frames"][self.heard]
+            windows[: len(frames)] = np.maximum(frames / self.longest, 1.0)
+        ends = windows.cumsum()
         self._ends = ends / ends[-1]
+
+    def __len__(self) -> int:
+        return len(self.heard) + len(self.written)
 
     def draw(self, random: np.random.Generator) -> Sequence:
         """A random example."""
@@ -152,55 +118,64 @@ class Examples:
 
     def sequence(self, index: int, random: np.random.Generator) -> Sequence:
         """Example ``index``; what is free in it is drawn."""
-        item = self.items[index]
-        if isinstance(item, list):
-            return self.layout.sequence(self.task, Example(text=item))
+        if index >= len(self.heard):
+            text = self.written[index - len(self.heard)]
+            return self.layout.sequence(self.task, Example(text=text))
+        place = int(self.heard[index])
+        one = self.utterances[place]
         if "spans" in self.task.fields:
-            return self._interleaved(item, random)
-        codes, whole = item.codes, True
-        if self._cropped(item):
+            return self._interleaved(place, one, random)
+        codes, whole = one.codes, True
+        if self.alone and one.entry.frames > self.longest:
             # The end is seen when the crop happens to reach it.
-            start = int(random.integers(0, item.frames - self.longest + 1))
+            start = int(random.integers(0, one.entry.frames - self.longest + 1))
             codes = codes[:, start : start + self.longest]
-            whole = start + self.longest == item.frames
+            whole = start + self.longest == one.entry.frames
         voice = None
         if "voice" in self.task.fields:
-            voice = self.utterances.other(item, random).codes[:, : self.voice]
-        return self.layout.sequence(self.task, Example(codes, item.pieces, voice, (), whole))
+            other = self.utterances[self.utterances.other(place, random)]
+            voice = other.codes[:, : self.voice]
+        return self.layout.sequence(self.task, Example(codes, one.pieces, voice, (), whole))
 
-    def _usable(self, one: Utterance) -> bool:
-        needs = self.task.fields
-        if needs & {"text", "spans"} and not one.pieces:
-            return False
-        if "spans" in needs and one.entry.segments:
-            return True
-        return not needs & {"voice", "spans"} or len(self.utterances.same(one)) > 1
+    def _chosen(self, corpora: Many[str], languages: Many[str]) -> NDArray[np.bool_]:
+        """Which utterances are of these corpora and in these languages."""
+        known, rows = self.utterances, self.utterances.rows
+        chosen = np.ones(len(rows), np.bool_)
+        if corpora:
+            named = [n for n, each in enumerate(known.corpora) if str(each.folder) in corpora]
+            chosen &= np.isin(rows["corpus"], named)
+        if languages:
+            spoken = [known.languages[name] for name in languages if name in known.languages]
+            chosen &= np.isin(rows["language"], spoken)
+        return chosen
 
-    def _fits(self, one: Utterance | list[int]) -> bool:
-        if isinstance(one, list):
-            return self.layout.columns(self.task, text=len(one)) <= self.length
+    def _usable(self) -> NDArray[np.bool_]:
+        """Which utterances have what the task needs."""
+        needs, rows = self.task.fields, self.utterances.rows
+        usable = np.ones(len(rows), np.bool_)
+        if needs & {"voice", "spans"}:
+            usable &= self.utterances.number_of_same() > 1
+        if "spans" in needs:
+            usable |= rows["segments"]
+        if needs & {"text", "spans"}:
+            usable &= rows["pieces"] > 0
+        return usable
+
+    def _fits(self, row: np.void) -> bool:
         if self.alone:
             return True
-        columns = self.layout.columns(self.task, one.frames, len(one.pieces), self.voice)
+        frames, pieces = int(row["frames"]), int(row["pieces"])
         if "spans" in self.task.fields:
             # Whichever of it is spoken, and the rest does not matter.
-            columns = self.layout.pattern.columns(one.frames) + len(one.pieces) + 4
-        return columns <= self.length
+            return self.layout.pattern.columns(frames) + pieces + 4 <= self.length
+        return self.layout.columns(self.task, frames, pieces, self.voice) <= self.length
 
-    def _cropped(self, one: Utterance | list[int]) -> bool:
-        return self.alone and isinstance(one, Utterance) and one.frames > self.longest
-
-    def _windows(self, one: Utterance | list[int]) -> float:
-        if isinstance(one, Utterance) and self._cropped(one):
-            return one.frames / self.longest
-        return 1.0
-
-    def _interleaved(self, one: Utterance, random: np.random.Generator) -> Sequence:
+    def _interleaved(self, place: int, one: Utterance, random: np.random.Generator) -> Sequence:
         """Segments spoken and written in turn, as many as fit; the first kind is drawn.
 
         An utterance without segments is one, and others of the speaker are further ones.
         """
-        runs = self._runs(one, random) if one.entry.segments else self._joined(one, random)
+        runs = self._runs(one, random) if one.entry.segments else self._joined(place, random)
         spoken = bool(random.integers(2))
         spans: list[Span] = []
         sequence = self.layout.sequence(self.task, Example())
@@ -222,10 +197,10 @@ class Examples:
             text = " ".join(segment.text for segment in run)
             yield self.utterances.text.encode(text), one.codes[:, run[0].start : run[-1].stop]
 
-    def _joined(self, one: Utterance, random: np.random.Generator) -> Iterator[Run]:
+    def _joined(self, place: int, random: np.random.Generator) -> Iterator[Run]:
         """An utterance, and others of its speaker."""
-        same = self.utterances.same(one)
-        drawn = [same[index] for index in random.permutation(len(same))]
-        others = [other for other in drawn if other is not one and other.pieces]
-        for each in [one, *others[: JOINED - 1]]:
-            yield each.pieces, each.codes
+        drawn = random.permutation(self.utterances.same(place))
+        others = drawn[(drawn != place) & (self.utterances.rows["pieces"][drawn] > 0)]
+        for each in [place, *others[: JOINED - 1].tolist()]:
+            utterance = self.utterances[each]
+            yield utterance.pieces, utterance.codes
