@@ -103,7 +103,7 @@ def _lm_step(made: Path, out: Path, count: int, own: Path) -> Measured:
     TextTokenizer.train(["no text is trained on"]).save(own / "text.model")
     config = LMConfig(name="bench", dim=256, layers=6, heads=4, kv_heads=2, hidden=704)
     config.depth = DepthConfig(dim=192, layers=2, heads=4, hidden=384)
-    tasks = {"speech": TaskConfig()}
+    tasks: dict[str, TaskConfig | None] = {"speech": TaskConfig()}
     data = MixtureConfig([str(made / "tokens")], 4, str(own / "text.model"), tasks, validation=1)
     recipe = LMRecipe(lm=config, data=data, training=_training(out))
     objective = LMObjective(recipe)

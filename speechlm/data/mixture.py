@@ -96,9 +96,8 @@ class Mixture:
 
     def _examples(self, corpora: Many[Tokens], split: str) -> dict[str, Examples]:
         found = {}
+        utterances = Utterances(corpora, split, self.vocabulary.units.levels, self.text)
         for name, task in self.tasks.items():
-            chosen = [t for t in corpora if not task.corpora or str(t.folder) in task.corpora]
-            utterances = Utterances(chosen, split, self.vocabulary.units.levels, self.text)
             lines = texts.read_all(task.lines) if task.lines else []
             lines = [line for line in lines if assign(line, DEV_LINES, 0.0) == split]
             try:
