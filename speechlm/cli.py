@@ -310,6 +310,23 @@ def verses(
     console.print(f"{len(found)} verses: {out}", highlight=False)
 
 
+@app.command()
+def words(
+    out: Annotated[Path, typer.Argument(metavar="OUT.txt")],
+    cache: Annotated[Path, typer.Option(help="Folder for the Debian package.")] = Path(
+        "data/packages"
+    ),
+) -> None:
+    """Write the words of American English, a word a line: a dictionary to judge speech by."""
+    from speechlm.data.words import american_english
+    from speechlm.files import atomic_path
+
+    found = american_english(cache)
+    with atomic_path(out) as path:
+        path.write_text("".join(f"{word}\n" for word in found), "utf-8")
+    console.print(f"{len(found)} words: {out}", highlight=False)
+
+
 @app.command("eval")
 def evaluate(
     suite: Annotated[Path, typer.Argument(help="A suite, as eval/codec.yaml.")],

@@ -154,14 +154,7 @@ class Results:
         found = self.mean(system, column)
         cells = [row["cells"].get(column, {}) for row in self.data["rows"][system]]
         reasons = Counter(cell["reason"] for cell in cells if "reason" in cell)
-        return {
-            "mean": plain(found.mean),
-            "low": plain(found.low),
-            "high": plain(found.high),
-            "n": found.n,
-            "failed": found.failed,
-            "reasons": dict(reasons.most_common()),
-        }
+        return stated(found, dict(reasons.most_common()))
 
     def difference(self, system: str, baseline: str, column: str) -> Interval:
         """Mean of ``system`` minus mean of ``baseline`` on the clips that both have."""
@@ -256,6 +249,18 @@ def _row(row: Row, plan: Plan, shown: dict[str, Column]) -> dict[str, Any]:
         "error": outcome.error,
         "texts": outcome.texts,
         "cells": {name: cell(scores[name]) for name in shown},
+    }
+
+
+def stated(found: Interval, reasons: dict[str, int]) -> dict[str, Any]:
+    """A mean as a summary holds it; ``reasons`` are why items failed, and how many for each."""
+    return {
+        "mean": plain(found.mean),
+        "low": plain(found.low),
+        "high": plain(found.high),
+        "n": found.n,
+        "failed": found.failed,
+        "reasons": reasons,
     }
 
 

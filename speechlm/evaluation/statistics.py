@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -86,6 +87,32 @@ def difference(
     return _interval(first_mean - second_mean, first_resampled - second_resampled, first)
 
 
+def of_sums(sums: Floats, statistics: Callable[[Floats], Floats], n: int) -> list[Interval]:
+    """Statistics of ``sums`` over clips (clips, ...) of what ``n`` clips have, with intervals.
+
+    ``statistics`` takes several such sums (resamples, ...) at once and gives (resamples, figures).
+    There is no interval where a figure is NaN in more than one resampled set of twenty; where it is
+    NaN of all clips, all have failed.
+    """
+    whole = statistics(sums.sum(axis=0)[None])[0]
+    drawn = statistics(np.tensordot(_counts(len(sums)), sums, axes=1))
+    found = []
+    for centre, resampled in zip(whole.tolist(), drawn.T, strict=True):
+        low = high = math.nan
+        if n >= 2 and np.isfinite(resampled).mean() >= 0.95:
+            low, high = _ends(resampled)
+        known = n if math.isfinite(centre) else 0
+        ends = (low, high) if known else (math.nan, math.nan)
+        found.append(Interval(centre, *ends, known, len(sums) - known))
+    return found
+
+
+def _ends(resampled: Floats) -> tuple[float, float]:
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 def _prepared(values: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
     value = np.asarray(values, dtype=np.float64)
     weight = np.ones_like(value) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -120,6 +147,5 @@ def _interval(centre: float, resampled: Floats, value: Floats) -> Interval:
     n = int(np.isfinite(value).sum())
     low = high = math.nan
     if n >= 2:
-        tail = (1 - LEVEL) / 2
-        low, high = np.nanquantile(resampled, [tail, 1 - tail])
-    return Interval(centre, float(low), float(high), n, len(value) - n)
+        low, high = _ends(resampled)
+    return Interval(centre, low, high, n, len(value) - n)

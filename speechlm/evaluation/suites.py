@@ -11,7 +11,7 @@ from rich.console import Group
 
 from speechlm import declaration
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import config, suite
+from speechlm.evaluation import config, conversion, suite
 from speechlm.evaluation.lm import config as lm_config
 from speechlm.evaluation.lm import suite as lm_suite
 from speechlm.evaluation.plan import prepare
@@ -28,6 +28,7 @@ class Found(Protocol):
 
 KINDS: dict[str, tuple[Callable[..., Any], Callable[[Any, Path], Found]]] = {
     "codec": (config.fill, suite.execute),
+    "conversion": (conversion.fill, conversion.execute),
     "lm": (lm_config.fill, lm_suite.execute),
 }
 

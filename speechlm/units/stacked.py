@@ -118,10 +118,9 @@ def _stacked(meaning: Tensor, sound: Tensor) -> Tensor:
 def load(folder: Path, levels: int | None = None, framed: bool = False) -> StackedUnits:
     """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
     config, _ = hub.load_model(folder, StackedConfig)
-    levels = 1 + config.levels if levels is None else levels
-    if not 2 <= levels <= 1 + config.levels:
+    if levels is not None and not 2 <= levels <= 1 + config.levels:
         raise SpeechLMError(f"{config.name} has 2 to {1 + config.levels} levels, not {levels}")
-    codec = load_units(config.codec, levels - 1)
+    codec = load_units(config.codec, config.levels if levels is None else levels - 1)
     if not isinstance(codec, CodecUnits):
         raise SpeechLMError(f"{config.codec}: no codec, on whose levels units could be stacked")
     return StackedUnits(config.name, load_units(folder / TOKENIZER, framed=True), codec)

@@ -84,6 +84,23 @@ class ContinuingConfig:
 
 
 @dataclass
+class SweepConfig:
+    """Speech that goes on at several temperatures, and what a recogniser hears of it."""
+
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
+    prompt: float = 3.0
+    seconds: float = 8.0
+    """Of the prompt, and at most of what follows."""
+    temperatures: list[float] = field(default_factory=lambda: [0.5, 0.7, 0.9, 1.1, 1.3])
+    """From the lowest to the highest."""
+    texts: list[str] = field(default_factory=list)
+    """Patterns of what n-grams of words learn: files with a text a line, tokenized corpora."""
+    words: list[str] = field(default_factory=list)
+    """Patterns of files with the words of the dictionary, a word a line."""
+    seed: int = 0
+
+
+@dataclass
 class LMSuiteConfig:
     """A suite for one language model."""
 
@@ -102,6 +119,7 @@ class LMSuiteConfig:
     asr: ReadingConfig | None = None
     tts: SayingConfig | None = None
     continuation: ContinuingConfig | None = None
+    sweep: SweepConfig | None = None
     recognisers: dict[str, RecogniserConfig | None] = field(default_factory=dict)
     normaliser: str = "english"
     threads: int = 1
@@ -116,6 +134,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "asr": (),
     "tts": (),
     "continuation": ("prompt", "seconds"),
+    "sweep": ("prompt", "seconds"),
 }
 """What a suite may have, and what of it is above 0."""
 
@@ -137,4 +156,8 @@ def fill(declared: DictConfig, path: Path) -> LMSuiteConfig:
                 raise SpeechLMError(f"{path}: {part}.{name} is above 0")
     if config.tts is not None and config.tts.clips is None and config.tts.made_up < 1:
         raise SpeechLMError(f"{path}: tts has nothing to say: give tts.clips or tts.made_up")
+    if config.sweep is not None:
+        heat = config.sweep.temperatures
+        if not heat or heat != sorted(set(heat)) or heat[0] < 0:
+            raise SpeechLMError(f"{path}: sweep.temperatures are 0 or more, from low to high")
     return config

@@ -9,10 +9,12 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import find
 from speechlm.evaluation.lm import generating
 from speechlm.evaluation.lm.config import ContinuingConfig
+from speechlm.evaluation.lm.generating import Generated
 from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.lm.subject import Subject
 from speechlm.evaluation.metrics.base import Wave, failed
 from speechlm.evaluation.page.cards import Card, Shown
+from speechlm.lm.sampling import Sampling
 from speechlm.processes import progress
 
 ABOUT = (
@@ -48,6 +50,21 @@ def run(config: ContinuingConfig, subject: Subject) -> dict[str, Section]:
     return {"continuation": section}
 
 
+def go_on(prompt: Wave, seconds: float, how: Sampling, subject: Subject) -> tuple[Wave, Generated]:
+    """The prompt (samples,) as its units give it back, and up to ``seconds`` that follow it.
+
+    Raises:
+        SpeechLMError: when the context does not hold the prompt, or the units make no sound.
+    """
+    heard = torch.from_numpy(prompt)[None]
+    codes = subject.tokenizer.begin(heard)
+    stream = subject.tokenizer.stream_decoder(heard)
+    before = stream.push(codes)[0].cpu().numpy()
+    most = round(seconds / subject.seconds)
+    frames = subject.model.continue_speech(codes[0].cpu().numpy(), most, how)
+    return before, generating.generate(frames, most, subject.levels, stream)
+
+
 def _continued(
     section: Section,
     name: str,
@@ -57,15 +74,9 @@ def _continued(
     subject: Subject,
 ) -> Card:
     """Let the model go on after ``prompt`` (samples,), and add its row."""
-    heard = torch.from_numpy(prompt)[None]
-    codes = subject.tokenizer.begin(heard)
-    stream = subject.tokenizer.stream_decoder(heard)
-    before = stream.push(codes)[0].cpu().numpy()
-    most = round(config.seconds / subject.seconds)
     try:
         how = config.sampling.sampling(number)
-        frames = subject.model.continue_speech(codes[0].cpu().numpy(), most, how)
-        made = generating.generate(frames, most, subject.levels, stream)
+        before, made = go_on(prompt, config.seconds, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
         return Card(name, note=str(error))

@@ -7,7 +7,8 @@ from typing import Any
 from speechlm.evaluation.columns import Column
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.page.cards import Shown
-from speechlm.evaluation.results import Results, cell
+from speechlm.evaluation.results import Results, cell, stated
+from speechlm.evaluation.statistics import Interval
 
 
 class Section:
@@ -21,6 +22,7 @@ class Section:
         self.items: list[dict[str, Any]] = []
         self.systems: dict[str, str] = {}
         self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.figures: dict[str, dict[str, dict[str, Any]]] = {}
         self.shown: list[Shown] = []
 
     def system(self, name: str, about: str) -> str:
@@ -39,6 +41,11 @@ class Section:
             {"cells": {name: cell(score) for name, score in cells.items()}} | more
         )
 
+    def figure(self, system: str, column: str, found: Interval, reason: str = "") -> None:
+        """State a figure that is no mean of rows; ``reason`` is why it failed, where it did."""
+        reasons = {reason: found.failed} if found.failed and reason else {}
+        self.figures.setdefault(system, {})[column] = stated(found, reasons)
+
     def results(self) -> Results:
         """What was collected, with its statistics."""
         results = Results(
@@ -55,4 +62,6 @@ class Section:
             }
         )
         results.summarise()
+        for system, figures in self.figures.items():
+            results.data["summary"][system] |= figures
         return results

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.lm import asr, choice, continuation, likelihood, tts
+from speechlm.evaluation.lm import asr, choice, continuation, likelihood, report, sweep, tts
 from speechlm.evaluation.lm.config import LMSuiteConfig
 from speechlm.evaluation.lm.ears import Ears
-from speechlm.evaluation.lm.results import FORMAT, LMResults
+from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.lm.subject import Subject
-from speechlm.evaluation.page import lm as page
 from speechlm.evaluation.plan import listeners
-from speechlm.evaluation.results import provenance
 from speechlm.evaluation.store import Store, default_folder
 
 Part = Callable[[], dict[str, Section]]
@@ -32,10 +29,7 @@ def execute(config: LMSuiteConfig, out: Path) -> LMResults:
     Raises:
         SpeechLMError: for a model or an output folder that cannot be used, or when no part runs.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpeechLMError(f"{out}: cannot be written: {error.strerror}") from None
+    report.make(out)
     torch.set_num_threads(config.threads)
     with Store(Path(config.cache) if config.cache else default_folder()) as store:
         ears = Ears(listeners(config.recognisers, config.normaliser), config.normaliser, store)
@@ -50,27 +44,7 @@ def execute(config: LMSuiteConfig, out: Path) -> LMResults:
     if not sections:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         raise SpeechLMError(f"no part of the suite runs here: {reasons}")
-    results = LMResults(
-        {
-            "format": FORMAT,
-            "title": config.title,
-            "about": config.about,
-            **provenance(),
-            "config": asdict(config),
-            "model": _facts(subject),
-            "recognisers": {
-                who.name: made if isinstance(made, str) else made.about
-                for who, made in ears.listeners.items()
-            },
-            "absent": absent,
-            "sections": {name: section.results().data for name, section in sections.items()},
-        }
-    )
-    results.judged()
-    results.save(out / "results.json")
-    shown = {name: section.shown for name, section in sections.items()}
-    page.write(results, shown, subject.rate, config.page, out)
-    return results
+    return report.write(config, _facts(subject), ears, sections, absent, subject.rate, out)
 
 
 def _parts(config: LMSuiteConfig, subject: Subject) -> dict[str, Part]:
@@ -86,6 +60,8 @@ def _parts(config: LMSuiteConfig, subject: Subject) -> dict[str, Part]:
         parts["tts"] = lambda: tts.run(saying, subject)
     if (continuing := config.continuation) is not None:
         parts["continuation"] = lambda: continuation.run(continuing, subject)
+    if (sweeping := config.sweep) is not None:
+        parts["sweep"] = lambda: sweep.run(sweeping, subject)
     return parts
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from speechlm.evaluation.lm.results import GOALS, LMResults, figure
+from speechlm.evaluation.lm.sweep import POINT_COLUMNS
 from speechlm.evaluation.wording import NONE
 
-SHOWN = (("likelihood", "bits"), *((goal.section, goal.column) for goal in GOALS))
+SHOWN = (
+    ("likelihood", "bits"),
+    *((goal.section, goal.column) for goal in GOALS),
+    *(("sweep points", column) for column in POINT_COLUMNS),
+)
 
 
 def markdown(models: dict[str, LMResults]) -> str:
-    """A column for each of ``models``, by the name to give it; a row for each figure with a goal.
+    """A column for each of ``models``, by the name to give it; a row for each figure shown.
 
     A mean stands with its 95 % interval. n is in the title where it is the same for all, otherwise
     in the cells; a part that a model was not judged by is a dash.

@@ -15,12 +15,16 @@ INSTALL = "'speechlm[eval]' && pip install --no-deps resemblyzer"
 
 
 def _cosine(reference: Wave, estimate: Wave, rate: int) -> float:
-    first, second = _embedding(reference, rate), _embedding(estimate, rate)
+    first, second = embedding(reference, rate), embedding(estimate, rate)
     return float(first @ second)
 
 
-def _embedding(wave: Wave, rate: int) -> Wave:
-    """A unit vector (256,)."""
+def embedding(wave: Wave, rate: int) -> Wave:
+    """A unit vector (256,) of who speaks in ``wave`` (samples,).
+
+    Raises:
+        Unscored: when no voice is found, or the package is not there.
+    """
     package = _package()
     voiced = package.preprocess_wav(wave.astype(np.float32), source_sr=rate)
     if not len(voiced):

@@ -1,0 +1,66 @@
+"""A sweep of temperatures as one curve of perplexity over VERT, and where it passes the recordings.
+
+A cold model repeats itself and is probable, a hot one neither, so no one temperature compares two
+models. After GSLM (Lakhotia et al. 2021), a curve is read where it has the VERT of recordings, and
+where it has their perplexity; the area under it between these two points is one figure for both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from speechlm.evaluation.statistics import Floats
+
+
+class Points(NamedTuple):
+    """NaN where the curve does not get to the point.
+
+    Attributes:
+        ppx: perplexity where VERT is that of recordings.
+        vert: VERT (%) where the perplexity is that of recordings.
+        words: dictionary words (%) where VERT is that of recordings.
+        auc: the area under the curve, perplexity times VERT as a share, from one point to the
+            other. A model that goes through the recordings' own point has 0.
+    """
+
+    ppx: float
+    vert: float
+    words: float
+    auc: float
+
+
+def points(curve: Floats, recordings: Floats) -> Points:
+    """The points of a ``curve`` (temperatures, 3) of VERT (%), perplexity and dictionary words (%).
+
+    ``recordings`` (3,) are the same of recordings. Straight lines join the temperatures.
+    """
+    at_vert, at_ppx = (_place(curve[:, column], recordings[column]) for column in (0, 1))
+    auc = math.nan
+    if math.isfinite(at_vert) and math.isfinite(at_ppx):
+        ends = sorted((at_vert, at_ppx))
+        inside = range(math.ceil(ends[0]), math.floor(ends[1]) + 1)
+        path = np.array([_at(curve, place) for place in (ends[0], *inside, ends[1])])
+        auc = abs(float(np.trapezoid(path[:, 1], path[:, 0] / 100)))
+    _, ppx, words = _at(curve, at_vert)
+    return Points(ppx, _at(curve, at_ppx)[0], words, auc)
+
+
+def _place(values: Floats, wanted: float) -> float:
+    """Where a curve (n,) first has a value: 1.5 is half-way from the second place to the third."""
+    for place, (here, there) in enumerate(itertools.pairwise(values.tolist())):
+        if min(here, there) <= wanted <= max(here, there):
+            return place + (0.0 if here == there else (wanted - here) / (there - here))
+    return math.nan
+
+
+def _at(curve: Floats, place: float) -> tuple[float, float, float]:
+    if math.isnan(place):
+        return math.nan, math.nan, math.nan
+    first, second, third = (
+        float(np.interp(place, np.arange(len(curve)), column)) for column in curve.T
+    )
+    return first, second, third

@@ -1,0 +1,231 @@
+"""Continuations over temperatures: how probable and how diverse are the words that are heard?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+
+from speechlm.data import texts
+from speechlm.errors import SpeechLMError
+from speechlm.evaluation import diversity, statistics
+from speechlm.evaluation.clips import find
+from speechlm.evaluation.columns import Column
+from speechlm.evaluation.lm import continuation, generating
+from speechlm.evaluation.lm.config import SweepConfig
+from speechlm.evaluation.lm.ears import Heard
+from speechlm.evaluation.lm.operating import points
+from speechlm.evaluation.lm.section import Section
+from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.metrics import Score
+from speechlm.evaluation.metrics.base import Wave, failed
+from speechlm.evaluation.page.cards import Card, Shown
+from speechlm.evaluation.recognition.text import Normaliser, normaliser
+from speechlm.evaluation.statistics import Floats
+from speechlm.evaluation.words import WordModel
+from speechlm.lm.sampling import Sampling
+from speechlm.processes import progress
+
+REAL = "recording"
+ABOUT = (
+    "The model hears the beginning of a recording and goes on, for as long as the speaker did at "
+    "most, at several temperatures and without other limits on what it draws. The figures are of "
+    "the words that {} hears in that alone; beside them, in what the speaker went on with."
+)
+POINTS = (
+    "No one temperature compares two models: a cold one repeats itself, a hot one babbles. After "
+    "GSLM (Lakhotia et al. 2021), the curve of perplexity over VERT is read where it passes the "
+    "VERT and the perplexity of the recordings. For the intervals, prompts are resampled for all "
+    "temperatures and recordings at once."
+)
+COLUMNS = {
+    "self": Column(
+        "Self-BLEU-2", "%", None, 1, "words and pairs that other continuations have too"
+    ),
+    "auto": Column("Auto-BLEU-2", "%", None, 1, "words and pairs that one has more than once"),
+    "vert": Column("VERT-2", "%", None, 1, "geometric mean of the means of self- and auto-BLEU-2"),
+    "bits": Column(
+        "Bits a word", "", "lower", 2, "to Kneser-Ney trigrams of words, which spell rare ones"
+    ),
+    "ppx": Column("ASR-perplexity", "", "lower", 0, "2 to the bits a word"),
+    "words": Column("Dictionary words", "%", "higher", 1, "of all words heard; numbers count"),
+    "heard": Column("Words heard", "%", "higher", 1, "any at all", share=True),
+    **{name: generating.COLUMNS[name] for name in ("ended", "unlooped", "seconds")},
+}
+POINT_COLUMNS = {
+    "ppx": Column(
+        "PPX at recordings' VERT", "", "lower", 0, "ASR-perplexity, between temperatures"
+    ),
+    "vert": Column("VERT at recordings' PPX", "%", "lower", 1, "between temperatures"),
+    "words": Column(
+        "Dictionary words at recordings' VERT", "%", "higher", 1, "between temperatures"
+    ),
+    "auc": Column(
+        "AUC", "", "lower", 2, "of perplexity over VERT (as a share), from one point to the other"
+    ),
+}
+HEARD = "self", "auto", "bits", "words", "heard"
+"""Columns of what is heard of one item."""
+NOTHING = "no word was heard"
+
+
+class Reader:
+    """Judges texts: by n-grams of words, and a dictionary.
+
+    Raises:
+        SpeechLMError: when there are no texts or words.
+    """
+
+    def __init__(self, config: SweepConfig, style: str):
+        self.normalise: Normaliser = normaliser(style)
+        self.model = WordModel(map(self.normalise, _lines(config.texts, "texts")))
+        listed = self.normalise(" ".join(_lines(config.words, "words")))
+        self.dictionary = frozenset(listed.split())
+
+    def words(self, text: str) -> list[str]:
+        return self.normalise(text).split()
+
+    def cells(self, words: list[str]) -> dict[str, Score]:
+        """What one text tells of itself."""
+        if not words:
+            return dict.fromkeys(("auto", "bits", "words"), failed(NOTHING))
+        known = sum(word in self.dictionary or word.isdigit() for word in words)
+        return {
+            "auto": Score(100 * diversity.auto_bleu(words)),
+            "bits": Score(self.model.bits(words) / len(words), weight=len(words)),
+            "words": Score(100 * known / len(words), weight=len(words)),
+        }
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What is heard of one system after one prompt, and the cells that are known of it by then."""
+
+    heard: Heard
+    cells: dict[str, Score]
+
+
+def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
+    """A section with a row a temperature, and one with the operating points.
+
+    Raises:
+        SpeechLMError: when no recording is longer than the prompt, no recogniser listens, or there
+            are no texts to judge by.
+    """
+    if not subject.ears.names:
+        raise SpeechLMError("somebody has to hear what is said: give recognisers")
+    reader = Reader(config, subject.ears.style)
+    clips = [clip for clip in find(config.clips) if clip.seconds > config.prompt]
+    if not clips:
+        raise SpeechLMError(f"no recording is longer than a prompt of {config.prompt:g} s")
+    subject.warm()
+    section = Section(
+        "Continuations over temperatures", ABOUT.format(subject.ears.names[0]), COLUMNS
+    )
+    said: dict[str, list[_Said]] = {}
+    size = round(config.prompt * subject.rate)
+    with progress("sweep     ", len(clips) * len(config.temperatures)) as advance:
+        for number, clip in enumerate(clips):
+            section.item(clip.id, seconds=clip.seconds, text=clip.text, speaker=clip.speaker)
+            wave = subject.wave(clip)
+            end = size + round(config.seconds * subject.rate)
+            cards = []
+            for temperature in config.temperatures:
+                how = Sampling(temperature, top_p=1.0, loop=0.0, seed=config.seed + number)
+                one, card = _gone_on(wave[:size], len(wave[size:end]), how, subject)
+                said.setdefault(card.name, []).append(one)
+                cards.append(card)
+                advance(clip.id)
+            heard = _hear(wave[size:end], subject)
+            said.setdefault(REAL, []).append(_Said(heard, {}))
+            cards.append(Card(REAL, wave[:end], {"heard": heard.text}))
+            section.shown.append(Shown(clip.id, clip.text, cards))
+    for name, every in said.items():
+        section.system(name, "what the speaker went on with" if name == REAL else "goes on")
+        _add(section, name, every, reader)
+    return {"sweep": section, "sweep points": _figures(section, subject.name)}
+
+
+def _gone_on(prompt: Wave, samples: int, how: Sampling, subject: Subject) -> tuple[_Said, Card]:
+    """What the model says after ``prompt`` (samples,), for ``samples`` at most."""
+    name = f"{subject.name} at {how.temperature:g}"
+    try:
+        before, made = continuation.go_on(prompt, samples / subject.rate, how, subject)
+    except SpeechLMError as error:  # as a prompt beyond the context
+        return _Said(Heard(reason=str(error)), {}), Card(name, note=str(error))
+    heard = _hear(made.wave, subject)
+    cells = generating.cells(made, subject.seconds)
+    own = {column: cells[column] for column in ("ended", "unlooped", "seconds")}
+    card = Card(name, np.concatenate([before, made.wave]), {"heard": heard.text})
+    return _Said(heard, own), card
+
+
+def _hear(wave: Wave, subject: Subject) -> Heard:
+    """What the first recogniser hears."""
+    return subject.ears.hear(wave, subject.rate)[subject.ears.names[0]]
+
+
+def _add(section: Section, name: str, every: list[_Said], reader: Reader) -> None:
+    """Add the rows of a system, and its figures."""
+    words = [reader.words(one.heard.text) for one in every]
+    some = [number for number, each in enumerate(words) if each]
+    beside = dict(zip(some, diversity.self_bleu([words[n] for n in some]), strict=True))
+    for number, (one, each) in enumerate(zip(every, words, strict=True)):
+        if one.heard.reason:
+            cells = dict.fromkeys(HEARD, failed(one.heard.reason))
+        else:
+            other = Score(100 * beside[number]) if each else failed(NOTHING)
+            cells = {"self": other, "heard": Score(100.0 * bool(each)), **reader.cells(each)}
+        section.add(name, cells | one.cells, text=one.heard.text)
+    sums, n = _sums(section, name), len(some)
+    for column, found in zip(("vert", "ppx"), statistics.of_sums(sums, _read, n), strict=False):
+        section.figure(name, column, found)
+
+
+def _figures(swept: Section, name: str) -> Section:
+    """The operating points of a sweep."""
+    section = Section("Operating points of the sweep", POINTS, POINT_COLUMNS)
+    section.items = swept.items
+    section.system(name, "the model")
+    sums = np.stack([_sums(swept, each) for each in swept.systems], axis=1)
+    reason = "no two temperatures have it between them"
+    every = statistics.of_sums(sums, _points, len(swept.items))
+    for column, found in zip(POINT_COLUMNS, every, strict=True):
+        section.figure(name, column, found, reason)
+    return section
+
+
+def _points(sums: Floats) -> Floats:
+    """Operating points (resamples, 4) of sums (resamples, systems, 6), recordings last."""
+    return np.array([points(curve[:-1], curve[-1]) for curve in _read(sums)])
+
+
+def _sums(section: Section, name: str) -> Floats:
+    """What the means of a system are made of (items, 6): self- and auto-BLEU of those of which
+    something was heard, how many these are, bits, dictionary words (%), and words.
+    """
+    found = np.zeros((len(section.rows[name]), 6))
+    for one, row in zip(found, section.rows[name], strict=True):
+        own, auto, bits, known = (row["cells"][column] for column in HEARD[:-1])
+        if own["value"] is not None:
+            words = bits.get("weight", 1.0)
+            one[:3] = own["value"], auto["value"], 1
+            one[3:] = bits["value"] * words, known["value"] * words, words
+    return found
+
+
+def _read(sums: Floats) -> Floats:
+    """VERT (%), perplexity and dictionary words (%) (..., 3) of sums (..., 6)."""
+    own, auto, texts, bits, known, words = np.moveaxis(sums, -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.sqrt(own * auto) / texts, 2 ** (bits / words), known / words
+    return np.stack(found, axis=-1)
+
+
+def _lines(patterns: list[str], key: str) -> list[str]:
+    found = [path for pattern in patterns for path in sorted(glob(pattern)) or [pattern]]  # noqa: PTH207 (may be absolute)
+    if not found:
+        raise SpeechLMError(f"sweep.{key}: name files; see speechlm verses and speechlm words")
+    return texts.read_all(map(Path, found))
