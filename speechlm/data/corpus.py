@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,13 +28,25 @@ if TYPE_CHECKING:
     from lhotse import CutSet
 
 
+LONG = 600.0
+"""Seconds; longer recordings are read piece by piece."""
+Pieces = tuple[Iterator[np.ndarray], int]
+"""A recording in pieces (samples,) that follow one another, and its sample rate."""
+
+
+def short() -> Pieces | None:
+    """The pieces of a recording that is not long: None, it is to be loaded."""
+    return None
+
+
 @dataclass(frozen=True)
 class Utterance:
     """One recording of a source, not decoded yet.
 
     ``id`` is unique in the corpus and names its file, so it holds no slash. ``load`` gives float32
-    (samples,) and its sample rate. ``text`` is None where nobody wrote down what is said.
-    ``split`` is None unless the corpus comes with a split of its own.
+    (samples,) and its sample rate; ``pieces`` the same, piece by piece, of a recording that is
+    longer than ``LONG``, and None of another. ``text`` is None where nobody wrote down what is
+    said. ``split`` is None unless the corpus comes with a split of its own.
     """
 
     id: str
@@ -43,6 +55,7 @@ class Utterance:
     language: str | None = None
     text: str | None = None
     split: str | None = None
+    pieces: Callable[[], Pieces | None] = short
 
 
 @dataclass

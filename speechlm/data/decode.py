@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from speechlm import audio
 from speechlm.errors import SpeechLMError
 
 G722_RATE = 16000
@@ -37,15 +38,42 @@ def read_g722(path: Path) -> tuple[np.ndarray, int]:
     return np.concatenate(frames).astype(np.float32) / 32768, G722_RATE
 
 
-def conform(wave: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Resample to ``wanted`` Hz, take out a constant offset, scale down a peak beyond full scale.
+@dataclass(frozen=True)
+class Levels:
+    """How many samples a recording has, their mean, the lowest and the highest."""
 
-    Levels are otherwise left as they were recorded. Scaling the whole recording, unlike clipping,
-    adds no distortion; a faultless recording at that rate comes back as it is.
-    """
-    wave = audio.resample(wave, rate, wanted)
-    offset = wave.mean()
-    if abs(offset) > DC_OFFSET:
-        wave = wave - offset
-    peak = float(np.abs(wave).max())
-    return wave * np.float32(0.999 / peak) if peak > 0.999 else wave
+    samples: int
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, pieces: Iterable[np.ndarray]) -> Levels:
+        """Those of pieces (samples,) that follow one another."""
+        samples, total, low, high = 0, 0.0, np.inf, -np.inf
+        for piece in pieces:
+            if len(piece):
+                samples += len(piece)
+                total += float(piece.sum(dtype=np.float64))
+                low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+        return cls(samples, total / samples, low, high) if samples else cls(0, 0.0, 0.0, 0.0)
+
+    @property
+    def offset(self) -> float:
+        """What is constant in it, where that is a fault."""
+        return self.mean if abs(self.mean) > DC_OFFSET else 0.0
+
+    @property
+    def peak(self) -> float:
+        """The largest magnitude beside the offset."""
+        return max(self.high - self.offset, self.offset - self.low)
+
+    def mended(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The pieces without the offset, all scaled down if the peak is beyond full scale.
+
+        Levels are otherwise left as they were recorded. Scaling the whole recording, unlike
+        clipping, adds no distortion; a faultless recording comes back as it is.
+        """
+        scale = np.float32(0.999 / self.peak if self.peak > 0.999 else 1.0)
+        for piece in pieces:
+            yield (piece - np.float32(self.offset)) * scale

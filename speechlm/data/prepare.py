@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,17 +130,35 @@ def _store(utterance: Utterance, flac: Path, config: CorpusConfig) -> int:
     """Decode one recording into its FLAC unless it is there; give its length in samples."""
     if flac.exists():
         return audio.info(flac).frames
+    rate = config.sample_rate
     try:
-        wave, rate = utterance.load()
+        read = _reader(utterance, rate)
+        levels = decode.Levels.of(read())
     except SpeechLMError as error:
         raise _Unfit("empty or unreadable") from error
-    if wave.size < config.min_seconds * rate:
+    if levels.samples < config.min_seconds * rate:
         raise _Unfit(f"shorter than {config.min_seconds:g} s")
-    wave = decode.conform(wave, rate, config.sample_rate)
-    if np.abs(wave).max() < decode.SILENCE:
+    if levels.peak < decode.SILENCE:
         raise _Unfit("silent")
-    audio.write(flac, wave, config.sample_rate)
-    return int(wave.size)
+    with audio.Writer(flac, rate) as writer:
+        for piece in levels.mended(read()):
+            writer.write(piece)
+    return levels.samples
+
+
+def _reader(utterance: Utterance, rate: int) -> Callable[[], Iterator[np.ndarray]]:
+    """The samples at that rate, as often as is asked: from memory, or if long from the file."""
+    if utterance.pieces() is None:
+        whole = audio.resample(*utterance.load(), rate)
+        return lambda: iter([whole])
+
+    def read() -> Iterator[np.ndarray]:
+        long = utterance.pieces()
+        assert long is not None
+        pieces, own = long
+        return audio.resampled(pieces, own, rate)
+
+    return read
 
 
 def _write_cuts(folder: Path, split: str, kept: list[_Kept], config: CorpusConfig) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechlm.data.config import FolderConfig
-from speechlm.data.corpus import PreparedCorpus
+from speechlm.data.corpus import LONG, Pieces, PreparedCorpus, short
 from speechlm.data.shar import Shar
 from speechlm.data.sources import folder as recordings
 from speechlm.data.splits import SPLITS, named_split
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 
-LONG = 600.0
 PIECE = 60
 """Seconds; whole ones, which are whole samples at any rate."""
 
@@ -42,8 +41,8 @@ class Speech:
     language: str | None = None
     speaker: str | None = None
     segments: tuple[tuple[str, float, float], ...] = ()
-    pieces: Callable[[], tuple[Iterator[np.ndarray], int]] | None = None
-    """What ``load`` gives, piece by piece: of a recording of more than ``LONG`` seconds."""
+    pieces: Callable[[], Pieces | None] = short
+    """What ``load`` gives, piece by piece, of a recording of more than ``LONG`` seconds."""
 
 
 def find(source: str | Path) -> list[Speech]:
@@ -94,7 +93,8 @@ def _folder(source: Path) -> Iterator[Speech]:
     config = FolderConfig(name=source.name, kind="folder", path=str(source), output=nothing)
     for one in recordings.source(config).utterances:
         split = one.split or "train"
-        yield Speech(one.id, split, one.load, one.text, one.language, one.speaker)
+        known = one.text, one.language, one.speaker
+        yield Speech(one.id, split, one.load, *known, pieces=one.pieces)
 
 
 def _manifest(source: Path) -> Iterator[Speech]:
@@ -126,7 +126,7 @@ def _of_cut(cut: Cut, split: str) -> Speech:
         id=cut.id,
         split=split,
         load=partial(_load, cut),
-        pieces=partial(_pieces, cut) if cut.duration > LONG else None,
+        pieces=partial(_pieces, cut),
         text=" ".join(texts) or None,
         language=first.language if first else None,
         speaker=first.speaker if first else None,
@@ -139,7 +139,10 @@ def _load(cut: Cut) -> tuple[np.ndarray, int]:
     return _wave(cut, cut.id), int(cut.sampling_rate)
 
 
-def _pieces(cut: Cut) -> tuple[Iterator[np.ndarray], int]:
+def _pieces(cut: Cut) -> Pieces | None:
+    if cut.duration <= LONG:
+        return None
+
     def read() -> Iterator[np.ndarray]:
         start = 0
         while start < cut.duration:

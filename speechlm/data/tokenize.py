@@ -174,8 +174,9 @@ def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard
 def _encode(tokenizer: UnitTokenizer, utterance: Speech) -> np.ndarray:
     """Codes (levels, frames) of an utterance."""
     own = tokenizer.units.sample_rate
-    if utterance.pieces is not None:
-        pieces, rate = utterance.pieces()
+    long = utterance.pieces()
+    if long is not None:
+        pieces, rate = long
         waves = (torch.from_numpy(each)[None] for each in audio.resampled(pieces, rate, own))
         # As they are stored: in a long recording, not much less than the rest of the memory.
         codes = [each[0].cpu().numpy().astype(np.uint16) for each in tokenizer.encode_pieces(waves)]

@@ -6,15 +6,19 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from speechlm import audio
 from speechlm.data import decode
 from speechlm.data.corpus import PreparedCorpus, read_cuts
 from speechlm.data.prepare import prepare
+from speechlm.data.sources import folder
 from speechlm.data.splits import SPLITS
 from speechlm.errors import SpeechLMError
 from tests.data.trees import librispeech, text_file, tone, wave_file
@@ -195,15 +199,15 @@ def test_another_sample_rate(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = voices(tmp_path / "mine", people=1, each=4)
-    conform, calls = decode.conform, []
+    survey, calls = decode.Levels.of, []
 
-    def interrupted(wave: np.ndarray, *rates: int) -> np.ndarray:
-        calls.append(rates)
+    def interrupted(pieces: Iterator[np.ndarray]) -> decode.Levels:
+        calls.append(pieces)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return conform(wave, *rates)
+        return survey(pieces)
 
-    monkeypatch.setattr(decode, "conform", interrupted)
+    monkeypatch.setattr(decode.Levels, "of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepared("folder", tmp_path, f"path={source}")
     assert not (tmp_path / "out/corpus.json").exists()
@@ -261,11 +265,41 @@ def test_output_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_levels_are_kept_and_faults_mended() -> None:
+    def mended(wave: np.ndarray) -> np.ndarray:
+        pieces = np.array_split(wave, 7)
+        levels = decode.Levels.of(pieces)
+        assert levels.samples == len(wave)
+        return np.concatenate(list(levels.mended(pieces)))
+
     wave = tone()
-    np.testing.assert_array_equal(decode.conform(wave, 16000, 16000), wave)
-    np.testing.assert_allclose(decode.conform(wave + 0.2, 16000, 16000), wave, atol=1e-6)
-    loud = decode.conform(5 * wave, 16000, 16000)
-    np.testing.assert_allclose(loud, wave * (0.999 / np.abs(wave).max()), atol=1e-6)
+    np.testing.assert_array_equal(mended(wave), wave)
+    np.testing.assert_allclose(mended(wave + np.float32(0.2)), wave, atol=1e-6)
+    full = wave * (0.999 / np.abs(wave).max())
+    np.testing.assert_allclose(mended(5 * wave), full, atol=1e-6)
+    np.testing.assert_allclose(mended(5 * wave - np.float32(0.7)), full, atol=1e-6)
+
+
+def test_a_long_recording_passes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To what is made of it as a whole, in memory that does not grow."""
+    noise = np.random.default_rng(0).standard_normal(62 * 24000).astype(np.float32)
+    for name, seconds in (("short", 31), ("long", 62)):
+        wave = 0.5 * noise[: seconds * 24000] + 0.1
+        soundfile.write(wave_file(tmp_path / name / "a.wav", wave, 24000), wave, 24000, "FLOAT")
+    monkeypatch.setattr(folder, "LONG", 70.0)
+    whole = prepared("folder", tmp_path / "whole", f"path={tmp_path / 'long'}")
+    monkeypatch.setattr(folder, "LONG", 5.0)
+    monkeypatch.setattr(audio, "_PIECE", 1 << 15)
+    monkeypatch.setattr(audio, "read", pytest.fail)
+    peaks = []
+    for name in ("short", "short", "long"):  # the first loads what is loaded once
+        tracemalloc.start()
+        corpus = prepared("folder", tmp_path / f"{name}{len(peaks)}", f"path={tmp_path / name}")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    made = [soundfile.read(each.folder / "audio" / "a.flac")[0] for each in (whole, corpus)]
+    np.testing.assert_allclose(made[0], made[1], atol=1.01 / 32768)  # rounding of 16 bits
+    assert len(made[0]) == 62 * 16000
+    assert peaks[2] - peaks[1] < 200_000  # half a minute more of samples would be 2 MB
 
 
 def test_cuts_of_several_corpora(tmp_path: Path) -> None:

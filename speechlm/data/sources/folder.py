@@ -15,7 +15,7 @@ from pathlib import Path
 
 from speechlm import audio
 from speechlm.data.config import FolderConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import LONG, Pieces, Source, Utterance
 from speechlm.data.sources import lists
 from speechlm.data.sources.lists import Listed
 from speechlm.errors import SpeechLMError
@@ -52,9 +52,16 @@ def source(config: FolderConfig) -> Source:
                 language=entry.language or config.language,
                 text=entry.text,
                 split=entry.split,
+                pieces=partial(_pieces, path, config.sample_rate),
             )
         )
     return Source(utterances, skipped={"listed but not there": missing})
+
+
+def _pieces(path: Path, sample_rate: int) -> Pieces | None:
+    if audio.info(path).seconds <= LONG:
+        return None
+    return audio.blocks(path, sample_rate), sample_rate
 
 
 def _recordings(folder: Path, output: Path) -> Iterator[Path]:
