@@ -117,13 +117,23 @@ def decompress(
 @app.command()
 def info(
     file: Annotated[Path, typer.Argument(metavar="FILE.slm")],
+    chunks: Annotated[bool, typer.Option("--chunks", help="Tell of each chunk.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Its codec: tells levels of entropy-coded chunks apart.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Threads = 1,
 ) -> None:
-    """Tell what a compressed file holds; needs no model."""
+    """Tell what a compressed file holds, and where its bits are; needs no model."""
     from speechlm import bitstream
 
-    found = bitstream.inspect(file)
+    entropy = None
+    if model is not None:
+        use_threads(threads)
+        from speechlm import codec
+
+        entropy = codec.load(model).entropy
+    found = bitstream.inspect(file, entropy, chunks)
     facts = {
         **asdict(found),
         "frame_rate": found.frame_rate,
@@ -135,13 +145,22 @@ def info(
         return
     table = Table(show_header=False)
     for name, value in facts.items():
-        table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+        if name not in ("level_bytes", "each"):
+            table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
     console.print(table)
     budget = Table("where", "bytes", "kbps")
     for name, size in found.budget.items():
         rate = size * 8e-3 / found.seconds if found.seconds else math.nan
         budget.add_row(name, f"{size:.1f}".removesuffix(".0"), f"{rate:.3f}")
     console.print(budget)
+    if chunks:
+        parts = Table("from, s", "frames", "levels a frame", "payload", "bytes", "kbps")
+        for one in found.each:
+            kbps = one.bytes * 8e-3 * found.frame_rate / one.frames if one.frames else math.nan
+            start, levels = f"{one.start:.2f}", f"{one.levels:.2f}"
+            row = start, f"{one.frames}", levels, one.payload, f"{one.bytes}", f"{kbps:.3f}"
+            parts.add_row(*row)
+        console.print(parts)
 
 
 @app.command("cat")

@@ -1,8 +1,9 @@
-"""What a file holds, told without the model."""
+"""What a file holds, told without the model, and where its bits are."""
 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,24 @@ from numpy.typing import NDArray
 from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.counts import unpack_counts
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.payload import ENTROPY, PACKED, RAGGED
+from speechlm.bitstream.payload import ENTROPY, PACKED, RAGGED, ModelCoder
 from speechlm.bitstream.reader import Reader
 
 KINDS = {PACKED: "packed", RAGGED: "ragged", ENTROPY: "entropy-coded"}
+
+
+@dataclass(frozen=True)
+class ChunkInfo:
+    """A chunk in numbers: ``bytes`` of all its record, ``frames`` from the second ``start`` on.
+
+    ``levels`` are those that a frame has on average.
+    """
+
+    start: float
+    frames: int
+    levels: float
+    payload: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,9 @@ class Info:
             codes.
         payloads: good chunks by the way in which they hold their codes.
         level_codes: how many codes of each level there are.
+        level_bytes: what the codes of each level take; None when some are entropy-coded, unless
+            they were looked at with their context model.
+        each: the good chunks one by one, if they were asked for.
     """
 
     model: str
@@ -61,6 +79,8 @@ class Info:
     code_bytes: int
     payloads: dict[str, int]
     level_codes: list[int]
+    level_bytes: list[float] | None
+    each: list[ChunkInfo]
 
     @property
     def frame_rate(self) -> float:
@@ -80,39 +100,59 @@ class Info:
 
     @property
     def budget(self) -> dict[str, float]:
-        """Bytes by what they are for; those of each level only where codes have a fixed size."""
+        """Bytes by what they are for; those of each level where they are known."""
         places: dict[str, float] = {
             "header": self.header_bytes,
             "around chunks": self.framing_bytes,
             "levels per frame": self.count_bytes,
             "codes": self.code_bytes,
         }
-        if KINDS[ENTROPY] not in self.payloads:
-            for level, codes in enumerate(self.level_codes, 1):
-                places[f"codes of level {level}"] = codes * self.bits / 8
+        for level, size in enumerate(self.level_bytes or [], 1):
+            places[f"codes of level {level}"] = size
         return places
 
 
-def inspect(path: str | Path) -> Info:
-    """Read a file through, damage included, without decoding a code.
+def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = False) -> Info:
+    """Read a file through, damage included.
+
+    Args:
+        entropy: the context model of its codec, by which entropy-coded chunks are decoded to tell
+            what their levels take (to some bytes a chunk). Without it no code is decoded.
+        each: tell of every chunk.
 
     Raises:
-        BitstreamError: when it cannot be opened, or its header is not that of a stream.
+        BitstreamError: when it cannot be opened, its header is not that of a stream, or it needs
+            another context model.
     """
     damaged, parts, framing, counted, coded = 0, 1, 0, 0, 0
     kinds: Counter[str] = Counter()
+    chunks: list[ChunkInfo] = []
     try:
         with Path(path).open("rb") as file:
-            reader = Reader(file, conceal=True)
+            reader = Reader(file, True, entropy)
+            if entropy is not None and reader.header.context not in (None, entropy.hash):
+                raise BitstreamError(
+                    f"{path}: coded by the context model {reader.header.context}, not "
+                    f"{entropy.hash}: name the version that wrote it"
+                )
             header_bytes = file.tell()
             level_codes = np.zeros(reader.header.levels, np.int64)
+            level_bytes: NDArray[np.float64] | None = np.zeros(reader.header.levels)
             for item in reader:
                 if isinstance(item, LostChunk):
                     damaged += 1
                     continue
                 counts, size = _counts(item)
-                level_codes += (counts > np.arange(len(level_codes))[:, None]).sum(axis=1)
-                kinds[KINDS[item.coding]] += 1
+                codes = (counts > np.arange(len(level_codes))[:, None]).sum(axis=1)
+                level_codes += codes
+                sizes = _sizes(item, codes, entropy)
+                level_bytes = None if level_bytes is None or sizes is None else level_bytes + sizes
+                kind = KINDS[item.coding]
+                kinds[kind] += 1
+                if each:
+                    start = item.sample / reader.header.sample_rate
+                    mean = float(counts.mean()) if item.frames else 0.0
+                    chunks.append(ChunkInfo(start, item.frames, mean, kind, item.size))
                 framing += item.size - len(item.payload)
                 counted += size
                 coded += len(item.payload) - size
@@ -134,6 +174,8 @@ def inspect(path: str | Path) -> Info:
         code_bytes=coded,
         payloads=dict(kinds),
         level_codes=level_codes.tolist(),
+        level_bytes=None if level_bytes is None else level_bytes.tolist(),
+        each=chunks,
     )
 
 
@@ -145,3 +187,17 @@ def _counts(chunk: Chunk) -> tuple[NDArray[np.int64], int]:
         return unpack_counts(chunk.payload, chunk.frames, chunk.levels)
     except BitstreamError:  # whole, but no writer's of ours
         return np.zeros(chunk.frames, np.int64), 0
+
+
+def _sizes(
+    chunk: Chunk, codes: NDArray[np.int64], entropy: ModelCoder | None
+) -> NDArray[np.float64] | None:
+    """Bytes of each level, of which there are so many codes; None where nobody can tell."""
+    if chunk.coding != ENTROPY:
+        return codes * chunk.bits / 8
+    if entropy is None:
+        return None
+    sizes = np.zeros(len(codes))
+    with suppress(BitstreamError):  # as in _counts
+        sizes[: chunk.levels] = entropy.bits(chunk.codes).sum(axis=1) / 8
+    return sizes

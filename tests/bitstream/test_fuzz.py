@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from speechlm.bitstream import ABSENT, BitstreamError, Chunk, Header, LostChunk, Reader, Writer
+from speechlm.bitstream.entropy import EntropyCoder
 from speechlm.bitstream.lookahead import varint
+from speechlm.bitstream.payload import ENTROPY
+from tests.bitstream.entropy.models import likely_codes, model
 from tests.bitstream.streams import (
     as_pipe,
     default_header,
@@ -226,6 +229,37 @@ def test_mutated_joined_streams():
                     assert isinstance(item, LostChunk) or item.codes.shape[1] == item.frames
             except BitstreamError as error:
                 assert "\n" not in str(error)
+
+
+def test_mutated_entropy_coded_streams():
+    """What passes the check of its chunk, or is made to, is decoded or refused by the model."""
+    rng = np.random.default_rng(22)
+    context = model()
+    coder = EntropyCoder(context)
+    header = small_header(bits=5, levels=4, chunk_frames=20, context=coder.hash)
+    codes = likely_codes(context, 4, 50)
+    file = io.BytesIO()
+    writer = Writer(file, header, coder)
+    writer.write(codes)
+    writer.finish(50 * header.hop)
+    data = file.getvalue()
+    assert [chunk.coding for chunk in Reader(io.BytesIO(data))] == [ENTROPY] * 3
+    for i in range(FILES // 10):
+        changed = MUTATIONS[i % len(MUTATIONS)](data, rng)
+        with bounds(memory=i % 25 == 0):
+            try:
+                for chunk in Reader(io.BytesIO(changed), True, coder):
+                    if isinstance(chunk, Chunk):
+                        check_codes(chunk, codes)
+            except BitstreamError as error:
+                assert "\n" not in str(error)
+        payload = rng.bytes(int(rng.integers(60)))
+        with bounds(memory=i % 25 == 1):
+            try:
+                decoded = coder.decode(payload, 4, 20)
+            except BitstreamError:
+                continue
+            assert coder.encode(decoded) == payload
 
 
 def test_the_originals_are_right():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 import sys
 
 import pytest
 
-from speechlm.bitstream import BitstreamError, inspect
-from tests.bitstream.streams import default_header, encode, random_codes
+from speechlm.bitstream import BitstreamError, Writer, inspect
+from speechlm.bitstream.entropy import EntropyCoder
+from tests.bitstream.entropy.models import cut, likely_codes, model
+from tests.bitstream.streams import default_header, encode, random_codes, small_header
 
 HEADER = default_header(3)
 STREAM = encode(HEADER, random_codes(HEADER, 1001), trim=320)  # 20 s in chunks of 268 frames
@@ -39,6 +42,42 @@ def test_damage_is_counted(tmp_path):
     info = inspect(path)
     assert (info.chunks, info.damaged, info.samples) == (1, 1, None)
     assert info.seconds == 536 / 50
+
+
+def test_chunks_one_by_one(tmp_path):
+    path = tmp_path / "good.slm"
+    path.write_bytes(STREAM)
+    assert inspect(path).each == []
+    info = inspect(path, each=True)
+    assert [chunk.frames for chunk in info.each] == [268, 268, 268, 197]
+    assert [chunk.start for chunk in info.each] == [0, 5.36, 10.72, 16.08]
+    assert {(chunk.levels, chunk.payload) for chunk in info.each} == {(3, "packed")}
+    assert info.header_bytes + sum(chunk.bytes for chunk in info.each) == info.file_bytes
+    assert info.level_bytes == [1001 * 10 / 8] * 3
+    assert info.budget["codes of level 3"] == 1001 * 10 / 8
+
+
+def test_levels_of_entropy_coded_chunks_need_the_context_model(tmp_path):
+    context = model()
+    coder = EntropyCoder(context)
+    header = small_header(bits=5, levels=4, chunk_frames=50, context=coder.hash)
+    codes = cut(likely_codes(context, 4, 120))
+    file = io.BytesIO()
+    writer = Writer(file, header, coder)
+    writer.write(codes)
+    writer.finish(120 * header.hop)
+    path = tmp_path / "coded.slm"
+    path.write_bytes(file.getvalue())
+    blind, seen = inspect(path), inspect(path, coder)
+    assert blind.payloads == seen.payloads == {"entropy-coded": 3}
+    assert blind.level_bytes is None
+    assert "codes of level 1" not in blind.budget
+    # The range code of each of three chunks ends within two bytes of what its codes take.
+    assert 0 <= blind.code_bytes - sum(seen.level_bytes) < 3 * 2
+    assert seen.level_codes == (codes >= 0).sum(axis=1).tolist()
+    assert min(seen.level_bytes) > 0
+    with pytest.raises(BitstreamError, match=f"by the context model {coder.hash}, not"):
+        inspect(path, EntropyCoder(model(seed=2)))
 
 
 def test_a_file_without_sound(tmp_path):
