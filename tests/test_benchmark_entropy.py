@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from speechlm import hub
 from speechlm.benchmarks import entropy
@@ -51,8 +52,21 @@ def test_it_compares_clip_by_clip(monkeypatch, model, clips):
         assert row.file.mean < row.payload.mean + 1e-9
         assert row.coded <= 1.1 * row.kbps
         assert row.decode > 0
+    # What the payloads of all levels come to, but for their counts and where they end.
+    coded = 1e-3 * codec.frame_rate * sum(report.level_bits)
+    assert coded == pytest.approx(_unpacked(model, clips, codec), rel=1e-6)
     json.dumps(report.to_json())
     assert report.table().row_count == 2
+
+
+def _unpacked(model, clips, codec) -> float:
+    """Kbps of all levels, by the bits of each code."""
+    total = frames = 0.0
+    for path in sorted(clips.iterdir()):
+        codes = codec.encode(torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None])
+        total += float(codec.entropy.bits(codes[0].numpy()).sum())
+        frames += codes.shape[2]
+    return total / frames * codec.frame_rate * 1e-3
 
 
 def test_nothing_to_measure_is_one_line(model, tiny_model, clips):

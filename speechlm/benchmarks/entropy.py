@@ -45,11 +45,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Intervals are over clips, each weighted by its size."""
+    """Intervals are over clips, each weighted by its size. ``level_bits``: of a code, by level."""
 
     seconds: float
     context: str
     rows: list[Row]
+    level_bits: list[float]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,6 +63,7 @@ class Report:
             "kbps left",
             "RTF decode",
             title=f"{self.rows[0].file.n} clips, {self.seconds:.0f} s, context {self.context}",
+            caption="bits a code, by level: " + " ".join(f"{bits:.2f}" for bits in self.level_bits),
         )
         for row in self.rows:
             shares = (
@@ -99,13 +101,16 @@ def run(
     chosen = [codec.choose_levels(kbps=kbps) for kbps in KBPS if kbps <= codec.kbps()]
     sizes: dict[int, list[tuple[_Size, _Size]]] = {levels: [] for levels in chosen}
     spent = dict.fromkeys(chosen, 0.0)
-    seconds = 0.0
+    seconds = frames = 0.0
+    bits = np.zeros(max(chosen))
     with progress("coding", len(clips)) as advance:
         for clip in clips:
             wave = audio.resample(*clip.load(), codec.sample_rate)
             samples = len(wave)
             codes = codec.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
             seconds += samples / codec.sample_rate
+            frames += codes.shape[1]
+            bits += codec.entropy.bits(codes[: len(bits)]).sum(axis=1)
             for levels in chosen:
                 kept = codes[:levels]
                 ours, took = _coded(codec, codec.entropy, kept, samples)
@@ -127,6 +132,7 @@ def run(
             )
             for levels in chosen
         ],
+        (bits / frames).tolist(),
     )
 
 

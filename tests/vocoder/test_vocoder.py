@@ -23,12 +23,19 @@ from speechlm.training import recipes
 from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
+from tests.training.test_processes import finish, launch, losses
 from tests.units.test_kmeans import ROOT, train, tune
 
 RATE, HOP, UNITS = 16000, 320, 12
 TINY = VocoderConfig(
     cardinality=UNITS, dim=16, blocks=1, ahead=2, voice=VoiceConfig(8, 1, 4), duration_dim=8
 )
+
+
+SMALL = ["vocoder.dim=32", "vocoder.blocks=1", "vocoder.voice.dim=16", "vocoder.voice.blocks=1"]
+SMALL += ["data.batch=4", "data.seconds=0.5", "data.prompt=0.5", "data.validation=4"]
+SMALL += ["training.average=0.9", "training.optimizer.rate=5e-3", "training.optimizer.warmup=5"]
+SMALL += ["adversarial.channels=2", "adversarial.windows=[256]"]
 
 
 def network(config: VocoderConfig = TINY) -> VocoderNetwork:
@@ -104,10 +111,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     usual = [f"path={folder / 'said'}", f"output={corpus}", "name=toy", "split.by=utterance"]
     prepare(ROOT / "data" / "folder.yaml", [*usual, "split.dev=0.2", "split.test=0"])
     tokenizer = train(corpus, folder / "kmeans")
-    small = ["vocoder.dim=32", "vocoder.blocks=1", "vocoder.voice.dim=16", "vocoder.voice.blocks=1"]
-    small += ["data.batch=4", "data.seconds=0.5", "data.prompt=0.5", "data.validation=4"]
-    small += ["training.steps=40", "training.validate_every=20", "training.average=0.9"]
-    small += ["adversarial.start=30", "adversarial.channels=2", "adversarial.windows=[256]"]
+    small = ["training.steps=40", "training.validate_every=20", "adversarial.start=30", *SMALL]
     model = recipes.run(
         ROOT / "recipes" / "vocoder.yaml",
         [
@@ -115,8 +119,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             f"data.corpora=[{corpus}]",
             f"data.cache={folder / 'cache'}",
             f"training.out={folder / 'run'}",
-            "training.optimizer.rate=5e-3",
-            "training.optimizer.warmup=5",
             *small,
         ],
     )
@@ -142,6 +144,32 @@ def test_training_makes_it_nearer(trained: dict[str, Path]) -> None:
         return float((spectra[0] - spectra[1]).abs().mean())
 
     assert distance(tokenizer) < 0.93 * distance(fresh)
+
+
+WORKER = """
+import sys
+import torch
+from pathlib import Path
+from speechlm.training import recipes
+
+torch.set_num_threads(1)
+recipes.run(Path(sys.argv[1]), sys.argv[2:])
+"""
+
+
+def test_two_processes_share_a_batch(trained: dict[str, Path], tmp_path: Path) -> None:
+    """To rounding, but for the losses that are ratios: those of a process's own rows."""
+    made = [f"units={trained['tokenizer']}", f"data.corpora=[{trained['corpus']}]"]
+    made += [f"data.cache={tmp_path / 'cache'}", "training.steps=4", "training.log_every=1"]
+    made += ["training.validate_every=4", "adversarial.start=2", *SMALL]
+    curves = []
+    for count in (1, 2):
+        out = tmp_path / f"{count}"
+        finish(launch(count, ROOT / "recipes" / "vocoder.yaml", *made, f"training.out={out}",
+                      worker=WORKER))  # fmt: skip
+        curves.append(losses(out))
+    assert len(curves[0]) == 4
+    torch.testing.assert_close(curves[1], curves[0], atol=0, rtol=0.05)
 
 
 def test_its_folder_is_a_tokenizer_that_speaks(trained: dict[str, Path]) -> None:
