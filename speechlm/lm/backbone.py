@@ -29,6 +29,9 @@ class Steps(Protocol):
     def step(self, x: Tensor) -> Tensor:
         """Add a position: input and output (batch, dim)."""
 
+    def choose(self, rows: Tensor) -> None:
+        """Let each sequence go on as the one of a number (batch,) is now."""
+
 
 class Begin(Protocol):
     """What :class:`~speechlm.nn.Decoder` is for a transformer."""
@@ -74,12 +77,21 @@ class StreamedSteps:
         y, self.state = self.module.step(x.unsqueeze(2), self.state)
         return y.squeeze(2)
 
+    def choose(self, rows: Tensor) -> None:
+        self.state = _chosen(self.state, rows)
+
 
 def _stack(states: list[State]) -> State:
     """One state of a batch from those of its members."""
     if isinstance(states[0], Tensor):
         return torch.cat(states)
     return tuple(_stack(list(parts)) for parts in zip(*states, strict=True))
+
+
+def _chosen(state: State, rows: Tensor) -> State:
+    if isinstance(state, Tensor):
+        return state[rows]
+    return tuple(_chosen(part, rows) for part in state)
 
 
 def build(config: LMConfig) -> Transformer | Streamed:

@@ -54,6 +54,9 @@ class LMConfig:
     epsilon: float = 1e-5
     """What the norms add under the root."""
     dropout: float = 0.1
+    ctc: bool = False
+    """Whether the model also tells text from speech frame by frame (:mod:`speechlm.lm.joint`);
+    recipes have it where ``loss.ctc`` is above 0."""
     tied: bool = False
     """Whether the output shares the table of embeddings."""
     context: int = 2048

@@ -116,11 +116,11 @@ class Generator:
             longest = max(each.shape[1] for each in past)
             capacity = min(longest + number - made, self.context)
             steps = self.decoder.begin(len(past), capacity)
-            h = steps.prefill([self._embed(each.t()) for each in past])
+            h = steps.prefill([self.embed(each.t()) for each in past])
             new: list[Tensor] = []
             while longest + len(new) <= capacity:
                 if new:
-                    h = steps.step(self._embed(new[-1]))
+                    h = steps.step(self.embed(new[-1]))
                 column = columns(h)
                 if column is None:
                     return
@@ -134,7 +134,7 @@ class Generator:
             latest = torch.stack(new, dim=2)
             past = [torch.cat(pair, dim=1) for pair in zip(past, latest, strict=True)]
 
-    def _embed(self, columns: Tensor) -> Tensor:
+    def embed(self, columns: Tensor) -> Tensor:
         """Embeddings (n, dim) of columns (n, rows)."""
         return F.embedding_bag(columns, self.embedding, mode="sum")
 

@@ -25,6 +25,8 @@ from speechlm.units.text import TextTokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 REST = "levels.safetensors"
+OWN = ("depth.", "ctc.")
+"""Weights that no Llama has; those of ``REST``."""
 BLOCK = {
     "attention_norm": ["input_layernorm"],
     "qkv": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
@@ -63,7 +65,7 @@ def export(model: UnitLM, folder: str | Path) -> Path:
         head = weights["embedding.weight"].new_zeros(model.size, config.dim)
         head[: model.outputs] = weights["head"]
         tensors["lm_head.weight"] = head
-    rest = {name: value for name, value in weights.items() if name.startswith("depth.")}
+    rest = {name: value for name, value in weights.items() if name.startswith(OWN)}
     files = {WEIGHTS: tensors} | ({REST: rest} if rest else {})
     for name, content in files.items():
         with atomic_path(folder / name) as path:
@@ -104,8 +106,9 @@ def warm_start(model: UnitLM, folder: str | Path, pieces: list[str]) -> int:
         raise SpeechLMError(f"{folder}: its weights lack {error}") from None
     if theirs.get("speechlm") == asdict(model.config.ids):
         known = {each: each for each in range(model.size)}
-        if model.depth is not None and (folder / REST).is_file():
-            loaded |= _safetensors(folder / REST)
+        if (folder / REST).is_file():
+            rest = _safetensors(folder / REST)
+            loaded |= {name: rest[name] for name in model.state_dict() if name in rest}
     else:
         known = _shared(pieces, folder, model.config.ids.specials, len(embedding))
     loaded["embedding.weight"] = _extended(embedding, known, model.size)
@@ -116,7 +119,7 @@ def warm_start(model: UnitLM, folder: str | Path, pieces: list[str]) -> int:
         missing, unexpected = model.load_state_dict(loaded, strict=False)
     except RuntimeError as error:
         raise SpeechLMError(f"{folder}: {str(error).splitlines()[-1].strip()}") from None
-    if unexpected or not all(name.startswith("depth.") for name in missing):
+    if unexpected or not all(name.startswith(OWN) for name in missing):
         raise SpeechLMError(f"{folder}: its weights are those of another pattern")
     return len(known)
 

@@ -13,6 +13,7 @@ import torch
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
+from speechlm.lm import joint
 from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
 from speechlm.lm.generation import Generator
@@ -21,6 +22,7 @@ from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
+from speechlm.nn import Packing
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.load import load as load_units
 from speechlm.units.text import FILE as TEXT_MODEL
@@ -127,13 +129,32 @@ class LanguageModel:
         """No frame."""
         return np.zeros((self.units.levels, 0), np.int64)
 
-    def transcribe(self, codes: Codes, sampling: Sampling = GREEDY) -> str:
-        """The text of speech; at most as many pieces as a third of the context."""
+    def transcribe(self, codes: Codes) -> str:
+        """The most probable text of speech; at most as many pieces as a third of the context.
+
+        By joint decoding if the model has a CTC output, else piece by piece.
+        """
         prompt = self.layout.prompt(TASKS["asr"], Example(speech=codes))
         pieces, end = self.vocabulary.text, self.vocabulary.id(names.END_OF_TEXT)
-        found = self.generator.write([prompt], pieces, end, self.context // 3, sampling)
-        ids = np.array([each for [each] in found if each is not None], np.int64)
-        return self.text.decode(self.vocabulary.to_pieces(ids))
+        limit = self.context // 3
+        if self.network.ctc is None:
+            written = self.generator.write([prompt], pieces, end, limit, GREEDY)
+            found = [each for [each] in written if each is not None]
+        else:
+            found = joint.transcribe(
+                self.generator, prompt, self._heard(prompt), pieces, end, limit
+            )
+        return self.text.decode(self.vocabulary.to_pieces(np.array(found, np.int64)))
+
+    @torch.no_grad()
+    def _heard(self, prompt: Codes) -> torch.Tensor:
+        """What CTC says of a prompt's speech: log-probabilities (columns, pieces + 1)."""
+        assert self.network.ctc is not None
+        tokens = torch.from_numpy(prompt)[None]
+        h = self.network(tokens, Packing(torch.zeros_like(tokens[:, 0])))
+        spoken = tokens[0, 0] >= self.vocabulary.level(0).start
+        heard: torch.Tensor = self.network.ctc(h[0, spoken]).log_softmax(1)
+        return heard
 
     @property
     def frames_at_once(self) -> int:

@@ -58,6 +58,8 @@ class UnitLM(nn.Module):
         self.embedding = nn.Embedding(self.size, config.dim, padding_idx=ids.pad)
         nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.zeros_(self.embedding.weight[ids.pad])
+        self.ctc = nn.Linear(config.dim, ids.text + 1) if config.ctc else None
+        """What each output over speech says of pieces of text; the last is none, the blank."""
         if not config.tied:
             self.head = nn.Parameter(torch.randn(self.outputs, config.dim) * config.dim**-0.5)
         kinds = torch.arange(self.size).sub(self.first).div(ids.cardinality, rounding_mode="floor")

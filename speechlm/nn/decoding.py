@@ -162,6 +162,15 @@ class Decoding:
             x = self._finish(layer, x, y.view(batch, -1))
         return self._unit(x) * decoder.norm
 
+    def choose(self, rows: Tensor) -> None:
+        """Let each sequence go on as the one of a number (batch,) is now."""
+        for _, memory in self.layers:
+            held = memory.cache.unflatten(1, (self.batch, -1))[:, :, :, : self.slot]
+            held.copy_(held[:, rows])
+        self.begins = self.begins[rows]
+        if self.hidden is not None:
+            self.hidden = self.hidden[rows]
+
     def _project(self, layer: _Layer, x: Tensor, turn: Tensor) -> Tensor:
         """Turned queries, keys and values (positions, heads, head_dim)."""
         qkv = torch.mm(self._unit(x), layer.qkv)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import PAD, Vocabulary
 from speechlm.nn import Packing, collective
+from speechlm.training import ctc
 from speechlm.training.config import TrainingConfig
-from speechlm.training.ctc import CTC
 from speechlm.training.masking import MaskingConfig, masked
 from speechlm.training.objective import Objective
 from speechlm.units.base import Units
@@ -38,7 +37,8 @@ class LMLossConfig:
     levels: list[float] = field(default_factory=list)
     """Of units, by level; 1 where none is given."""
     ctc: float = 0.0
-    """Of text told from speech frame by frame (:mod:`speechlm.training.ctc`), a further term."""
+    """Of text told from speech frame by frame (:mod:`speechlm.training.ctc`), a further term; the
+    model then has what tells it."""
 
 
 @dataclass
@@ -88,12 +88,12 @@ class LMObjective(Objective):
         self.data = Mixture(recipe.data, recipe.lm.pattern, recipe.training.seed)
         units = self.data.vocabulary.units
         self.rate = units.frame_rate
-        self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids_of(self.data.vocabulary)))
+        ids = ids_of(self.data.vocabulary)
+        self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids, ctc=recipe.loss.ctc > 0))
         if recipe.codec is not None:
             self.model.start_from(_vectors(recipe.codec, units))
         if recipe.init is not None:
             _start(self.model, recipe.init, self.data)
-        self.ctc = CTC(recipe.lm.dim, self.data.vocabulary) if recipe.loss.ctc else None
         self.register_buffer("best", torch.tensor(math.inf))
         self.register_buffer("weights", _weights(recipe.loss, units.levels), persistent=False)
         # Of each part, beside the mean over all parts of all processes.
@@ -121,15 +121,10 @@ class LMObjective(Objective):
         total, terms = self.model.loss(**batch, weights=self.weights, h=h)
         # The mean over the tokens of all parts and processes, not of their means.
         total, logs = total * self._scales[self.share.index], _bits(terms, self.rate)
-        if self.ctc is not None:
-            logs["ctc"] = self.ctc(h, tokens, segments)
+        if self.model.ctc is not None:
+            logs["ctc"] = ctc.loss(self.model.ctc, h, tokens, segments, self.data.vocabulary)
             total = total + self.recipe.loss.ctc * logs["ctc"]
         return total, logs
-
-    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
-        yield from self.model.named_parameters()
-        if self.ctc is not None:
-            yield from self.ctc.named_parameters(prefix="ctc")
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -220,9 +215,11 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     config, weights = hub.load_model(name, LMConfig)
     if Vocabulary.load(hub.find_model(name)) != data.vocabulary:
         raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
-    if replace(config, name=model.config.name, dropout=model.config.dropout) != model.config:
+    own = model.config
+    if replace(config, name=own.name, dropout=own.dropout, ctc=own.ctc) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
-    model.load_state_dict(weights)
+    known = model.state_dict()
+    model.load_state_dict(known | {name: weights[name] for name in weights if name in known})
 
 
 def _bits(terms: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
