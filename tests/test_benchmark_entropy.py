@@ -55,8 +55,15 @@ def test_it_compares_clip_by_clip(monkeypatch, model, clips):
     # What the payloads of all levels come to, but for their counts and where they end.
     coded = 1e-3 * codec.frame_rate * sum(report.level_bits)
     assert coded == pytest.approx(_unpacked(model, clips, codec), rel=1e-6)
+    assert len(report.level_entropy) == codec.levels
+    assert 0 <= max(report.level_entropy) <= codec.bits_per_code
     json.dumps(report.to_json())
     assert report.table().row_count == 2
+
+
+def test_entropy_is_of_what_was_seen():
+    seen = np.array([[4.0, 4.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [9.0, 0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(entropy._entropy(seen), [1, 2, 0])
 
 
 def _unpacked(model, clips, codec) -> float:

@@ -45,12 +45,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Intervals are over clips, each weighted by its size. ``level_bits``: of a code, by level."""
+    """Intervals are over clips, each weighted by its size.
+
+    ``level_bits`` are those of a code, by level; ``level_entropy`` what they would be by how often
+    each code comes in just these clips, whatever is around it.
+    """
 
     seconds: float
     context: str
     rows: list[Row]
     level_bits: list[float]
+    level_entropy: list[float]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,7 +68,8 @@ class Report:
             "kbps left",
             "RTF decode",
             title=f"{self.rows[0].file.n} clips, {self.seconds:.0f} s, context {self.context}",
-            caption="bits a code, by level: " + " ".join(f"{bits:.2f}" for bits in self.level_bits),
+            caption=f"bits a code, by level: {_listed(self.level_bits)}; by how often each comes: "
+            f"{_listed(self.level_entropy)}",
         )
         for row in self.rows:
             shares = (
@@ -101,16 +107,17 @@ def run(
     chosen = [codec.choose_levels(kbps=kbps) for kbps in KBPS if kbps <= codec.kbps()]
     sizes: dict[int, list[tuple[_Size, _Size]]] = {levels: [] for levels in chosen}
     spent = dict.fromkeys(chosen, 0.0)
-    seconds = frames = 0.0
-    bits = np.zeros(max(chosen))
+    seconds = 0.0
+    most = max(chosen)
+    bits, seen = np.zeros(most), np.zeros((most, codec.cardinality))
     with progress("coding", len(clips)) as advance:
         for clip in clips:
             wave = audio.resample(*clip.load(), codec.sample_rate)
             samples = len(wave)
             codes = codec.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
             seconds += samples / codec.sample_rate
-            frames += codes.shape[1]
-            bits += codec.entropy.bits(codes[: len(bits)]).sum(axis=1)
+            bits += codec.entropy.bits(codes[:most]).sum(axis=1)
+            np.add.at(seen, (np.arange(most)[:, None], codes[:most]), 1)
             for levels in chosen:
                 kept = codes[:levels]
                 ours, took = _coded(codec, codec.entropy, kept, samples)
@@ -132,8 +139,19 @@ def run(
             )
             for levels in chosen
         ],
-        (bits / frames).tolist(),
+        (bits / seen.sum(axis=1)).tolist(),
+        _entropy(seen).tolist(),
     )
+
+
+def _entropy(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bits of a code, by level, from how often each was seen (levels, cardinality)."""
+    share = seen / seen.sum(axis=1, keepdims=True)
+    return -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=1)
+
+
+def _listed(values: list[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
 
 
 def _saved(sizes: list[tuple[int, int]]) -> Interval:
