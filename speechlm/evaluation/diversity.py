@@ -1,12 +1,12 @@
 """How much texts repeat themselves and each other, as GSLM (Lakhotia et al. 2021) measures it.
 
-Both are of words and their pairs, whose shares are put together by the geometric mean, as BLEU does
-(Papineni et al. 2002), without its penalty of shortness. A text of one word has no pairs, and so 0.
+Both are the mean of two shares, of words and of their pairs, without BLEU's penalty of shortness.
+It is the arithmetic mean, one of the two that GSLM's code gives: by the geometric one, a short text
+in which no pair comes twice has 0, however often it says a word.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -53,4 +53,4 @@ def _share(grams: Grams, found: dict[tuple[str, ...], int]) -> float:
 
 
 def _mean(shares: Sequence[float]) -> float:
-    return math.prod(shares) ** (1 / len(shares))
+    return sum(shares) / len(shares)

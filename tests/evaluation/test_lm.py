@@ -41,6 +41,7 @@ from .voices import RATE, voice
 
 ROOT = Path(__file__).parents[2]
 SMOKE, RECIPE = ROOT / "eval" / "lm-smoke.yaml", ROOT / "recipes" / "lm-smoke.yaml"
+GSLM = ROOT / "eval" / "gslm.yaml"
 NAME = "smoke"
 
 
@@ -246,6 +247,28 @@ def test_a_second_run_asks_no_recogniser_about_the_same_sound(
                 )
 
 
+def test_a_sweep_is_a_suite_of_its_own(
+    world: SimpleNamespace, parrot: Parrot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("speechlm.evaluation.plan.recognition.build", lambda who: parrot)
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one two three\none two\n", "utf-8")
+    own = [f"model={world.model}", f"units={world.codec}", f"cache={world.folder / 'cache'}"]
+    own += [f"sweep.{key}=[{texts}]" for key in ("texts", "words")]
+    own += [f"sweep.clips.sources=[{world.clips}]", "sweep.clips.min_seconds=0.5"]
+    own += ["sweep.prompt=0.3", "sweep.seconds=0.2", "sweep.temperatures=[0.5,1]"]
+    found = suites.run(GSLM, [*own, "normaliser=basic"], tmp_path / "out")
+    assert isinstance(found, LMResults)
+    assert found.data["absent"] == {}
+    swept = found.sections["sweep"]
+    assert swept.systems == [f"{NAME} at 0.5", f"{NAME} at 1", "recording"]
+    # All that the parrot hears is the same, and so there are no two temperatures to go between.
+    assert swept.data["summary"]["recording"]["self"]["mean"] == 100
+    assert found.sections["sweep points"].data["summary"][NAME]["auc"]["failed"] == 0
+    assert "VERT-2" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "AUC, n=3" in markdown({"a": found})
+
+
 def test_units_without_a_codec_are_judged_as_units(world: SimpleNamespace, tmp_path: Path) -> None:
     """The shipped codec has other units: what needs sound says so, and the rest runs."""
     more = ["units=null", "likelihood.seeds=1", "recognisers.tiny-en=null", "choice.prompt=0.1"]
@@ -260,7 +283,11 @@ def test_units_without_a_codec_are_judged_as_units(world: SimpleNamespace, tmp_p
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("kind=vocoder", "kind is one of codec, lm, not vocoder"),
+        ("kind=vocoder", "kind is one of codec, conversion, lm, not vocoder"),
+        (
+            "sweep.clips.sources=[x] sweep.temperatures=[1,0.5]",
+            r"sweep\.temperatures are 0 or more, from low to high",
+        ),
         ("likelihood.seeds=0", r"likelihood\.seeds is above 0"),
         ("choice.prompt=-1", r"choice\.prompt is above 0"),
         ("tts.clips=null tts.made_up=0", "tts has nothing to say"),

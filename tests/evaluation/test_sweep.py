@@ -115,7 +115,7 @@ def test_each_temperature_is_a_row_beside_the_recordings(found: dict[str, Result
     texts = [row["text"] for row in found["sweep"].data["rows"]["recording"]]
     assert texts == REAL
     assert summary(found, "teller at 0.5", "self")["mean"] == 100
-    assert summary(found, "teller at 0.5", "auto")["mean"] == pytest.approx(100 * math.sqrt(0.8))
+    assert summary(found, "teller at 0.5", "auto")["mean"] == pytest.approx(90)
     assert summary(found, "teller at 0.5", "ended")["mean"] == 100
     assert summary(found, "recording", "ended")["n"] == 0
 
@@ -159,7 +159,7 @@ def test_points_are_between_temperatures(found: dict[str, Results]) -> None:
     for name, other in (("ppx", "vert"), ("vert", "ppx"), ("words", "vert")):
         wanted = at("1", name) + share[other] * (at("1.5", name) - at("1", name))
         assert places[name]["mean"] == pytest.approx(wanted, rel=1e-4)
-    width = abs(share["ppx"] - share["vert"]) * at("1", "vert") / 100
+    width = abs((share["ppx"] - share["vert"]) * (at("1.5", "vert") - at("1", "vert"))) / 100
     both = places["ppx"]["mean"] + summary(found, "recording", "ppx")["mean"]
     assert places["auc"]["mean"] == pytest.approx(width * both / 2, rel=1e-4)
 
@@ -171,6 +171,13 @@ def test_a_point_that_is_not_reached_has_a_reason(config: SweepConfig) -> None:
     for figure in places.values():
         assert figure["mean"] is None and figure["failed"] == 3
         assert figure["reasons"] == {"no two temperatures have it between them": 3}
+
+
+def test_all_numbers_are_one_word_and_in_every_dictionary(config: SweepConfig) -> None:
+    reader = sweep.Reader(config, "basic")
+    few, many = (reader.cells(reader.words(text)) for text in ("we went 12", "we went 90125"))
+    assert few == many
+    assert few["words"].value == 100
 
 
 def test_nobody_listens_or_nothing_is_long_enough(config: SweepConfig) -> None:

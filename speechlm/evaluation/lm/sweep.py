@@ -41,10 +41,8 @@ POINTS = (
     "temperatures and recordings at once."
 )
 COLUMNS = {
-    "self": Column(
-        "Self-BLEU-2", "%", None, 1, "words and pairs that other continuations have too"
-    ),
-    "auto": Column("Auto-BLEU-2", "%", None, 1, "words and pairs that one has more than once"),
+    "self": Column("Self-BLEU-2", "%", None, 1, "mean of shares: words and pairs of others too"),
+    "auto": Column("Auto-BLEU-2", "%", None, 1, "mean of shares: words and pairs said twice"),
     "vert": Column("VERT-2", "%", None, 1, "geometric mean of the means of self- and auto-BLEU-2"),
     "bits": Column(
         "Bits a word", "", "lower", 2, "to Kneser-Ney trigrams of words, which spell rare ones"
@@ -72,7 +70,7 @@ NOTHING = "no word was heard"
 
 
 class Reader:
-    """Judges texts: by n-grams of words, and a dictionary.
+    """Judges texts: by n-grams of words, and a dictionary. Any number is one and the same word.
 
     Raises:
         SpeechLMError: when there are no texts or words.
@@ -80,9 +78,9 @@ class Reader:
 
     def __init__(self, config: SweepConfig, style: str):
         self.normalise: Normaliser = normaliser(style)
-        self.model = WordModel(map(self.normalise, _lines(config.texts, "texts")))
-        listed = self.normalise(" ".join(_lines(config.words, "words")))
-        self.dictionary = frozenset(listed.split())
+        lines = (_numberless(self.words(line)) for line in _lines(config.texts, "texts"))
+        self.model = WordModel(map(" ".join, lines))
+        self.dictionary = frozenset(self.words(" ".join(_lines(config.words, "words"))))
 
     def words(self, text: str) -> list[str]:
         return self.normalise(text).split()
@@ -91,12 +89,16 @@ class Reader:
         """What one text tells of itself."""
         if not words:
             return dict.fromkeys(("auto", "bits", "words"), failed(NOTHING))
-        known = sum(word in self.dictionary or word.isdigit() for word in words)
+        known = sum(word in self.dictionary or word[0].isdigit() for word in words)
         return {
             "auto": Score(100 * diversity.auto_bleu(words)),
-            "bits": Score(self.model.bits(words) / len(words), weight=len(words)),
+            "bits": Score(self.model.bits(_numberless(words)) / len(words), weight=len(words)),
             "words": Score(100 * known / len(words), weight=len(words)),
         }
+
+
+def _numberless(words: list[str]) -> list[str]:
+    return ["0" if word[0].isdigit() else word for word in words]
 
 
 @dataclass(frozen=True)
