@@ -355,7 +355,7 @@ def evaluate(
     ),
     shard: Shard = "1/1",
 ) -> None:
-    """Judge codecs or a language model: one results.json, one page to listen to."""
+    """Judge codecs, a language model or a vocoder: one results.json, one page to listen to."""
     from speechlm.evaluation import suites
     from speechlm.nn.collective import Share
 
