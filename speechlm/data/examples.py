@@ -91,8 +91,7 @@ class Examples:
         written = []
         if task.fields == {"text"}:
             written = [pieces for line in lines if (pieces := utterances.text.encode(line))]
-        fit = np.fromiter(map(self._fits, utterances.rows[heard]), np.bool_, len(heard))
-        self.heard = heard[fit].astype(np.uint32)
+        self.heard = heard[self._fits(utterances.rows[heard])].astype(np.uint32)
         self.written = [
             pieces for pieces in written if layout.columns(task, text=len(pieces)) <= length
         ]
@@ -161,14 +160,19 @@ class Examples:
             usable &= rows["pieces"] > 0
         return usable
 
-    def _fits(self, row: np.void) -> bool:
+    def _fits(self, rows: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Which of these utterances fit into the length."""
         if self.alone:
-            return True
-        frames, pieces = int(row["frames"]), int(row["pieces"])
+            return np.ones(len(rows), np.bool_)
+        layout, frames, place = self.layout, *np.unique(rows["frames"], return_inverse=True)
         if "spans" in self.task.fields:
             # Whichever of it is spoken, and the rest does not matter.
-            return self.layout.pattern.columns(frames) + pieces + 4 <= self.length
-        return self.layout.columns(self.task, frames, pieces, self.voice) <= self.length
+            columns, piece = [layout.pattern.columns(each) + 4 for each in frames.tolist()], 1
+        else:
+            columns = [layout.columns(self.task, each, 0, self.voice) for each in frames.tolist()]
+            piece = layout.columns(self.task, 0, 1) - layout.columns(self.task)
+        found = np.array(columns, np.int64)[place] + piece * rows["pieces"].astype(np.int64)
+        return found <= self.length
 
     def _interleaved(self, place: int, one: Utterance, random: np.random.Generator) -> Sequence:
         """Segments spoken and written in turn, as many as fit; the first kind is drawn.
