@@ -38,7 +38,7 @@ test: $(EXTRAS:%=$(WITH)%)
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
 fuzz: $(WITH)dev
-	SPEECHLM_FUZZ_FILES=100000 $(BIN)/pytest -k mutated tests/bitstream
+	SPEECHLM_FUZZ_FILES=100000 $(BIN)/pytest --timeout 7200 -k mutated tests/bitstream
 
 bench: $(WITH)peers $(WITH)live $(WITH)hf
 	$(BIN)/speechlm bench codec
