@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch.nn import functional as F
 
 from speechlm.codec import NeuralCodec
@@ -55,6 +56,22 @@ def test_a_run_leaves_a_log_a_checkpoint_and_a_model(kind, corpus, tmp_path):
     for name, value in figures.items():
         assert lines[-1][name] == pytest.approx(value, rel=1e-5)
     assert any(tmp_path.glob("tensorboard/events*"))
+
+
+def test_half_precision_is_for_computing_alone(corpus, tmp_path, request):
+    """The same losses to its rounding, and weights that stay in single precision."""
+    curves = []
+    for precision in ("no", "bf16"):
+        AcceleratorState._reset_state()  # a process has one precision
+        request.addfinalizer(AcceleratorState._reset_state)
+        out = tmp_path / precision
+        run(recipe(corpus, out, "scalars", precision=precision, log_every=1))
+        curves.append([line["model/loss"] for line in log(out) if line["kind"] == "train"])
+        content = load_checkpoint(out / "checkpoint.pt")
+        floats = [value for value in content["average"].values() if value.is_floating_point()]
+        assert {value.dtype for value in floats} == {torch.float32}
+    assert curves[0] != curves[1]
+    assert curves[1] == pytest.approx(curves[0], rel=0.05)
 
 
 def test_validation_is_the_mean_over_levels_of_the_weighted_losses(corpus, tmp_path):
