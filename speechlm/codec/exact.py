@@ -83,13 +83,16 @@ class SettledCoder:
 
     def step(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State]:
         """Codes (batch, levels, ready) of the chunk ``wave`` (batch, samples), and the state."""
-        wave = wave.double()
         past, stft, stack = state
-        past = torch.cat([past, wave], dim=1)
         hop = self.encoder.stft.hop
+        wave = wave.double()
+        samples = wave.numpy()
+        past = torch.from_numpy(np.concatenate([past.numpy()[:, -self.reach - hop :], samples], 1))
         if self.frame is not None and wave.shape == (1, hop) and stft.shape[1] == hop:
-            code, close, (stft, stack) = self.frame.step(wave, levels, DRIFT, (stft, stack))
-            codes, doubtful, ready = code[None], np.zeros(int(close), np.intp), 1
+            codes, close, (stft, stack) = self.frame.step(samples, levels, DRIFT, (stft, stack))
+            if not close:
+                return torch.from_numpy(codes[:, :, None]), (past, stft, stack)
+            doubtful, ready = np.zeros(1, np.intp), 1
         else:
             spectrum, stft = self.encoder.stft.step(wave, stft)
             z, stack = self.encoder.stack.step(self.encoder.features(spectrum).float(), stack)
@@ -105,7 +108,7 @@ class SettledCoder:
             ]
             codes[doubtful] = self.search.exact(self._doubles(windows).numpy(), levels)
         shaped = torch.from_numpy(codes).view(len(wave), ready, levels).transpose(1, 2)
-        return shaped, (past[:, -self.reach - hop :], stft, stack)
+        return shaped, (past, stft, stack)
 
     def _doubles(self, windows: list[Tensor]) -> Tensor:
         """Latents (n, latent) in doubles of the last frame of each wave (samples,)."""

@@ -2,31 +2,32 @@
 
 A frame is a few dozen products of a matrix with a vector and small sums between them. Called one by
 one from Python, the small sums take longer than the products, whose time is that of reading the
-weights. Here a block is one compiled call (:mod:`speechlm.codec.kernels`). What computes here takes
-and gives the very states of :mod:`speechlm.codec.spectral`, so a stream may change from one to the
-other between any two chunks.
+weights; and as these are more than a cache holds, the code of each call has to be fetched again.
+Here all between a spectrum and codes is one compiled call (:mod:`speechlm.codec.kernels`), and what
+is around it NumPy's. It takes and gives the very states of :mod:`speechlm.codec.spectral`, so a
+stream may change from one to the other between any two chunks.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from speechlm.codec.spectral import FrameLinear, FrameNorm, SpectralDecoder, SpectralEncoder
-from speechlm.nn import Chain, ConvNeXtBlock, State, Streaming, available
+from speechlm.codec.spectral import FrameNorm, SpectralDecoder, SpectralEncoder
+from speechlm.nn import ConvNeXtBlock, State, Streaming, available
 from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
+if TYPE_CHECKING:
+    from speechlm.codec.kernels import Blocks, Codebook, Linear, Norm, Stack
+
 Vector = NDArray[np.float32]
 States = Sequence[State]
-Layer = Callable[[Vector, States], tuple[Vector, States]]
-"""Stages in a row that are one call, from and to the states of each."""
 
 
 def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | None:
@@ -42,38 +43,35 @@ class FrameEncoder:
 
     def __init__(self, encoder: SpectralEncoder, search: ResidualSearch):
         from speechlm.codec import kernels
-        from speechlm.nn.kernels import matrix
 
-        self.search = kernels.search
-        self.entries = matrix(torch.stack([stage.single for stage in search.stages]))
-        self.offsets = np.stack([stage.shift.numpy() for stage in search.stages])
-        self.slopes = np.array([stage.slope for stage in search.stages])
-        self.leasts = np.array([stage.least for stage in search.stages])
-        self.stack = FrameStack(encoder.stack)
+        *stages, final = encoder.stack.stages
+        self.encode = kernels.encode
+        self.stack = _stack(stages)
+        self.final = _norm(cast(FrameNorm, final).norm)
+        self.codebook = codebook(search)
         self.window = encoder.stft.window.double().numpy()
         self.slope = (encoder.compress - 1) / 2
 
     def step(
-        self, wave: Tensor, levels: int, drift: float, state: State
+        self, wave: NDArray[np.float64], levels: int, drift: float, state: State
     ) -> tuple[NDArray[np.int64], bool, State]:
-        """Codes (levels,) of ``wave`` (1, hop) in doubles, and whether they are doubtful when
-        latents are off by ``drift``. The state holds no part of a hop."""
+        """Codes (1, levels) of ``wave`` (1, hop), and whether they are doubtful when latents are
+        off by ``drift``. The state holds no part of a hop."""
         stft, stack = state
-        frame = np.concatenate([stft.numpy()[0], wave.numpy()[0]])
+        frame = np.concatenate([stft.numpy(), wave], axis=1)[0]
         spectrum = np.fft.rfft(frame * self.window)
-        parts = np.concatenate([spectrum.real, spectrum.imag])
-        squares = parts * parts
-        bins = len(spectrum)
-        power = np.maximum(squares[:bins] + squares[bins:], 1e-10)
-        factor = np.exp(np.log(power) * self.slope)
-        parts[:bins] *= factor
-        parts[bins:] *= factor
-        z, stack = self.stack.step(parts.astype(np.float32), stack)
-        codes = np.empty(levels, np.int64)
-        length = np.sqrt(np.dot(z, z))
-        slack = (self.slopes[:levels] * length + self.leasts[:levels]).astype(np.float32)
-        doubtful = self.search(z, self.entries, self.offsets, drift, slack, codes)
-        return codes, doubtful, (wave, stack)
+        codes = np.empty((1, levels), np.int64)
+        doubtful, after = self.encode(
+            spectrum,
+            self.slope,
+            _past(stack),
+            self.stack,
+            self.final,
+            self.codebook,
+            drift,
+            codes[0],
+        )
+        return codes, doubtful, (torch.from_numpy(wave), (*_states(after), ()))
 
 
 class FrameDecoder:
@@ -86,106 +84,103 @@ class FrameDecoder:
         from speechlm.codec import kernels
         from speechlm.nn.kernels import matrix
 
-        self.embed = kernels.embed
+        self.decode = kernels.decode
         self.vectors = matrix(vectors)
-        self.stack = FrameStack(decoder.stack)
+        self.shapes = {(1, level + 1, 1) for level in range(len(vectors))}
+        self.stack = _stack(list(decoder.stack.stages))
         self.polar = decoder.polar
         self.slope = np.float32((1 / decoder.compress - 1) / 2)
         self.hop = decoder.istft.hop
         self.window = decoder.istft.window.numpy()
 
-    def step(self, codes: NDArray[np.int64], state: State) -> tuple[Tensor, State]:
-        """Samples (1, hop) of the codes (levels,) of a frame."""
+    def step(self, codes: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """Samples (1, hop) of ``codes`` (1, levels, 1), and the state; None for codes of another
+        shape or type, ragged ones, and such as there are not."""
+        if codes.dtype != torch.int64 or codes.shape not in self.shapes:
+            return None
         stack, overlap = state
-        y, stack = self.stack.step(self.embed(self.vectors, codes), stack)
-        first, second = y[: self.hop + 1], y[self.hop + 1 :]
-        spectrum = np.empty(self.hop + 1, np.complex64)
-        if self.polar:
-            magnitude = np.exp(np.minimum(first, np.float32(5)))
-            spectrum.real, spectrum.imag = magnitude * np.cos(second), magnitude * np.sin(second)
-        else:
-            power = np.maximum(first * first + second * second, np.float32(1e-10))
-            factor = np.exp(np.log(power) * self.slope)
-            spectrum.real, spectrum.imag = first * factor, second * factor
-        frame = torch.from_numpy(np.fft.irfft(spectrum, 2 * self.hop) * self.window)
-        return (overlap[0] + frame[: self.hop]), (stack, frame[None, None, self.hop :])
+        whole, spectrum, after = self.decode(
+            codes.numpy()[0, :, 0], self.vectors, _past(stack), self.stack, self.slope, self.polar
+        )
+        if not whole:
+            return None
+        frame = np.fft.irfft(spectrum, 2 * self.hop) * self.window
+        wave = overlap.numpy()[0] + frame[: self.hop]
+        rest = torch.from_numpy(frame[None, None, self.hop :])
+        return torch.from_numpy(wave), (_states(after), rest)
 
 
-class FrameStack:
-    """A :class:`Chain` of :class:`FrameLinear`, :class:`FrameNorm` and :class:`ConvNeXtBlock`."""
-
-    def __init__(self, chain: Chain):
-        self.layers = [
-            _layers(kind, list(stages)) for kind, stages in itertools.groupby(chain.stages, type)
-        ]
-
-    def step(self, x: Vector, state: State) -> tuple[Vector, State]:
-        """One frame (channels,) through the chain, from and to a state of the chain's form."""
-        states: list[State] = []
-        for count, layer in self.layers:
-            x, after = layer(x, state[len(states) : len(states) + count])
-            states += after
-        return x, tuple(states)
-
-
-def _layers(kind: type[nn.Module], stages: list[nn.Module]) -> tuple[int, Layer]:
-    """How many stages a call does, and the call; there is one of each kind, but for blocks."""
-    if kind is ConvNeXtBlock:
-        return len(stages), _convnexts(cast(list[ConvNeXtBlock], stages))
-    (stage,) = stages
-    if kind is FrameLinear:
-        return 1, _linear(cast(FrameLinear, stage).linear)
-    return 1, _norm(cast(FrameNorm, stage).norm)
-
-
-def _linear(layer: nn.Linear) -> Layer:
+def codebook(search: ResidualSearch) -> Codebook:
+    """What the compiled search reads."""
     from speechlm.codec import kernels
     from speechlm.nn.kernels import matrix
 
-    weight, bias = matrix(layer.weight), _array(layer.bias)
-    return lambda x, states: (kernels.linear(weight, bias, x), states)
+    def each(values: Iterable[float]) -> Vector:
+        return np.array(list(values), np.float32)
 
-
-def _norm(layer: nn.LayerNorm) -> Layer:
-    from speechlm.codec import kernels
-
-    weight, bias = _affine(layer)
-    return lambda x, states: (kernels.norm(x, weight, bias, layer.eps), states)
-
-
-def _convnexts(blocks: list[ConvNeXtBlock]) -> Layer:
-    from speechlm.codec import kernels
-    from speechlm.nn.kernels import matrix
-
-    def every(part: Callable[[ConvNeXtBlock], Tensor | None]) -> Tensor:
-        return torch.stack([cast(Tensor, part(block)).detach() for block in blocks])
-
-    affine = [_affine(block.norm) for block in blocks]
-    weights = (
-        _array(every(lambda block: block.depthwise.conv.weight[:, 0])),
-        _array(every(lambda block: block.depthwise.conv.bias)),
-        np.stack([weight for weight, _ in affine]),
-        np.stack([bias for _, bias in affine]),
-        blocks[0].norm.eps,
-        *(matrix(every(lambda block: block.up.weight)), _array(every(lambda block: block.up.bias))),
-        matrix(every(lambda block: block.down.weight)),
-        _array(every(lambda block: block.down.bias)),
-        _array(every(lambda block: block.scale)),
+    return kernels.Codebook(
+        matrix(torch.stack([stage.single for stage in search.stages])),
+        np.stack([stage.shift.numpy() for stage in search.stages]),
+        each(stage.slope for stage in search.stages),
+        each(stage.least for stage in search.stages),
+        each(2 * stage.longest for stage in search.stages),
     )
 
-    def step(x: Vector, states: States) -> tuple[Vector, States]:
-        y, after = kernels.convnexts(x, torch.cat(list(states)).numpy(), *weights)
-        return y, torch.from_numpy(after).split(1)
 
-    return step
-
-
-def _affine(layer: nn.LayerNorm) -> tuple[Vector, Vector]:
-    size = layer.normalized_shape[0]
-    if not layer.elementwise_affine:
-        return np.ones(size, np.float32), np.zeros(size, np.float32)
-    return _array(layer.weight), _array(layer.bias)
+def _past(stack: States) -> Vector:
+    """What blocks remember (blocks, channels, kernel - 1), of the states of a :class:`Chain`."""
+    return np.concatenate([state.numpy() for state in stack if isinstance(state, Tensor)])
 
 
-def _array(values: Tensor) -> Vector:
-    return np.ascontiguousarray(values.detach().numpy())
+def _states(past: Vector) -> States:
+    """The states of a :class:`Chain` whose blocks have a linear map and a norm on either side."""
+    return (), (), *(torch.from_numpy(part) for part in past[:, None]), (), ()
+
+
+def _stack(stages: Sequence[nn.Module]) -> Stack:
+    from speechlm.codec import kernels
+
+    first, before, *blocks, behind, last = cast(Any, stages)
+    return kernels.Stack(
+        _linear(first.linear),
+        _norm(before.norm),
+        _blocks(blocks),
+        _norm(behind.norm),
+        _linear(last.linear),
+    )
+
+
+def _blocks(blocks: Sequence[ConvNeXtBlock]) -> Blocks:
+    from speechlm.codec import kernels
+
+    convolutions = [block.depthwise.conv for block in blocks]
+    return kernels.Blocks(
+        _array([conv.weight[:, 0] for conv in convolutions]),
+        _array([cast(Tensor, conv.bias) for conv in convolutions]),
+        _norm(*(block.norm for block in blocks)),
+        _linear(*(block.up for block in blocks)),
+        _linear(*(block.down for block in blocks)),
+        _array([block.scale for block in blocks]),
+    )
+
+
+def _linear(*layers: nn.Linear) -> Linear:
+    from speechlm.codec import kernels
+    from speechlm.nn.kernels import matrix
+
+    weights = torch.stack([layer.weight for layer in layers])
+    return kernels.Linear(matrix(weights), _array([layer.bias for layer in layers]))
+
+
+def _norm(*layers: nn.LayerNorm) -> Norm:
+    from speechlm.codec import kernels
+
+    size = layers[0].normalized_shape
+    weights = [torch.ones(size) if layer.weight is None else layer.weight for layer in layers]
+    biases = [torch.zeros(size) if layer.bias is None else layer.bias for layer in layers]
+    return kernels.Norm(_array(weights), _array(biases), layers[0].eps)
+
+
+def _array(parts: Sequence[Tensor]) -> Vector:
+    """In a row."""
+    return torch.stack(list(parts)).detach().numpy()

@@ -6,11 +6,63 @@ in double precision, see :mod:`speechlm.codec.exact`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from speechlm.nn.kernels import Floats, Matrix, product, widen
+
+
+class Linear(NamedTuple):
+    """Weights (layers, out, in) and biases (layers, out)."""
+
+    weight: Matrix
+    bias: Floats
+
+
+class Norm(NamedTuple):
+    """Weights and biases (layers, size)."""
+
+    weight: Floats
+    bias: Floats
+    eps: float
+
+
+class Blocks(NamedTuple):
+    """ConvNeXt blocks, stacked."""
+
+    taps: Floats
+    bias: Floats
+    norm: Norm
+    up: Linear
+    down: Linear
+    scale: Floats
+
+
+class Stack(NamedTuple):
+    """What encoder and decoder have in common."""
+
+    first: Linear
+    before: Norm
+    blocks: Blocks
+    after: Norm
+    last: Linear
+
+
+class Codebook(NamedTuple):
+    """``entries`` (levels, cardinality, d) with ``offsets`` (levels, cardinality) of their scores.
+
+    A difference of two scores is off by ``slope`` times the length of the row plus ``least``, both
+    (levels,). ``farthest`` (levels,) is the most that two entries can be apart.
+    """
+
+    entries: Matrix
+    offsets: Floats
+    slope: Floats
+    least: Floats
+    farthest: Floats
 
 
 @njit(cache=True, fastmath=True)
@@ -58,23 +110,10 @@ def gelu(x: Floats) -> None:
 
 
 @njit(cache=True, fastmath=True)
-def convnext(
-    x: Floats,
-    past: Floats,
-    taps: Floats,
-    bias: Floats,
-    gamma: Floats,
-    beta: Floats,
-    eps: float,
-    up: Matrix,
-    up_bias: Floats,
-    down: Matrix,
-    down_bias: Floats,
-    scale: Floats,
-) -> tuple[Floats, Floats]:
-    """A ConvNeXt block on one frame (channels,) with ``past`` (channels, kernel - 1) before it."""
+def convolve(x: Floats, past: Floats, taps: Floats, bias: Floats, after: Floats) -> Floats:
+    """A frame (channels,) of a depthwise convolution, with ``past`` (channels, kernel - 1) before
+    it, which goes on to ``after``."""
     channels, kernel = taps.shape
-    after = np.empty_like(past)
     y = np.empty(channels, np.float32)
     for c in range(channels):
         total = bias[c] + taps[c, kernel - 1] * x[c]
@@ -84,61 +123,113 @@ def convnext(
         for k in range(kernel - 2):
             after[c, k] = past[c, k + 1]
         after[c, kernel - 2] = x[c]
-    hidden = linear(up, up_bias, norm(y, gamma, beta, eps))
-    gelu(hidden)
-    return x + linear(down, down_bias, hidden) * scale, after
+    return y
 
 
 @njit(cache=True, fastmath=True)
-def convnexts(
-    x: Floats,
-    past: Floats,
-    taps: Floats,
-    bias: Floats,
-    gamma: Floats,
-    beta: Floats,
-    eps: float,
-    up: Matrix,
-    up_bias: Floats,
-    down: Matrix,
-    down_bias: Floats,
-    scale: Floats,
-) -> tuple[Floats, Floats]:
-    """Blocks in a row: :func:`convnext`, with everything but ``x`` and ``eps`` of each of them."""
+def run(x: Floats, past: Floats, stack: Stack) -> tuple[Floats, Floats]:
+    """A frame through a stack, with ``past`` (blocks, channels, kernel - 1) before it."""
+    first, before, blocks, behind, last = stack
+    x = linear(first.weight[0], first.bias[0], x)
+    x = norm(x, before.weight[0], before.bias[0], before.eps)
     after = np.empty_like(past)
+    taps, bias, inner, up, down, scale = blocks
     for i in range(len(past)):
-        x, after[i] = convnext(
-            x, past[i], taps[i], bias[i], gamma[i], beta[i], eps,
-            up[i], up_bias[i], down[i], down_bias[i], scale[i],
-        )  # fmt: skip
-    return x, after
+        y = convolve(x, past[i], taps[i], bias[i], after[i])
+        y = norm(y, inner.weight[i], inner.bias[i], inner.eps)
+        hidden = linear(up.weight[i], up.bias[i], y)
+        gelu(hidden)
+        x = x + linear(down.weight[i], down.bias[i], hidden) * scale[i]
+    x = norm(x, behind.weight[0], behind.bias[0], behind.eps)
+    return linear(last.weight[0], last.bias[0], x), after
 
 
 @njit(cache=True, fastmath=True)
-def search(
-    row: Floats, entries: Matrix, offsets: Floats, drift: float, slack: Floats, codes: NDArray
-) -> bool:
+def encode(
+    spectrum: NDArray[np.complex128],
+    slope: float,
+    past: Floats,
+    stack: Stack,
+    final: Norm,
+    codebook: Codebook,
+    drift: float,
+    codes: NDArray[np.int64],
+) -> tuple[bool, Floats]:
+    """Into ``codes`` (levels,) those of a frame; whether they are doubtful, and the new ``past``.
+
+    Magnitudes are raised to the power ``2 * slope + 1``.
+    """
+    bins = len(spectrum)
+    parts = np.empty(2 * bins, np.float32)
+    for i in range(bins):
+        real, imag = spectrum[i].real, spectrum[i].imag
+        factor = np.exp(np.log(max(real * real + imag * imag, 1e-10)) * slope)
+        parts[i], parts[bins + i] = real * factor, imag * factor
+    y, after = run(parts, past, stack)
+    row = norm(y, final.weight[0], final.bias[0], final.eps)
+    return search(row, codebook, drift, codes), after
+
+
+@njit(cache=True, fastmath=True)
+def decode(
+    codes: NDArray[np.int64],
+    vectors: Matrix,
+    past: Floats,
+    stack: Stack,
+    slope: np.float32,
+    polar: bool,
+) -> tuple[bool, NDArray[np.complex64], Floats]:
+    """The spectrum of the frame of ``codes`` (levels,), and the new ``past``.
+
+    Before them, whether all ``codes`` are there in ``vectors``; if not, they are noise.
+    """
+    for code in codes:
+        if not 0 <= code < vectors.shape[1]:
+            return False, np.empty(0, np.complex64), past
+    parts, after = run(embed(vectors, codes), past, stack)
+    bins = len(parts) // 2
+    spectrum = np.empty(bins, np.complex64)
+    for i in range(bins):
+        one, two = parts[i], parts[bins + i]
+        if polar:
+            magnitude = np.exp(min(one, np.float32(5)))
+            spectrum[i] = complex(magnitude * np.cos(two), magnitude * np.sin(two))
+        else:
+            factor = np.exp(np.log(max(one * one + two * two, np.float32(1e-10))) * slope)
+            spectrum[i] = complex(one * factor, two * factor)
+    return True, spectrum, after
+
+
+@njit(cache=True, fastmath=True)
+def search(row: Floats, codebook: Codebook, drift: float, codes: NDArray[np.int64]) -> bool:
     """Greedy residual codes of ``row`` (d,) into ``codes`` (levels,); whether they are doubtful.
 
-    ``entries`` (levels, cardinality, d), ``offsets`` (levels, cardinality). Entries whose scores
-    come within ``slack`` (levels,), for rounding, are compared in double precision. Doubtful is
-    what may change with the row off by ``drift``.
+    Entries whose scores rounding may have swapped with the best are compared in double precision.
+    Doubtful is what may change with the row off by ``drift``.
     """
-    doubtful = False
+    entries, offsets, slope, least, farthest = codebook
     row = row.copy()
+    doubtful = False
     for level in range(len(codes)):
-        scores = linear(entries[level], offsets[level], row)
-        best = np.argmax(scores)
-        farthest = 2 * np.sqrt(np.max(-2 * offsets[level]))
-        floor = scores[best] - slack[level] - drift * farthest
-        for other in range(len(scores)):
-            if scores[other] >= floor and other != best:
-                lead, square = margin(entries[level, best], entries[level, other], row)
-                if lead < drift * np.sqrt(square):
-                    doubtful = True
+        table = entries[level]
+        best, highest, second = 0, np.float32(-3e38), np.float32(-3e38)
+        scores = linear(table, offsets[level], row)
+        for i in range(len(scores)):
+            if scores[i] > highest:
+                best, highest, second = i, scores[i], highest
+            elif scores[i] > second:
+                second = scores[i]
+        length = np.sqrt(np.sum(row * row))
+        floor = highest - slope[level] * length - least[level] - drift * farthest[level]
+        if second >= floor:
+            for other in range(len(scores)):
+                if scores[other] >= floor and other != best:
+                    lead, square = margin(table[best], table[other], row)
+                    if lead < drift * np.sqrt(square):
+                        doubtful = True
         codes[level] = best
         for i in range(len(row)):
-            row[i] -= widen(entries[level, best, i])
+            row[i] -= widen(table[best, i])
     return doubtful
 
 

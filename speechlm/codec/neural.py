@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -60,6 +61,11 @@ class NeuralCodec(Codec):
         self.levels = network.quantizer.levels
         self.cardinality = network.quantizer.cardinality
         self.weights_hash = hub.weights_hash(network.code_weights())
+
+    @property
+    def reach(self) -> int:
+        """Frames that concealing a lost one looks back on."""
+        return 1 if self.entropy is None else self.entropy.model.reach
 
     @cached_property
     def fingerprint(self) -> str:
@@ -145,6 +151,11 @@ def _blocks(x: Tensor, rate: float) -> Sequence[Tensor]:
     return x.tensor_split(max(1, int(x.shape[-1] / (BLOCK_SECONDS * rate))), dim=-1)
 
 
+def _padded(codes: NDArray[np.int64], levels: int) -> NDArray[np.int64]:
+    """Codes (batch, up to ``levels``, frames) of ``levels`` levels, those not there -1."""
+    return np.pad(codes, ((0, 0), (0, levels - codes.shape[1]), (0, 0)), constant_values=-1)
+
+
 class NeuralStreamEncoder(StreamEncoder):
     """``state`` and ``pushed`` (samples taken so far) are all it remembers.
 
@@ -172,7 +183,8 @@ class NeuralStreamEncoder(StreamEncoder):
     @torch.inference_mode()
     def _step(self, wave: Tensor) -> Tensor:
         codec = self.codec
-        wave = wave.to(codec.device)
+        if wave.device != codec.device:
+            wave = wave.to(codec.device)
         if self.state is None:
             self.state = codec.coder.initial_state(wave)
             self.batch = len(wave)
@@ -181,9 +193,9 @@ class NeuralStreamEncoder(StreamEncoder):
 
 
 class NeuralStreamDecoder(StreamDecoder):
-    """``state``, ``skip`` (samples of the delay still to drop), ``recent`` (codes of last frames),
-    ``lost`` (frames concealed since one came) and ``held`` (latents of that one) are all it
-    remembers.
+    """``state``, ``skip`` (samples of the delay still to drop), ``recent`` (codes of the last
+    frames, as they came), ``lost`` (frames concealed since one came) and ``held`` (latents of that
+    one) are all it remembers.
 
     ``copy.copy`` forks it, as it does an encoder.
     """
@@ -193,22 +205,21 @@ class NeuralStreamDecoder(StreamDecoder):
         self.state: State = None
         self.skip = codec.delay
         self.batch = 1
-        self.recent: Tensor | None = None
+        self.recent: tuple[NDArray[np.int64], ...] = ()
         self.held = codec.silence
         self.lost = 0
 
-    @torch.inference_mode()
     def push(self, codes: Tensor) -> Tensor:
         codec = self.codec
+        if codec.frame is not None and self.state is not None:
+            decoded = codec.frame.step(codes, self.state)
+            if decoded is not None:
+                wave, self.state = decoded
+                self._remember(codes)
+                return self._aligned(wave)
         codec.check_codes(codes)
         if codes.shape[2]:
             self._remember(codes)
-        frame = codec.frame
-        if frame is not None and self.state is not None and codes.shape[::2] == (1, 1):
-            whole = codes[0, :, 0].numpy()
-            if whole[-1] >= 0:
-                wave, self.state = frame.step(whole, self.state)
-                return self._aligned(wave)
         return self._decoded(codec.latents(codes))
 
     @torch.inference_mode()
@@ -230,28 +241,25 @@ class NeuralStreamDecoder(StreamDecoder):
     def _guess(self) -> Tensor:
         """Latents (batch, dim, 1) of the frame after the recent ones, which it becomes one of."""
         codec = self.codec
-        if self.recent is None:
+        if not self.recent:
             return codec.silence
         if self.lost == 1:
-            self.held = codec.latents(self.recent[:, :, -1:])
+            self.held = codec.latents(torch.from_numpy(self.recent[-1][:, :, -1:]))
         if codec.entropy is None:
             return self.held
         model = codec.entropy.model
-        each = [model.expected(codes[:, -model.reach :]) for codes in self.recent.cpu().numpy()]
+        recent = np.concatenate([_padded(codes, codec.levels) for codes in self.recent], axis=2)
+        each = [model.expected(codes[:, -model.reach :]) for codes in recent]
         shares = torch.from_numpy(np.stack(each)).to(codec.entries)
-        frame = torch.full_like(self.recent[:, :, :1], -1)
-        frame[:, 0, 0] = shares.argmax(1)
-        self.recent = torch.cat([self.recent, frame], dim=2)
+        frame = shares.argmax(1)[:, None, None].cpu().numpy()
+        self.recent = (*self.recent, frame)[-codec.reach :]
         return self.held.lerp((shares @ codec.entries.mT)[:, :, None], TRUST)
 
     def _remember(self, codes: Tensor) -> None:
-        codec = self.codec
-        reach = 1 if codec.entropy is None else codec.entropy.model.reach
-        recent = F.pad(codes[:, :, -reach:], (0, 0, 0, codec.levels - codes.shape[1]), value=-1)
-        if self.recent is not None and recent.shape[2] < reach:
-            recent = torch.cat([self.recent, recent], dim=2)[:, :, -reach:]
-        self.recent, self.lost = recent, 0
+        heard = codes.cpu().numpy()[:, :, -self.codec.reach :].copy()
+        self.recent, self.lost = (*self.recent, heard)[-self.codec.reach :], 0
 
+    @torch.inference_mode()
     def _decoded(self, z: Tensor) -> Tensor:
         if self.state is None:
             self.state = self.codec.network.decoder.initial_state(z)
@@ -262,7 +270,7 @@ class NeuralStreamDecoder(StreamDecoder):
     def _aligned(self, wave: Tensor) -> Tensor:
         dropped = min(self.skip, wave.shape[1])
         self.skip -= dropped
-        return wave[:, dropped:]
+        return wave[:, dropped:] if dropped else wave
 
     def flush(self, length: int | None = None) -> Tensor:
         return torch.zeros(self.batch, 0)

@@ -123,6 +123,12 @@ def test_compiled_frames_are_those_of_the_decoder(head):
             if t % 5 == 4:
                 wave, state = decoder.step(z[:, :, t : t + 1], state)
             else:
-                wave, state = frame.step(codes[0, :, t].numpy(), state)
+                wave, state = frame.step(codes[:, :, t : t + 1], state)
             parts.append(wave)
         torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
+        good = codes[:, :, :1]
+        ragged, above, below = good.clone(), good.clone(), good.clone()
+        ragged[0, 2:], above[0, 2], below[0, 2] = -1, 1024, -2
+        others = codes[:, :, :2], good.expand(2, -1, -1), good[0], good[:, :0], good.int()
+        for other in (ragged, above, below, good.repeat(1, 9, 1), *others):
+            assert frame.step(other, state) is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.codec import kernels
-from speechlm.nn.kernels import matrix
+from speechlm.codec.frames import codebook
 from speechlm.quantize import ResidualQuantizer
 from speechlm.quantize.search import NearestSearch, ResidualSearch
 
@@ -94,12 +94,11 @@ def test_residual_codes_are_the_quantizers(seed, levels, drift):
     assert torch.equal(rows, before)
     np.testing.assert_array_equal(codes, expected)
     np.testing.assert_array_equal(search.exact(rows.double().numpy(), levels), expected)
-    entries = matrix(torch.stack([stage.single for stage in search.stages]))
-    offsets = np.stack([stage.shift.numpy() for stage in search.stages])
+    book = codebook(search)
+    assert (book.entries.dtype == np.uint16) == bool(seed % 2)
     for index, row in enumerate(rows.numpy()):
         code = np.empty(levels, np.int64)
-        slack = np.full(levels, 1e-5, np.float32)
-        close = kernels.search(row, entries, offsets, drift, slack, code)
+        close = kernels.search(row, book, drift, code)
         np.testing.assert_array_equal(code, codes[index])
         assert close == (index in doubtful)
 
