@@ -23,7 +23,7 @@ from speechlm.data import speech
 from speechlm.data.shar import Shar
 from speechlm.data.speech import Speech
 from speechlm.data.splits import named_split
-from speechlm.data.tokens import Tokens, claim, index_path, write_shard
+from speechlm.data.tokens import Tokens, claim, index_path, shard_file
 from speechlm.errors import SpeechLMError
 from speechlm.nn.collective import Share
 from speechlm.processes import processes, progress
@@ -155,37 +155,35 @@ def _done(work: Any, shards: Sequence[_Shard], workers: int) -> Iterator[_Shard]
 
 def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard: _Shard) -> None:
     tokenizer = _tokenizer(model, levels, framed)
-    arrays: list[np.ndarray] = []
-    lines: list[dict[str, Any]] = []
-    first = 0
-    for utterance in shard.load():
-        try:
-            codes = _encode(tokenizer, utterance)
-        except SpeechLMError as error:
-            lines.append({"id": utterance.id, "dropped": str(error)})
-            continue
-        arrays.append(codes)
-        frames = codes.shape[1]
-        lines.append(_line(utterance, first, frames, tokenizer.units))
-        first += frames
-    write_shard(out, shard.number, arrays, lines, tokenizer.units.levels)
+    units = tokenizer.units
+    with shard_file(out, shard.number, units.levels) as made:
+        for utterance in shard.load():
+            first = made.frames
+            try:
+                for codes in _encoded(tokenizer, utterance):
+                    made.write(codes)
+            except SpeechLMError as error:
+                made.cut(first)
+                made.lines.append({"id": utterance.id, "dropped": str(error)})
+                continue
+            made.lines.append(_line(utterance, first, made.frames - first, units))
 
 
-def _encode(tokenizer: UnitTokenizer, utterance: Speech) -> np.ndarray:
-    """Codes (levels, frames) of an utterance."""
+def _encoded(tokenizer: UnitTokenizer, utterance: Speech) -> Iterator[np.ndarray]:
+    """Codes (levels, frames) of an utterance, piece by piece if it is long."""
     own = tokenizer.units.sample_rate
     long = utterance.pieces()
     if long is not None:
         pieces, rate = long
         waves = (torch.from_numpy(each)[None] for each in audio.resampled(pieces, rate, own))
-        # As they are stored: in a long recording, not much less than the rest of the memory.
-        codes = [each[0].cpu().numpy().astype(np.uint16) for each in tokenizer.encode_pieces(waves)]
-        return np.concatenate(codes, axis=1)
+        for codes in tokenizer.encode_pieces(waves):
+            yield codes[0].cpu().numpy()
+        return
     wave, rate = utterance.load()
     if not len(wave):
         raise SpeechLMError("empty")
     whole = audio.resample(wave, rate, own)
-    return tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
+    yield tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
 
 
 def _line(utterance: Speech, first: int, frames: int, units: Units) -> dict[str, Any]:

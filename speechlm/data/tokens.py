@@ -18,10 +18,11 @@ otherwise. An utterance that could not be read has ``dropped``, the reason, inst
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,19 +149,67 @@ def index_path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05d}.jsonl"
 
 
+class Shard:
+    """A shard in the making: codes go to its file as they come, lines to its index at the end.
+
+    Attributes:
+        frames: written so far.
+        lines: of the index.
+    """
+
+    def __init__(self, file: BinaryIO, levels: int):
+        self.frames = 0
+        self.lines: list[dict[str, Any]] = []
+        self._file, self._levels = file, levels
+        # The header has one length, whatever the number of frames: it is written again.
+        self._head()
+        self._start = file.tell()
+
+    def write(self, codes: NDArray[np.integer]) -> None:
+        """Append codes (levels, frames)."""
+        self._file.write(np.ascontiguousarray(codes.T, np.uint16).tobytes())
+        self.frames += codes.shape[1]
+
+    def cut(self, frames: int) -> None:
+        """Take back all after so many frames."""
+        self._file.seek(self._start + 2 * self._levels * frames)
+        self._file.truncate()
+        self.frames = frames
+
+    def finish(self) -> None:
+        self._file.seek(0)
+        self._head()
+
+    def _head(self) -> None:
+        shape = (self.frames, self._levels)
+        facts = {"descr": "<u2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, facts)
+
+
+@contextmanager
+def shard_file(folder: Path, number: int, levels: int) -> Iterator[Shard]:
+    """Write a shard: its array, and when all went well its index, which says that it is there."""
+    array, index = array_path(folder, number), index_path(folder, number)
+    for path in (array, index):
+        remove_unfinished(path)
+    with atomic_path(array) as temporary, temporary.open("wb") as file:
+        shard = Shard(file, levels)
+        yield shard
+        shard.finish()
+    with atomic_path(index) as temporary:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in shard.lines)
+        temporary.write_text(text, "utf-8")
+
+
 def write_shard(
     folder: Path,
-    shard: int,
-    codes: list[NDArray[np.integer]],
+    number: int,
+    codes: Iterable[NDArray[np.integer]],
     lines: Iterable[dict[str, Any]],
     levels: int,
 ) -> None:
-    """Write the codes (levels, frames) of a shard's utterances, then its index."""
-    whole = np.concatenate([np.zeros((0, levels), np.uint16), *(each.T for each in codes)])
-    for path in (array_path(folder, shard), index_path(folder, shard)):
-        remove_unfinished(path)
-    with atomic_path(array_path(folder, shard)) as temporary:
-        np.save(temporary, whole.astype(np.uint16))
-    with atomic_path(index_path(folder, shard)) as temporary:
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        temporary.write_text(text, "utf-8")
+    """Write a shard of utterances whose codes (levels, frames) and lines are there."""
+    with shard_file(folder, number, levels) as shard:
+        for each in codes:
+            shard.write(each)
+        shard.lines += lines

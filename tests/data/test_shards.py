@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from lhotse import CutSet, Recording
+from lhotse.cut import Cut
 from typer.testing import CliRunner
 
 from speechlm import cli
@@ -77,22 +79,22 @@ def test_jobs_together_make_what_one_makes(
     with pytest.raises(SpeechLMError, match=r"not finished, 00000\.jsonl is missing"):
         Tokens(many)
     # Killed within its second shard: the first one stays.
-    real = module.write_shard
+    real = module.shard_file
 
-    def killed(*arguments: object) -> None:
+    def killed(*arguments: Any) -> Any:
         if arguments[1] == 3:
             raise KeyboardInterrupt
-        real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "write_shard", killed)
+        patch.setattr(module, "shard_file", killed)
         with pytest.raises(KeyboardInterrupt):
             job(1)
     assert job(2) == [3]
     assert job(2) == [3]
     written: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(module, "write_shard", lambda *a: (written.append(a[1]), real(*a)))
+        patch.setattr(module, "shard_file", lambda *a: (written.append(a[1]), real(*a))[1])
         assert job(1) == []
     assert written == [3]
     assert Tokens(many).dropped == {}
@@ -181,12 +183,41 @@ def test_a_long_recording_takes_constant_memory(
         path = wave_file(tmp_path / f"{seconds}.wav", tone(seconds))
         (found,) = [speech._of_cut(Recording.from_file(path).to_cut(), "train")]
         tracemalloc.start()
-        codes = module._encode(tokenizer, found)
+        frames = sum(codes.shape[1] for codes in module._encoded(tokenizer, found))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert codes.shape[1] >= 50 * seconds
+        assert frames >= 50 * seconds
     # A minute more of samples would be 3.8 MB.
     assert peaks[2] - peaks[1] < 200_000
+
+
+def test_what_is_damaged_in_its_midst_is_taken_back(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pieces before the damage are not in the shard, and what follows is where it says."""
+    for name in "abc":
+        wave_file(tmp_path / f"{name}.wav", tone(5.3 if name == "b" else 0.8))
+    cuts = [Recording.from_file(tmp_path / f"{name}.wav").to_cut() for name in "abc"]
+    CutSet.from_cuts(cuts).to_file(tmp_path / "cuts.jsonl")
+    CutSet.from_cuts(cuts[::2]).to_file(tmp_path / "rest.jsonl")
+    monkeypatch.setattr(module, "SHARD", 3)
+    monkeypatch.setattr(speech, "LONG", 4.9)
+    monkeypatch.setattr(speech, "PIECE", 2)
+    real = speech._wave
+
+    def damaged(cut: Cut, name: str) -> np.ndarray:
+        if cut.start > 3:
+            raise SpeechLMError(f"{name}: is damaged")
+        return real(cut, name)
+
+    monkeypatch.setattr(speech, "_wave", damaged)
+    made = tokenize(tmp_path / "cuts.jsonl", tmp_path / "made", str(tiny_model))
+    rest = tokenize(tmp_path / "rest.jsonl", tmp_path / "rest", str(tiny_model))
+    assert list(made.dropped) == ["b"]
+    assert [entry.id for entry in made.entries] == ["a", "c"]
+    assert (tmp_path / "made/00000.npy").read_bytes() == (tmp_path / "rest/00000.npy").read_bytes()
+    for one, other in zip(made.entries, rest.entries, strict=True):
+        np.testing.assert_array_equal(made.codes(one), rest.codes(other))
 
 
 def test_damaged_shar_is_one_line(shar: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -139,8 +139,8 @@ def test_a_job_that_was_killed_goes_on(
     with pytest.raises(SpeechLMError, match=r"not finished, 00001\.jsonl is missing; run speechlm"):
         Tokens(out)
     done = []
-    real = module.write_shard
-    monkeypatch.setattr(module, "write_shard", lambda *a: (done.append(a[1]), real(*a)))
+    real = module.shard_file
+    monkeypatch.setattr(module, "shard_file", lambda *a: (done.append(a[1]), real(*a))[1])
     tokenize(corpus, out, str(tiny_model))
     assert done == [1, 2]
     assert content(out) == content(tmp_path / "whole")
