@@ -16,7 +16,7 @@ from speechlm.lm.generation import Generator, Ids
 
 BEAM = 8
 """Texts that are followed at once."""
-CTC = 0.4
+CTC = 0.6
 """Weight of what is heard frame by frame; the rest is that of what is written."""
 
 

@@ -139,7 +139,7 @@ class UnitLM(nn.Module):
         ``mask`` (batch, rows, time) says which ``tokens`` are to be predicted, ``segments`` (batch,
         time) which example a column belongs to, as :class:`~speechlm.nn.Packing` tells. The first
         column of an example has nothing that predicts it, and is left out. With ``weights``, one
-        for each of the :attr:`kinds`, the mean is a weighted one. ``h`` is what :meth:`forward`
+        for each id, the mean is a weighted one. ``h`` is what :meth:`forward`
         gives for these, if it is there already.
         """
         total, nll = self._likelihood(tokens, mask, segments, weights, h)
@@ -152,7 +152,7 @@ class UnitLM(nn.Module):
 
     def weight(self, tokens: Tensor, mask: Tensor, segments: Tensor, weights: Tensor) -> Tensor:
         """The sum of the weights of what is predicted, over which :meth:`loss` takes its mean."""
-        return ((mask & _inside(segments)) * weights[self.kinds_of_ids[tokens]]).sum()
+        return ((mask & _inside(segments)) * weights[tokens]).sum()
 
     def nll(self, tokens: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """NLL (batch, rows, time), in nats, of each predicted token; -1 where none is."""
@@ -168,7 +168,7 @@ class UnitLM(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         h = self(tokens, Packing(segments)) if h is None else h
         mask = mask & _inside(segments)
-        share = mask.float() if weights is None else mask * weights[self.kinds_of_ids[tokens]]
+        share = mask.float() if weights is None else mask * weights[tokens]
         share = (share / share.sum().clamp(min=1e-9)).flatten()
         total = h.new_zeros(())
         nll = torch.full_like(tokens, -1, dtype=torch.float32)

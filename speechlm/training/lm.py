@@ -18,7 +18,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
-from speechlm.lm.vocabulary import PAD, Vocabulary
+from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.nn import Packing, collective
 from speechlm.training import ctc
 from speechlm.training.config import TrainingConfig
@@ -33,7 +33,7 @@ class LMLossConfig:
     """Weights of the predicted tokens in the mean that is trained on."""
 
     text: float = 1.0
-    """Of pieces of text and special tokens, of which there are few beside the units."""
+    """Of pieces of text, of which there are few beside the units, and their end."""
     levels: list[float] = field(default_factory=list)
     """Of units, by level; 1 where none is given."""
     ctc: float = 0.0
@@ -95,7 +95,9 @@ class LMObjective(Objective):
         if recipe.init is not None:
             _start(self.model, recipe.init, self.data)
         self.register_buffer("best", torch.tensor(math.inf))
-        self.register_buffer("weights", _weights(recipe.loss, units.levels), persistent=False)
+        self.register_buffer(
+            "weights", _weights(recipe.loss, self.data.vocabulary), persistent=False
+        )
         # Of each part, beside the mean over all parts of all processes.
         self._scales: dict[int, Tensor] = {}
 
@@ -179,16 +181,26 @@ def ids_of(vocabulary: Vocabulary) -> IdsConfig:
     )
 
 
-def _weights(config: LMLossConfig, levels: int) -> Tensor:
-    """A weight for each of the model's kinds of tokens: special, text, and the levels.
+def _weights(config: LMLossConfig, vocabulary: Vocabulary) -> Tensor:
+    """A weight for each id.
+
+    What may stand in the same place weighs the same, or the model would take it for more probable
+    than it is: the end of speech weighs what units of level 0 do, and other special tokens what
+    text does.
 
     Raises:
         SpeechLMError: when there are weights for more levels than there are, or one is negative.
     """
+    levels = vocabulary.units.levels
     if len(config.levels) > levels or min(config.text, *config.levels, 0) < 0:
         raise SpeechLMError(f"loss: weights are 0 or more, of at most {levels} levels")
-    rest = [1.0] * (levels - len(config.levels))
-    return torch.tensor([config.text, config.text, *config.levels, *rest])
+    each = torch.full((vocabulary.size,), config.text)
+    each[vocabulary.level(0).start :] = 1.0
+    for level, weight in enumerate(config.levels):
+        ids = vocabulary.level(level)
+        each[ids.start : ids.stop] = weight
+    each[vocabulary.id(END_OF_SPEECH)] = each[vocabulary.level(0).start]
+    return each
 
 
 def _vectors(name: str, units: Units) -> Tensor:
