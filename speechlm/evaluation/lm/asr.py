@@ -66,7 +66,8 @@ def run(config: ReadingConfig, subject: Subject) -> dict[str, Section]:
 
 def _cells(said: str | None, heard: Heard, style: str) -> dict[str, Score]:
     found = error_cells("", said, heard.text, heard.reason, style)
-    return {name.rstrip(":"): score for name, score in found.items()}
+    written = error_cells("", said, heard.text, heard.reason, "basic")
+    return {"wer": found["wer:"], "cer": found["cer:"], "written": written["wer:"]}
 
 
 def _columns(style: str) -> dict[str, Column]:
@@ -74,5 +75,8 @@ def _columns(style: str) -> dict[str, Column]:
     return {
         "wer": Column("WER", "%", "lower", 1, about + "words"),
         "cer": Column("CER", "%", "lower", 1, about + "characters"),
+        "written": Column(
+            "WER as written", "%", "lower", 1, "each letter that is spelled is a word"
+        ),
         "rtf": Column("RTF", "", "lower", 3, "work for a second of speech, encoding included"),
     }
