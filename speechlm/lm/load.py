@@ -28,11 +28,6 @@ from speechlm.units.load import load as load_units
 from speechlm.units.text import FILE as TEXT_MODEL
 from speechlm.units.text import TextTokenizer
 
-NO_DEFAULT = (
-    "no language model is shipped yet: train one by `speechlm train recipes/lm.yaml`, and name its "
-    "folder (or a hub id) with --model"
-)
-
 
 @dataclass(frozen=True)
 class Score:
@@ -71,8 +66,6 @@ class LanguageModel:
         Raises:
             SpeechLMError: when there is no such model, or its files do not fit together.
         """
-        if name is None and hub.shipped(hub.DEFAULT_LM) is None:
-            raise SpeechLMError(NO_DEFAULT)
         folder = hub.find_model(hub.DEFAULT_LM if name is None else name)
         vocabulary = Vocabulary.load(folder)
         text = TextTokenizer.load(folder / TEXT_MODEL)

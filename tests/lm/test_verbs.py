@@ -227,7 +227,6 @@ def test_long_recordings(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["continue", "good.wav", "out.wav"], "recipes/lm.yaml"),
         (["continue", "absent.wav", "out.wav", "MODEL"], "absent.wav"),
         (["continue", "good.wav", "out.mp4", "MODEL"], "out.mp4"),
         (["continue", "good.wav", "out.wav", "--seconds", 0, "MODEL"], "seconds"),
@@ -238,7 +237,6 @@ def test_long_recordings(
         (["transcribe", "text.wav", "MODEL"], "text.wav"),
         (["score", "MODEL"], "nothing to score"),
         (["score", "good.wav", "--model", "codec-16k"], "vocabulary.json"),
-        (["export", "hf", "out"], "recipes/lm.yaml"),
     ],
 )
 def test_errors_are_one_line(
