@@ -405,20 +405,20 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("demo"),
     model: Model = None,
     lm: Annotated[
-        str | None, typer.Option(help="Language model; default: the shipped one, if there is one.")
+        str | None, typer.Option(help="Language model; default: the shipped one, for its codec.")
     ] = None,
     threads: Threads = 1,
 ) -> None:
     """Compress a recording (yours, or the shipped one) at three bitrates, and judge the result.
 
-    With a language model, also continue it, and say a sentence.
+    With a language model of its units, also continue it, and say a sentence.
     """
     use_threads(threads)
     from speechlm import codec, hub
     from speechlm import demo as demonstration
     from speechlm.lm.load import LanguageModel
 
-    if lm is None and model is None and hub.shipped(hub.DEFAULT_LM):
+    if lm is None and model is None:
         lm = hub.DEFAULT_LM
     language = None if lm is None else LanguageModel.from_pretrained(lm)
     source = source or demonstration.SAMPLE

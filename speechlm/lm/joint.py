@@ -8,6 +8,7 @@ CTC/attention architecture for end-to-end speech recognition") keeps what both h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,24 +21,34 @@ CTC = 0.6
 """Weight of what is heard frame by frame; the rest is that of what is written."""
 
 
+@dataclass(frozen=True)
 class Prefixes:
     """Some texts, and how probable it is that what CTC hears begins with each of them.
 
     Algorithm 2 of Watanabe et al.; its recurrences over frames are cumulative sums here.
 
-    Args:
-        scores: log-probabilities (frames, pieces + 1) of pieces in each frame; the last is none.
+    Attributes:
+        scores: log-probabilities (pieces + 1, frames) of pieces in each frame; the last is none.
+        spelled: log-probabilities (texts, frames) that the frames so far spell a text, with its
+            last piece in this frame.
+        silent: the same, with none in this frame.
+        before: the same (texts, 1) before the first frame, which only nothing is spelled by.
+        last: the last piece (texts,) of each; -1 for none.
     """
 
-    def __init__(self, scores: Tensor):
-        self.scores = scores.double().t()
-        self.silence = self.scores[-1:].cumsum(1)
-        frames = self.silence.shape[1]
-        nothing = torch.full((1, frames), -torch.inf, dtype=torch.float64)
-        # Of each text, how probable it is that the frames so far spell it: with its last piece in
-        # this frame, or with none; and before the first frame, which only nothing is spelled by.
-        self.spelled, self.silent, self.before = nothing, self.silence, torch.zeros(1, 1).double()
-        self.last = torch.tensor([-1])
+    scores: Tensor
+    spelled: Tensor
+    silent: Tensor
+    before: Tensor
+    last: Tensor
+
+    @classmethod
+    def of(cls, scores: Tensor) -> Prefixes:
+        """The text of no piece, for log-probabilities (frames, pieces + 1)."""
+        scores = scores.double().t()
+        silent = scores[-1:].cumsum(1)
+        spelled = torch.full_like(silent, -torch.inf)
+        return cls(scores, spelled, silent, torch.zeros_like(silent[:, :1]), torch.tensor([-1]))
 
     def whole(self) -> Tensor:
         """Log-probabilities (texts,) that nothing more is heard."""
@@ -54,22 +65,16 @@ class Prefixes:
         again = (self.last[text] == piece)[:, None]  # the same piece twice needs a gap
         so_far = torch.where(again, silent, torch.logaddexp(self.spelled[text], silent))
         so_far = torch.cat([self.before[text], so_far[:, :-1]], dim=1)
-        made = object.__new__(Prefixes)
-        made.scores, made.silence = self.scores, self.silence
-        made.spelled = _runs(so_far, x.cumsum(1))
-        made.before = torch.full((len(text), 1), -torch.inf, dtype=torch.float64)
-        ended = torch.cat([made.before, made.spelled[:, :-1]], dim=1)
-        made.silent = _runs(ended, self.silence)
-        made.last = piece
-        return (so_far + x).logsumexp(1), made
+        spelled = _runs(so_far, x.cumsum(1))
+        before = torch.full_like(spelled[:, :1], -torch.inf)
+        ended = torch.cat([before, spelled[:, :-1]], dim=1)
+        silent = _runs(ended, self.scores[-1:].cumsum(1))
+        return (so_far + x).logsumexp(1), Prefixes(self.scores, spelled, silent, before, piece)
 
     def choose(self, texts: Tensor) -> Prefixes:
         """Those of these numbers (n,)."""
-        made = object.__new__(Prefixes)
-        made.scores, made.silence, made.last = self.scores, self.silence, self.last[texts]
-        made.spelled, made.silent = self.spelled[texts], self.silent[texts]
-        made.before = self.before[texts]
-        return made
+        each = (part[texts] for part in (self.spelled, self.silent, self.before, self.last))
+        return Prefixes(self.scores, *each)
 
 
 def _runs(before: Tensor, x: Tensor) -> Tensor:
@@ -111,7 +116,7 @@ def transcribe(
     limit = min(limit, generator.context - columns.shape[1])
     steps = generator.decoder.begin(beam, columns.shape[1] + limit)
     h = steps.prefill([generator.embed(columns.t())] * beam)[:1]
-    heard, written = Prefixes(scores), torch.zeros(1).double()
+    heard, written = Prefixes.of(scores), torch.zeros(1).double()
     texts: list[list[int]] = [[]]
     best, found = -torch.inf, []
     column = torch.full((beam, len(columns)), heads.pad)

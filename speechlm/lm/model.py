@@ -139,8 +139,8 @@ class UnitLM(nn.Module):
         ``mask`` (batch, rows, time) says which ``tokens`` are to be predicted, ``segments`` (batch,
         time) which example a column belongs to, as :class:`~speechlm.nn.Packing` tells. The first
         column of an example has nothing that predicts it, and is left out. With ``weights``, one
-        for each id, the mean is a weighted one. ``h`` is what :meth:`forward`
-        gives for these, if it is there already.
+        for each id, the mean is a weighted one. ``h`` is what :meth:`forward` gives for these, if
+        it is there already.
         """
         total, nll = self._likelihood(tokens, mask, segments, weights, h)
         predicted = nll >= 0

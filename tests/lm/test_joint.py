@@ -45,7 +45,7 @@ def texts(scores: torch.Tensor) -> dict[tuple[int, ...], float]:
 def test_prefixes_are_sums_over_alignments(frames: int, seed: int, text: list[int]) -> None:
     scores = heard(frames, seed)
     exact = texts(scores)
-    prefixes = Prefixes(scores)
+    prefixes = Prefixes.of(scores)
     for length in range(len(text) + 1):
         whole = exact.get(tuple(text[:length]), 0.0)
         assert float(prefixes.whole().exp()) == pytest.approx(whole, abs=1e-9)
@@ -61,7 +61,7 @@ def test_prefixes_are_sums_over_alignments(frames: int, seed: int, text: list[in
 def test_long_recordings_keep_their_precision() -> None:
     """Probabilities of thousands of frames are far below the smallest number there is."""
     scores = heard(4000, 0)
-    prefixes = Prefixes(scores)
+    prefixes = Prefixes.of(scores)
     text = [0, 1, 1, 2] * 20
     for piece in text:
         _, prefixes = prefixes.longer(torch.tensor([0]), torch.tensor([piece]))
