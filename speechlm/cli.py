@@ -45,6 +45,7 @@ Mode = Annotated[
 Quality = Annotated[
     float | None, typer.Option(help="0 to 10: the same everywhere, at whatever bitrate.")
 ]
+PackageCache = Annotated[Path, typer.Option(help="Folder for the Debian package.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the file: key=value ...")]
 Shard = Annotated[
     str, typer.Option(metavar="I/N", help="Only what falls to job I of N, on any machine.")
@@ -315,35 +316,31 @@ def text_tokenizer(
 @app.command()
 def verses(
     out: Annotated[Path, typer.Argument(metavar="OUT.txt")],
-    cache: Annotated[Path, typer.Option(help="Folder for the Debian package.")] = Path(
-        "data/packages"
-    ),
+    cache: PackageCache = Path("data/packages"),
 ) -> None:
     """Write the World English Bible, a verse a line: text for a language model to read."""
     from speechlm.data.verses import world_english_bible
-    from speechlm.files import atomic_path
 
-    found = world_english_bible(cache)
-    with atomic_path(out) as path:
-        path.write_text("".join(f"{verse}\n" for verse in found), "utf-8")
-    console.print(f"{len(found)} verses: {out}", highlight=False)
+    _write_lines(world_english_bible(cache), "verses", out)
 
 
 @app.command()
 def words(
     out: Annotated[Path, typer.Argument(metavar="OUT.txt")],
-    cache: Annotated[Path, typer.Option(help="Folder for the Debian package.")] = Path(
-        "data/packages"
-    ),
+    cache: PackageCache = Path("data/packages"),
 ) -> None:
     """Write the words of American English, a word a line: a dictionary to judge speech by."""
     from speechlm.data.words import american_english
+
+    _write_lines(american_english(cache), "words", out)
+
+
+def _write_lines(lines: list[str], what: str, out: Path) -> None:
     from speechlm.files import atomic_path
 
-    found = american_english(cache)
     with atomic_path(out) as path:
-        path.write_text("".join(f"{word}\n" for word in found), "utf-8")
-    console.print(f"{len(found)} words: {out}", highlight=False)
+        path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    console.print(f"{len(lines)} {what}: {out}", highlight=False)
 
 
 @app.command("eval")
