@@ -260,6 +260,25 @@ def prepare(
 
 
 @app.command()
+def align(
+    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="A prepared corpus.")],
+    language: Annotated[str, typer.Option(help="Only what is in this one.")] = "en",
+    model: Annotated[
+        str | None, typer.Option(help="Whisper for CTranslate2: name or folder; default: tiny.en.")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Find when each word of a prepared corpus is said; run it again for what is new."""
+    use_threads(threads)
+    from speechlm.data.align import align
+
+    table = Table("", "utterances")
+    for outcome, number in align(corpus, language, model).most_common():
+        table.add_row(outcome, str(number))
+    console.print(table)
+
+
+@app.command()
 def tokenize(
     source: Annotated[
         Path, typer.Argument(metavar="CUTS", help="Prepared corpus, folder, Lhotse cuts or Shar.")

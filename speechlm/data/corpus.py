@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,9 +24,11 @@ import numpy as np
 
 from speechlm.data.splits import SPLITS
 from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+    from lhotse.cut import Cut
 
 
 LONG = 600.0
@@ -119,3 +122,15 @@ def read_cuts(folders: Iterable[str | Path], split: str) -> CutSet:
         part = CutSet.from_jsonl(corpus.folder / f"cuts-{split}.jsonl.gz")
         cuts += list(part.with_recording_path_prefix(str(corpus.folder.resolve())))
     return CutSet.from_cuts(cuts)
+
+
+def write_cuts(folder: Path, split: str, cuts: Iterable[Cut]) -> None:
+    """Write the cuts of a split of a prepared corpus; recording paths become relative to it."""
+    lines = []
+    for cut in cuts:
+        fields = cut.to_dict()
+        for source in fields["recording"]["sources"]:
+            source["source"] = source["source"].removeprefix(f"{folder.resolve()}/")
+        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
+    with atomic_path(folder / f"cuts-{split}.jsonl.gz") as temporary:
+        temporary.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))

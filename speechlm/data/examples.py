@@ -25,6 +25,8 @@ RUN = 5
 """Segments in a row that are all spoken or all written, at most, where they are interleaved."""
 JOINED = 4
 """Utterances without segments that are interleaved with each other, at most."""
+SHORTEST = 0.08
+"""Seconds of a word that is read aloud by itself; a shorter one is read with the next."""
 
 
 def open_corpora(folders: Many[str | Path], levels: int) -> tuple[list[Tokens], Units]:
@@ -124,6 +126,7 @@ class Examples:
         one = self.utterances[place]
         if "spans" in self.task.fields:
             return self._interleaved(place, one, random)
+        spans = self._words(one) if "words" in self.task.fields else ()
         codes, whole = one.codes, True
         if self.alone and one.entry.frames > self.longest:
             # The end is seen when the crop happens to reach it.
@@ -134,7 +137,7 @@ class Examples:
         if "voice" in self.task.fields:
             other = self.utterances[self.utterances.other(place, random)]
             voice = other.codes[:, : self.voice]
-        return self.layout.sequence(self.task, Example(codes, one.pieces, voice, (), whole))
+        return self.layout.sequence(self.task, Example(codes, one.pieces, voice, spans, whole))
 
     def _chosen(self, corpora: Many[str], languages: Many[str]) -> NDArray[np.bool_]:
         """Which utterances are of these corpora and in these languages."""
@@ -156,6 +159,8 @@ class Examples:
             usable &= self.utterances.number_of_same() > 1
         if "spans" in needs:
             usable |= rows["segments"]
+        if "words" in needs:
+            usable &= rows["segments"]
         if needs & {"text", "spans"}:
             usable &= rows["pieces"] > 0
         return usable
@@ -179,7 +184,9 @@ class Examples:
 
         An utterance without segments is one, and others of the speaker are further ones.
         """
-        runs = self._runs(one, random) if one.entry.segments else self._joined(place, random)
+        runs = (
+            self._runs(one, random) if len(one.entry.segments) > 1 else self._joined(place, random)
+        )
         spoken = bool(random.integers(2))
         spans: list[Span] = []
         sequence = self.layout.sequence(self.task, Example())
@@ -191,6 +198,22 @@ class Examples:
                 break
             sequence = longer
         return sequence
+
+    def _words(self, one: Utterance) -> tuple[Span, ...]:
+        """The segments, each written and then spoken; a pause belongs to what comes after it."""
+        shortest = round(SHORTEST * self.layout.vocabulary.units.frame_rate)
+        segments = one.entry.segments
+        last = max(one.entry.frames - shortest, 1)
+        starts = [0, *(min(segment.start, last) for segment in segments[1:])]
+        spans: list[Span] = []
+        text, start = "", 0
+        for segment, stop in zip(segments, [*starts[1:], one.entry.frames], strict=True):
+            text = f"{text} {segment.text}".strip()
+            if stop - start >= shortest or stop == one.entry.frames:
+                spans.append(Span("text", self.utterances.text.encode(text)))
+                spans.append(Span("speech", one.codes[:, start:stop]))
+                text, start = "", stop
+        return tuple(spans)
 
     def _runs(self, one: Utterance, random: np.random.Generator) -> Iterator[Run]:
         """The segments of an utterance, a few at a time."""

@@ -58,7 +58,7 @@ class Entry:
     language: str | None = None
     speaker: str | None = None
     segments: tuple[Segment, ...] = ()
-    """Two or more, or none."""
+    """Words, or two sentences and more."""
     shard: int = 0
 
 

@@ -6,7 +6,6 @@ that are there are not decoded again, and ``corpus.json``, written last, says th
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from speechlm import audio, declaration
 from speechlm.data import config as declarations
 from speechlm.data import decode
 from speechlm.data.config import CorpusConfig
-from speechlm.data.corpus import PreparedCorpus, Source, Utterance
+from speechlm.data.corpus import PreparedCorpus, Source, Utterance, write_cuts
 from speechlm.data.sources import open_source
 from speechlm.data.splits import SPLITS, assign
 from speechlm.errors import SpeechLMError
@@ -164,7 +163,7 @@ def _reader(utterance: Utterance, rate: int) -> Callable[[], Iterator[np.ndarray
 def _write_cuts(folder: Path, split: str, kept: list[_Kept], config: CorpusConfig) -> None:
     from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 
-    lines = []
+    cuts = []
     for one in kept:
         name, seconds = one.utterance.id, one.samples / config.sample_rate
         cut = MonoCut(
@@ -192,9 +191,8 @@ def _write_cuts(folder: Path, split: str, kept: list[_Kept], config: CorpusConfi
             ],
             custom=None if config.bandwidth is None else {"bandwidth": config.bandwidth},
         )
-        lines.append(json.dumps(cut.to_dict(), ensure_ascii=False) + "\n")
-    with atomic_path(folder / f"cuts-{split}.jsonl.gz") as temporary:
-        temporary.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+        cuts.append(cut)
+    write_cuts(folder, split, cuts)
 
 
 def _write_summary(

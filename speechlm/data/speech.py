@@ -31,7 +31,7 @@ class Speech:
     """An utterance, not read yet: ``load`` gives float32 (samples,) and its sample rate.
 
     ``segments`` are (text, start, end) in seconds: words where they are aligned, or else
-    sentences; two or more, or none.
+    sentences, if there are two or more.
     """
 
     id: str
@@ -115,9 +115,11 @@ def _of_cut(cut: Cut, split: str) -> Speech:
     said = sorted(cut.supervisions, key=lambda supervision: supervision.start)
     texts = [supervision.text for supervision in said if supervision.text]
     segments: list[tuple[str, float, float]] = []
+    aligned = False
     for supervision in said:
         words = (supervision.alignment or {}).get("word", [])
         if words:
+            aligned = True
             segments += [(word.symbol, word.start, word.end) for word in words if word.symbol]
         elif supervision.text:
             segments.append((supervision.text, supervision.start, supervision.end))
@@ -130,7 +132,7 @@ def _of_cut(cut: Cut, split: str) -> Speech:
         text=" ".join(texts) or None,
         language=first.language if first else None,
         speaker=first.speaker if first else None,
-        segments=tuple(segments) if len(segments) > 1 else (),
+        segments=tuple(segments) if aligned or len(segments) > 1 else (),
     )
 
 

@@ -236,4 +236,38 @@ class Delay(Speech):
         return (self.stops <= done).tolist()
 
 
+class Reading(Columns):
+    """Words of one example, each written as it is told, and then spoken.
+
+    Args:
+        speech: makes the columns of the first word, and then of all others.
+        tail: of speech that nothing comes before, as ``speech`` began.
+        words: ids (rows, columns) that end each word but the last, and tell the next.
+        longest: frames of a word.
+    """
+
+    def __init__(self, speech: Speech, tail: Tensor, words: Sequence[Tensor], longest: int):
+        super().__init__(speech.heads, speech.choice)
+        self.speech, self.tail, self.longest = speech, tail, longest
+        self.words = list(words)
+        self.told: list[Tensor] = []
+        self.frames = 0
+
+    def __call__(self, h: Tensor) -> Tensor | None:
+        self.found = None
+        if not self.told:
+            column = self.speech(h) if self.frames < self.longest else None
+            if column is not None:
+                self.found = self.speech.found
+                self.frames += self.found is not None
+                return column
+            if not self.words:
+                return None
+            self.told = list(self.words.pop(0).t()[:, None])
+            self.choice.ended[0] = False
+            self.speech.begin(self.tail, self.longest)
+            self.frames = 0
+        return self.told.pop(0)
+
+
 SPEECH: dict[str, type[Speech]] = {"depth": Depth, "delay": Delay, "flatten": Flatten}

@@ -57,6 +57,9 @@ class LMConfig:
     ctc: bool = False
     """Whether the model also tells text from speech frame by frame (:mod:`speechlm.lm.joint`);
     recipes have it where ``loss.ctc`` is above 0."""
+    reads: bool = False
+    """Whether the model says a text word by word, told which is next; recipes have it where they
+    train the task ``read``."""
     tied: bool = False
     """Whether the output shares the table of embeddings."""
     context: int = 2048

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.backbone import decoder
-from speechlm.lm.columns import SPEECH, Choice, Columns, Heads, Text
+from speechlm.lm.columns import SPEECH, Choice, Columns, Heads, Reading, Text
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import NONE, Codes
 from speechlm.lm.sampling import Sampling
@@ -74,6 +75,43 @@ class Generator:
         columns = self.speech(self.heads, choice, torch.from_numpy(np.stack(tails)), frames)
         given = [prompt.shape[1] for prompt in prompts]
         return self._run(starts, given, columns, self.pattern.columns(frames))
+
+    def read(
+        self,
+        prompt: Ids,
+        words: Sequence[Ids],
+        end: int,
+        frames: int,
+        longest: int,
+        frame_rate: float,
+        sampling: Sampling,
+    ) -> Iterator[list[Codes | None]]:
+        """Frames of speech that say one word after the other, one by one.
+
+        Args:
+            prompt: joint ids (rows, columns) of what is given before the words.
+            words: ids (rows, columns) that tell each word.
+            end: id of the token that ends speech.
+            frames: so many at most, and ``longest`` of a word.
+            frame_rate: frames a second.
+            sampling: how to choose.
+
+        Yields:
+            The codes (levels,) of the next frame, as :meth:`speak` does of one prompt.
+        """
+        loop = round(sampling.loop * frame_rate)
+        choice = Choice(self.heads, self.heads.units(0), end, sampling, 1, loop)
+        tail = torch.full((1, self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
+        first, *others = [torch.from_numpy(word) for word in words]
+        if self.pattern.end(1) == self.pattern.columns(1):  # else it stands beside the last codes
+            ended = torch.full((self.pattern.rows, 1), self.heads.pad)
+            ended[0] = end
+            others = [torch.cat([ended, word], dim=1) for word in others]
+        speech = self.speech(self.heads, choice, tail, longest)
+        columns = Reading(speech, tail, others, longest)
+        number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
+        start = np.concatenate([prompt, first.numpy()], axis=1)
+        return itertools.islice(self._run([start], [prompt.shape[1]], columns, number), frames)
 
     def write(
         self,

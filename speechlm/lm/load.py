@@ -28,6 +28,9 @@ from speechlm.units.load import load as load_units
 from speechlm.units.text import FILE as TEXT_MODEL
 from speechlm.units.text import TextTokenizer
 
+WORD = 2.0
+"""Seconds of a word that is read aloud, at most, with the pause after it."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -114,8 +117,11 @@ class LanguageModel:
             SpeechLMError: when there is no text, or more than the context holds.
         """
         example = Example(text=self._pieces(text), voice=voice)
-        prompt = self.layout.prompt(TASKS["tts" if voice is None else "tts-voice"], example)
-        return self._speak(prompt, self.nothing, frames, sampling)
+        name = "read" if self.network.config.reads else "tts"
+        prompt = self.layout.prompt(TASKS[name if voice is None else f"{name}-voice"], example)
+        if name == "tts":
+            return self._speak(prompt, self.nothing, frames, sampling)
+        return self._read(prompt, text, frames, sampling)
 
     @property
     def nothing(self) -> Codes:
@@ -213,6 +219,14 @@ class LanguageModel:
         if not pieces:
             raise SpeechLMError("there is no text: give some")
         return pieces
+
+    def _read(self, prompt: Codes, text: str, frames: int, sampling: Sampling) -> Iterator[Codes]:
+        words = [pieces for word in text.split() if (pieces := self.text.encode(word))]
+        told = [self.layout.word(pieces) for pieces in words]
+        end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
+        longest = round(WORD * rate)
+        read = self.generator.read(prompt, told, end, frames, longest, rate, sampling)
+        yield from (frame for [frame] in read if frame is not None)
 
     def _speak(
         self, prompt: Codes, heard: Codes, frames: int, sampling: Sampling

@@ -2,9 +2,11 @@
 
 A format is special tokens and fields in braces, in order; everything after the bar is predicted.
 Fields are ``{speech}`` and ``{text}`` (the utterance), ``{voice}`` (another utterance of the
-speaker) and ``{spans}`` (its segments, spoken and written in turn, each between a generate token
-and its end). Formats follow VoxtLM (Maiti et al. 2023); interleaving, Spirit LM (Nguyen et al.
-2024). A format never changes, since models were trained with it: a new one gets a new name.
+speaker), ``{spans}`` (its segments, spoken and written in turn, each between a generate token and
+its end) and ``{words}`` (its segments, each written, which is given, and then spoken). Formats
+follow VoxtLM (Maiti et al. 2023); interleaving, Spirit LM (Nguyen et al. 2024); reading word by
+word, ELLA-V (Song et al. 2024). A format never changes, since models were trained with it: a new
+one gets a new name.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ FORMATS = {
     "tts": "<text> {text} <generate speech> | {speech} <end of speech>",
     "tts-voice": ("<speech> {voice} <text> {text} <generate speech> | {speech} <end of speech>"),
     "interleaved": "| {spans} <end>",
+    "read": "<text> {text} <end of text> | {words}",
+    "read-voice": "<speech> {voice} <text> {text} <end of text> | {words}",
 }
 
 Codes = NDArray[np.integer]
@@ -45,7 +49,8 @@ class Span(NamedTuple):
 class Example:
     """What fields of a format are filled with; those that it does not name may be absent.
 
-    ``speech`` and ``voice`` are codes (levels, frames), ``text`` is pieces.
+    ``speech`` and ``voice`` are codes (levels, frames), ``text`` is pieces. ``spans`` are those of
+    ``{spans}`` in any order, and of ``{words}`` text and speech in turn.
     """
 
     speech: Codes | None = None
@@ -132,16 +137,31 @@ class Layout:
         tokens = np.concatenate([given, self._lay(_filled(task.answer, example))], axis=1)
         mask = tokens != self.pad
         mask[:, : max(given.shape[1], 1)] = False
+        if "words" in task.fields:  # what to say is told, and only how it sounds is not
+            told = tokens[0] < self.vocabulary.level(0).start
+            told &= tokens[0] != self.vocabulary.id(names.END_OF_SPEECH)
+            spoken = (tokens >= self.vocabulary.level(0).start).any(axis=0)
+            mask[:, told & ~spoken] = False
         return Sequence(tokens, mask)
 
+    def word(self, pieces: list[int]) -> Ids:
+        """Columns (rows, columns) after which a word of ``{words}`` is spoken."""
+        return self._lay([Span("text", pieces), names.GENERATE_SPEECH])
+
     def columns(self, task: Task, speech: int = 0, text: int = 0, voice: int = 0) -> int:
-        """Columns of the sequence of an example with so many frames and pieces, and no spans."""
+        """Columns of the sequence of an example with so many frames and pieces, and no spans.
+
+        Of words, at most: there may be as many as pieces.
+        """
+        stride = self.pattern.columns(2) - self.pattern.columns(1)
+        word = max(self.pattern.columns(1), self.pattern.end(1) + 1) - stride
         lengths = {
             "{speech}": max(self.pattern.columns(speech), self.pattern.end(speech) + 1)
             if names.END_OF_SPEECH in task.answer
             else self.pattern.columns(speech),
             "{text}": text,
             "{voice}": self.pattern.columns(voice),
+            "{words}": stride * speech + text * (2 + word),
             names.END_OF_SPEECH: 0,
         }
         return sum(lengths.get(part, 1) for part in task.given + task.answer)
@@ -218,11 +238,18 @@ def _filled(parts: tuple[str, ...], example: Example) -> list[str | Span]:
             case "{spans}":
                 for span in example.spans:
                     filled += [_OPEN[span.kind], span, _CLOSE[span.kind]]
+            case "{words}":
+                for span in example.spans:
+                    filled += [span] if span.kind == "text" else _spoken(span)
             case names.END_OF_SPEECH if not example.whole:
                 pass
             case _:
                 filled.append(part)
     return filled
+
+
+def _spoken(span: Span) -> list[str | Span]:
+    return [names.GENERATE_SPEECH, span, names.END_OF_SPEECH]
 
 
 _OPEN = {"speech": names.GENERATE_SPEECH, "text": names.GENERATE_TEXT}

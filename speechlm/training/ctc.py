@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechlm.lm.vocabulary import GENERATE_SPEECH, GENERATE_TEXT, SPEECH, TEXT, Vocabulary
+from speechlm.lm.vocabulary import (
+    END_OF_TEXT,
+    GENERATE_SPEECH,
+    GENERATE_TEXT,
+    SPEECH,
+    TEXT,
+    Vocabulary,
+)
 
 
 def loss(out: nn.Module, h: Tensor, tokens: Tensor, segments: Tensor, ids: Vocabulary) -> Tensor:
@@ -76,6 +83,8 @@ def _places(own: Tensor, ids: Vocabulary) -> tuple[slice, slice] | None:
     if asks_text is not None and int(own[0]) == ids.id(SPEECH):
         return slice(0, asks_text), slice(asks_text, None)
     text = only(TEXT)
-    if asks_speech is not None and text is not None:
+    # What is read word by word is told where it is.
+    by_word = bool((own == ids.id(END_OF_TEXT)).any())
+    if asks_speech is not None and text is not None and not by_word:
         return slice(asks_speech, None), slice(text, asks_speech)
     return None

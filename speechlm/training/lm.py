@@ -89,7 +89,8 @@ class LMObjective(Objective):
         units = self.data.vocabulary.units
         self.rate = units.frame_rate
         ids = ids_of(self.data.vocabulary)
-        self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids, ctc=recipe.loss.ctc > 0))
+        hears, reads = recipe.loss.ctc > 0, "read" in self.data.tasks
+        self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids, ctc=hears, reads=reads))
         if recipe.codec is not None:
             self.model.start_from(_vectors(recipe.codec, units))
         if recipe.init is not None:
@@ -228,7 +229,8 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     if Vocabulary.load(hub.find_model(name)) != data.vocabulary:
         raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
     own = model.config
-    if replace(config, name=own.name, dropout=own.dropout, ctc=own.ctc) != own:
+    free = {name: getattr(own, name) for name in ("name", "dropout", "ctc", "reads")}
+    if replace(config, **free) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
     known = model.state_dict()
     model.load_state_dict(known | {name: weights[name] for name in weights if name in known})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from speechlm.data import mixture as module
-from speechlm.data.examples import Examples
+from speechlm.data.examples import SHORTEST, Examples
 from speechlm.data.mixture import Mixture, MixtureConfig, TaskConfig
 from speechlm.data.packing import Batch
 from speechlm.data.tokens import Tokens, claim, write_shard
@@ -22,6 +22,9 @@ from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS, Span
 from speechlm.units.text import TextTokenizer
 from tests.lm.corpora import text_model, tokenized, units
+
+ANYHOW = [name for name in TASKS if not name.startswith("read")]
+"""The tasks that do without segments."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(corpus: Path, text: Path, *names: str, **settings: Any) -> MixtureConfig:
-    named = {name: TaskConfig() for name in names or TASKS}
+    named = {name: TaskConfig() for name in names or ANYHOW}
     usual: dict[str, Any] = {"levels": 2, "batch": 4, "length": 512, "tasks": named}
     return MixtureConfig([str(corpus)], text=str(text), **(usual | settings))
 
@@ -88,6 +91,44 @@ def test_examples_are_utterances_of_the_corpus(kind: str, corpus: Path, text: Pa
                     assert speakers[voice] in {speakers[one] for one in ids}
                 seen |= set(ids)
             assert len(seen) > 5
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_words_are_written_and_then_spoken(kind: str, aligned: Path, text: Path) -> None:
+    made = Mixture(config(aligned, text, "read", "read-voice"), kind, seed=0)
+    tokens = Tokens(aligned)
+    known = [
+        [(s.text, tokens.codes(e)[:, s.start : s.stop].tolist()) for s in e.segments]
+        for e in tokens.entries
+        if e.split == "train"
+    ]
+    voices = 0
+    for sequence, _ in examples(made.batches(1)) + examples(made.batches(2)):
+        parts = said(made, made.layout.spans(sequence))
+        if not isinstance(parts[0], str):
+            voices += 1
+            del parts[0]
+        whole, *words = parts
+        assert list(zip(words[::2], words[1::2], strict=True)) in known
+        assert " ".join(words[::2]) == whole
+    assert voices
+
+
+def test_short_words_are_read_with_the_next(text: Path, tmp_path: Path) -> None:
+    made = units()
+    codes = np.arange(made.levels * 20).reshape(made.levels, 20) % made.cardinality
+    line = {"id": "it", "first": 0, "frames": 20, "text": "one two six two"}
+    line["segments"] = [["one", 2, 9], ["two", 9, 10], ["six", 10, 19], ["two", 20, 20]]
+    folder = tmp_path / "short"
+    claim(folder, made, "made up", 1)
+    lines = [line | {"split": split} for split in ("train", "dev")]
+    write_shard(folder, 0, [codes], lines, made.levels)
+    mixture = Mixture(config(folder, text, "read"), "depth", seed=0)
+    sequence, _ = examples(mixture.batches(0))[0]
+    whole, *words = said(mixture, mixture.layout.spans(sequence))
+    shortest = round(SHORTEST * made.frame_rate)
+    assert (whole, words[::2]) == ("one two six two", ["one", "two six", "two"])
+    assert [len(part[0]) for part in words[1::2]] == [9, 11 - shortest, shortest]
 
 
 def test_segments_are_spoken_and_written_in_turn(aligned: Path, corpus: Path, text: Path) -> None:
@@ -146,7 +187,7 @@ def test_a_batch_is_a_function_of_seed_and_step(corpus: Path, text: Path) -> Non
     for name in ("tokens", "mask", "segments"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert first.tokens.tolist() != made[2].batches(7).tokens.tolist()
-    for name in TASKS:
+    for name in ANYHOW:
         for one, other in zip(made[0].held_out[name], made[2].held_out[name], strict=True):
             np.testing.assert_array_equal(one.tokens, other.tokens)
 

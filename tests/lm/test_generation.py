@@ -100,6 +100,47 @@ def test_batch_is_single(kind: str, backbone: str, sampling: Sampling) -> None:
         assert np.array_equal(together[number], alone)
 
 
+def read(model: UnitLM, words: Sequence[Codes], longest: int, sampling: Sampling) -> list[Codes]:
+    generator = Generator(model)
+    found = generator.read(prompt(model), words, END, 40, longest, RATE, sampling)
+    return [frame for [frame] in found if frame is not None]
+
+
+@everything
+@torch.no_grad()
+def test_words_are_told_one_after_the_other(kind: str, backbone: str) -> None:
+    """Greedy: each word's speech is what follows all that was told and said before it."""
+    model = tiny.model(kind, backbone, seed=2)
+    say = tiny.special(model, 3)
+    words = [torch.cat([tiny.text(model, n, n), say], dim=1).numpy() for n in (1, 3, 2)]
+    longest = 4
+    given, expected = prompt(model), []
+    offsets = (model.first + tiny.IDS.cardinality * np.arange(tiny.IDS.levels))[:, None]
+    for word in words:
+        given = np.concatenate([given, word], axis=1)
+        [speech] = spoken(model, [given], [NOTHING], longest, GREEDY)
+        expected.append(speech)
+        laid = model.pattern.build(speech + offsets)
+        end, ended = model.pattern.end(speech.shape[1]), speech.shape[1] < longest
+        if ended or end == laid.shape[1]:
+            laid = np.pad(laid, ((0, 0), (0, max(end + 1 - laid.shape[1], 0))), constant_values=-1)
+            laid[0, end] = END
+        laid[laid < 0] = tiny.IDS.pad
+        given = np.concatenate([given, laid], axis=1)
+    found = read(model, words, longest, GREEDY)
+    assert np.array_equal(np.stack(found, axis=1), np.concatenate(expected, axis=1))
+    assert len(found) > longest
+
+
+def test_a_word_has_a_ceiling_and_reading_one_too() -> None:
+    model = tiny.model()
+    model.head.data[END] = 0  # less likely than the likeliest, everywhere
+    words = [tiny.text(model, 2).numpy()] * 3
+    assert len(read(model, words, 5, GREEDY)) == 15
+    assert len(read(model, words * 5, 5, GREEDY)) == 40
+    assert len(read(model, words, 5, warm)) <= 15
+
+
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_ends_by_itself(kind: str) -> None:
     """A model that has learned to stop after so many frames does; and all frames are whole."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,9 +59,42 @@ DEPTH = {
         ],
         [[0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]],
     ),
+    "read": (
+        [
+            [TEXT, 9, 17, WRITTEN, 13, SAY, 22, SPOKEN, 14, 15, SAY, 18, 19, 20, SPOKEN],
+            [0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 0, 27, 26, 25, 0],
+        ],
+        [
+            [0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1],
+            [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0],
+        ],
+    ),
+    "read-voice": (
+        [
+            [
+                SPEECH, 22, TEXT, 9, 17, WRITTEN,
+                13, SAY, 22, SPOKEN, 14, 15, SAY, 18, 19, 20, SPOKEN,
+            ],
+            [0, 23, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 0, 27, 26, 25, 0],
+        ],
+        [
+            [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1],
+            [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0],
+        ],
+    ),
 }  # fmt: skip
 
 DELAY = {
+    "read": (
+        [
+            [TEXT, 9, 17, WRITTEN, 13, SAY, 22, SPOKEN, 14, 15, SAY, 18, 19, 20, SPOKEN],
+            [0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 0, 27, 26, 25],
+        ],
+        [
+            [0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1],
+            [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1],
+        ],
+    ),
     "speech": (
         [[SAY, 18, 19, 20, SPOKEN], [0, 0, 27, 26, 25]],
         [[0, 1, 1, 1, 1], [0, 0, 1, 1, 1]],
@@ -69,6 +104,18 @@ DELAY = {
         [[0, 0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 0, 0]],
     ),
 }  # fmt: skip
+
+WORDS = Example(
+    text=[1, 9],
+    voice=VOICE,
+    spans=(Span("text", [5]), Span("speech", VOICE), Span("text", [6, 7]), Span("speech", HELLO)),
+)
+"""What is read, word by word."""
+
+
+def example(name: str) -> Example:
+    return WORDS if name.startswith("read") else EXAMPLE
+
 
 FLATTEN = {
     "tts": (
@@ -97,7 +144,7 @@ def test_every_task_is_here() -> None:
 def test_the_tokens_are_exactly_these(
     kind: str, name: str, tokens: list[list[int]], mask: list[list[int]]
 ) -> None:
-    sequence = layout(kind).sequence(task(name), EXAMPLE)
+    sequence = layout(kind).sequence(task(name), example(name))
     assert sequence.tokens.tolist() == tokens
     assert sequence.mask.astype(int).tolist() == mask
     assert (sequence.tokens.dtype, sequence.mask.dtype) == (np.int64, np.bool_)
@@ -107,10 +154,12 @@ def test_the_tokens_are_exactly_these(
 @pytest.mark.parametrize("name", TASKS)
 def test_a_prompt_is_what_comes_before_what_is_predicted(kind: str, name: str) -> None:
     made = layout(kind)
-    prompt, sequence = made.prompt(task(name), EXAMPLE), made.sequence(task(name), EXAMPLE)
+    one = example(name)
+    prompt, sequence = made.prompt(task(name), one), made.sequence(task(name), one)
     np.testing.assert_array_equal(sequence.tokens[:, : prompt.shape[1]], prompt)
     first = int(np.flatnonzero(sequence.mask.any(axis=0))[0])
-    assert first == max(prompt.shape[1], 1)
+    told = made.word([5]).shape[1] if name.startswith("read") else 0
+    assert first == max(prompt.shape[1] + told, 1)
 
 
 def test_speech_that_was_cut_short_does_not_end() -> None:
@@ -148,6 +197,8 @@ def test_tokens_say_what_was_said(made: tuple[Layout, Example], name: str) -> No
         "tts": [example.text, example.speech],
         "tts-voice": [example.voice, example.text, example.speech],
         "interleaved": [span.content for span in example.spans],
+        "read": [example.text, *(span.content for span in example.spans)],
+        "read-voice": [example.voice, example.text, *(span.content for span in example.spans)],
     }[name]
     expected = [each for each in expected if np.size(each)]
     assert [np.asarray(span.content).tolist() for span in found] == [
@@ -161,7 +212,14 @@ def test_tokens_say_what_was_said(made: tuple[Layout, Example], name: str) -> No
 @given(made=examples(), name=st.sampled_from(sorted(TASKS)))
 def test_lengths_are_known_before(made: tuple[Layout, Example], name: str) -> None:
     layout, example = made
-    if name != "interleaved":
+    if name.startswith("read"):
+        pairs = list(zip(example.spans[::2], example.spans[1::2], strict=False))
+        frames = sum(speech.content.shape[1] for _, speech in pairs)
+        pieces = [piece for text, _ in pairs for piece in text.content]
+        said = Example(text=pieces, voice=example.voice, spans=tuple(itertools.chain(*pairs)))
+        length = layout.sequence(task(name), said).tokens.shape[1]
+        assert length <= layout.columns(task(name), frames, len(pieces), example.voice.shape[1])
+    elif name != "interleaved":
         assert layout.sequence(task(name), example).tokens.shape[1] == layout.columns(
             task(name), example.speech.shape[1], len(example.text), example.voice.shape[1]
         )

