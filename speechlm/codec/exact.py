@@ -11,11 +11,10 @@ from __future__ import annotations
 import copy
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from speechlm.codec.frames import FrameEncoder
+from speechlm.codec.frames import FrameEncoder, Heard
 from speechlm.codec.spectral import SpectralEncoder
 from speechlm.nn import ConvNeXtBlock, State, Streaming, available, quicken
 from speechlm.quantize import Quantizer, ResidualQuantizer
@@ -56,6 +55,9 @@ class ExactCoder:
         z, state = self.encoder.step(wave.to(self.precision), state)
         return self.quantizer.encode(z, levels), state
 
+    def step_frame(self, wave: Tensor, levels: int, state: State) -> None:
+        """There is no quicker way for a single hop."""
+
 
 class SettledCoder:
     """The same codes at the price of single precision, which for one frame is half the bytes read.
@@ -68,13 +70,13 @@ class SettledCoder:
     def __init__(self, encoder: SpectralEncoder, quantizer: ResidualQuantizer):
         self.encoder = encoder
         self.search = ResidualSearch(quantizer)
-        self.frame = FrameEncoder(encoder, self.search) if available() else None
         self.exact = copy.deepcopy(encoder).double()
         hop = encoder.stft.hop
         # What a frame depends on: its own samples, those of the frames that the stack looks back
         # on, and the hop before, which the first of their windows reaches into.
         blocks = [stage for stage in encoder.stack.stages if isinstance(stage, ConvNeXtBlock)]
         self.reach = (sum(block.depthwise.reach - 1 for block in blocks) + 2) * hop
+        self.frame = FrameEncoder(encoder, self.search, self.reach) if available() else None
 
     def initial_state(self, like: Tensor) -> State:
         like = like.double()
@@ -83,22 +85,15 @@ class SettledCoder:
 
     def step(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State]:
         """Codes (batch, levels, ready) of the chunk ``wave`` (batch, samples), and the state."""
-        past, stft, stack = state
         hop = self.encoder.stft.hop
+        past, stft, stack = state.plain(hop) if isinstance(state, Heard) else state
         wave = wave.double()
-        samples = wave.numpy()
-        past = torch.from_numpy(np.concatenate([past.numpy()[:, -self.reach - hop :], samples], 1))
-        if self.frame is not None and wave.shape == (1, hop) and stft.shape[1] == hop:
-            codes, close, (stft, stack) = self.frame.step(samples, levels, DRIFT, (stft, stack))
-            if not close:
-                return torch.from_numpy(codes[:, :, None]), (past, stft, stack)
-            doubtful, ready = np.zeros(1, np.intp), 1
-        else:
-            spectrum, stft = self.encoder.stft.step(wave, stft)
-            z, stack = self.encoder.stack.step(self.encoder.features(spectrum).float(), stack)
-            ready = z.shape[2]
-            rows = z.transpose(1, 2).reshape(-1, z.shape[1])
-            codes, doubtful = self.search.near(rows.numpy(), levels, DRIFT)
+        past = torch.cat([past[:, -self.reach - hop :], wave], dim=1)
+        spectrum, stft = self.encoder.stft.step(wave, stft)
+        z, stack = self.encoder.stack.step(self.encoder.features(spectrum).float(), stack)
+        ready = z.shape[2]
+        rows = z.transpose(1, 2).reshape(-1, z.shape[1])
+        codes, doubtful = self.search.near(rows.numpy(), levels, DRIFT)
         if len(doubtful):
             waiting = stft.shape[1] - hop
             ends = past.shape[1] - waiting - (ready - 1 - doubtful % ready) * hop
@@ -109,6 +104,18 @@ class SettledCoder:
             codes[doubtful] = self.search.exact(self._doubles(windows).numpy(), levels)
         shaped = torch.from_numpy(codes).view(len(wave), ready, levels).transpose(1, 2)
         return shaped, (past, stft, stack)
+
+    def step_frame(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State] | None:
+        """:meth:`step` for a single hop, if there is a quicker way; None if not."""
+        heard = None if self.frame is None else self.frame.packed(wave, state)
+        if self.frame is None or heard is None:
+            return None
+        codes, doubtful, heard = self.frame.step(wave, levels, DRIFT, heard)
+        if doubtful:
+            with torch.inference_mode():
+                latents = self._doubles([torch.from_numpy(heard.recent[-self.reach :])])
+            codes = self.search.exact(latents.numpy(), levels)[0]
+        return torch.from_numpy(codes).view(1, levels, 1), heard
 
     def _doubles(self, windows: list[Tensor]) -> Tensor:
         """Latents (n, latent) in doubles of the last frame of each wave (samples,)."""

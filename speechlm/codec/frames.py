@@ -3,15 +3,15 @@
 A frame is a few dozen products of a matrix with a vector and small sums between them. Called one by
 one from Python, the small sums take longer than the products, whose time is that of reading the
 weights; and as these are more than a cache holds, the code of each call has to be fetched again.
-Here all between a spectrum and codes is one compiled call (:mod:`speechlm.codec.kernels`), and what
-is around it NumPy's. It takes and gives the very states of :mod:`speechlm.codec.spectral`, so a
-stream may change from one to the other between any two chunks.
+Here all from samples to codes, and from codes to samples, is one compiled call of few arguments
+(:mod:`speechlm.codec.kernels`). What it remembers is packed, and ``plain`` gives the very states of
+:mod:`speechlm.codec.spectral`, so a stream may change from one to the other between any two chunks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,11 +23,32 @@ from speechlm.nn import ConvNeXtBlock, State, Streaming, available
 from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
-if TYPE_CHECKING:
-    from speechlm.codec.kernels import Blocks, Codebook, Linear, Norm, Stack
-
 Vector = NDArray[np.float32]
 States = Sequence[State]
+
+
+class Heard(NamedTuple):
+    """What an encoder remembers: samples (n,), and what its blocks do (blocks, channels, time)."""
+
+    recent: NDArray[np.float64]
+    past: Vector
+
+    def plain(self, hop: int) -> State:
+        """The state of :class:`speechlm.codec.exact.SettledCoder`."""
+        recent = torch.from_numpy(self.recent)[None]
+        return recent, recent[:, -hop:], (*_states(self.past), ())
+
+
+class Said(NamedTuple):
+    """What a decoder remembers: that of its blocks (blocks, channels, time), and of the next hop of
+    samples what is known."""
+
+    past: Vector
+    overlap: Vector
+
+    def plain(self) -> State:
+        """The state of :class:`SpectralDecoder`."""
+        return _states(self.past), torch.from_numpy(self.overlap[None, None])
 
 
 def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | None:
@@ -39,39 +60,57 @@ def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | No
 
 
 class FrameEncoder:
-    """Encoder and search for one hop of samples, with the spectrum in double precision."""
+    """Encoder and search for one hop of samples, with the spectrum in double precision.
 
-    def __init__(self, encoder: SpectralEncoder, search: ResidualSearch):
+    Args:
+        reach: samples of the past that are kept.
+    """
+
+    def __init__(self, encoder: SpectralEncoder, search: ResidualSearch, reach: int):
         from speechlm.codec import kernels
+        from speechlm.nn import fourier
 
-        *stages, final = encoder.stack.stages
         self.encode = kernels.encode
-        self.stack = _stack(stages)
-        self.final = _norm(cast(FrameNorm, final).norm)
-        self.codebook = codebook(search)
+        self.hop, self.reach = encoder.stft.hop, reach
+        self.shape = (1, self.hop)
+        self.tape, self.numbers = written(list(encoder.stack.stages), search)
+        block = cast(ConvNeXtBlock, encoder.stack.stages[2])
+        self.hidden = block.up.out_features
+        self.latent, self.cardinality = search.stages[0].table.shape
         self.window = encoder.stft.window.double().numpy()
+        self.roots = fourier.roots(self.hop, np.float64)
         self.slope = (encoder.compress - 1) / 2
 
+    def packed(self, wave: Tensor, state: State) -> Heard | None:
+        """``state`` if :meth:`step` can go on from it with ``wave``; None if not."""
+        if wave.shape != self.shape or wave.dtype != torch.float32 or wave.requires_grad:
+            return None
+        if isinstance(state, Heard):
+            return state
+        recent, stft, stack = state
+        if stft.shape[1] != self.hop:  # a part of a hop waits for the rest
+            return None
+        return Heard(recent.numpy()[0], _past(stack))
+
     def step(
-        self, wave: NDArray[np.float64], levels: int, drift: float, state: State
-    ) -> tuple[NDArray[np.int64], bool, State]:
-        """Codes (1, levels) of ``wave`` (1, hop), and whether they are doubtful when latents are
-        off by ``drift``. The state holds no part of a hop."""
-        stft, stack = state
-        frame = np.concatenate([stft.numpy(), wave], axis=1)[0]
-        spectrum = np.fft.rfft(frame * self.window)
-        codes = np.empty((1, levels), np.int64)
-        doubtful, after = self.encode(
-            spectrum,
+        self, wave: Tensor, levels: int, drift: float, state: Heard
+    ) -> tuple[NDArray[np.int64], bool, Heard]:
+        """Codes (levels,) of ``wave`` (1, hop), and whether they are doubtful when latents are off
+        by ``drift``."""
+        codes, doubtful, recent, past = self.encode(
+            wave.numpy(),
+            state.recent,
+            state.past,
+            self.reach,
+            self.window,
+            self.roots,
             self.slope,
-            _past(stack),
-            self.stack,
-            self.final,
-            self.codebook,
+            (self.hidden, self.latent, levels, self.cardinality),
+            self.tape,
+            self.numbers,
             drift,
-            codes[0],
         )
-        return codes, doubtful, (torch.from_numpy(wave), (*_states(after), ()))
+        return codes, doubtful, Heard(recent, past)
 
 
 class FrameDecoder:
@@ -82,49 +121,41 @@ class FrameDecoder:
 
     def __init__(self, decoder: SpectralDecoder, vectors: Tensor):
         from speechlm.codec import kernels
+        from speechlm.nn import fourier
         from speechlm.nn.kernels import matrix
 
         self.decode = kernels.decode
         self.vectors = matrix(vectors)
         self.shapes = {(1, level + 1, 1) for level in range(len(vectors))}
-        self.stack = _stack(list(decoder.stack.stages))
+        self.tape, self.numbers = written(list(decoder.stack.stages))
+        self.hidden = cast(ConvNeXtBlock, decoder.stack.stages[2]).up.out_features
         self.polar = decoder.polar
         self.slope = np.float32((1 / decoder.compress - 1) / 2)
-        self.hop = decoder.istft.hop
         self.window = decoder.istft.window.numpy()
+        self.roots = fourier.roots(decoder.istft.hop, np.float32)
 
-    def step(self, codes: Tensor, state: State) -> tuple[Tensor, State] | None:
+    def step(self, codes: Tensor, state: State) -> tuple[Tensor, Said] | None:
         """Samples (1, hop) of ``codes`` (1, levels, 1), and the state; None for codes of another
         shape or type, ragged ones, and such as there are not."""
         if codes.dtype != torch.int64 or codes.shape not in self.shapes:
             return None
-        stack, overlap = state
-        whole, spectrum, after = self.decode(
-            codes.numpy()[0, :, 0], self.vectors, _past(stack), self.stack, self.slope, self.polar
+        if not isinstance(state, Said):
+            stack, overlap = state
+            state = Said(_past(stack), overlap.numpy()[0, 0])
+        whole, wave, past, overlap = self.decode(
+            codes.numpy(),
+            state.past,
+            state.overlap,
+            self.vectors,
+            self.window,
+            self.roots,
+            self.slope,
+            self.polar,
+            self.hidden,
+            self.tape,
+            self.numbers,
         )
-        if not whole:
-            return None
-        frame = np.fft.irfft(spectrum, 2 * self.hop) * self.window
-        wave = overlap.numpy()[0] + frame[: self.hop]
-        rest = torch.from_numpy(frame[None, None, self.hop :])
-        return torch.from_numpy(wave), (_states(after), rest)
-
-
-def codebook(search: ResidualSearch) -> Codebook:
-    """What the compiled search reads."""
-    from speechlm.codec import kernels
-    from speechlm.nn.kernels import matrix
-
-    def each(values: Iterable[float]) -> Vector:
-        return np.array(list(values), np.float32)
-
-    return kernels.Codebook(
-        matrix(torch.stack([stage.single for stage in search.stages])),
-        np.stack([stage.shift.numpy() for stage in search.stages]),
-        each(stage.slope for stage in search.stages),
-        each(stage.least for stage in search.stages),
-        each(2 * stage.longest for stage in search.stages),
-    )
+        return (torch.from_numpy(wave), Said(past, overlap)) if whole else None
 
 
 def _past(stack: States) -> Vector:
@@ -137,50 +168,40 @@ def _states(past: Vector) -> States:
     return (), (), *(torch.from_numpy(part) for part in past[:, None]), (), ()
 
 
-def _stack(stages: Sequence[nn.Module]) -> Stack:
-    from speechlm.codec import kernels
-
-    first, before, *blocks, behind, last = cast(Any, stages)
-    return kernels.Stack(
-        _linear(first.linear),
-        _norm(before.norm),
-        _blocks(blocks),
-        _norm(behind.norm),
-        _linear(last.linear),
-    )
-
-
-def _blocks(blocks: Sequence[ConvNeXtBlock]) -> Blocks:
-    from speechlm.codec import kernels
-
-    convolutions = [block.depthwise.conv for block in blocks]
-    return kernels.Blocks(
-        _array([conv.weight[:, 0] for conv in convolutions]),
-        _array([cast(Tensor, conv.bias) for conv in convolutions]),
-        _norm(*(block.norm for block in blocks)),
-        _linear(*(block.up for block in blocks)),
-        _linear(*(block.down for block in blocks)),
-        _array([block.scale for block in blocks]),
-    )
-
-
-def _linear(*layers: nn.Linear) -> Linear:
-    from speechlm.codec import kernels
+def written(
+    stages: Iterable[nn.Module], search: ResidualSearch | None = None
+) -> tuple[NDArray[Any], Vector]:
+    """The tapes of :mod:`speechlm.codec.kernels`: matrices, and all other numbers."""
     from speechlm.nn.kernels import matrix
 
-    weights = torch.stack([layer.weight for layer in layers])
-    return kernels.Linear(matrix(weights), _array([layer.bias for layer in layers]))
+    matrices: list[Tensor] = []
+    numbers: list[Tensor] = []
 
+    def linear(layer: nn.Linear) -> None:
+        matrices.append(layer.weight)
+        numbers.append(layer.bias)
 
-def _norm(*layers: nn.LayerNorm) -> Norm:
-    from speechlm.codec import kernels
+    def norm(layer: nn.LayerNorm) -> None:
+        size = layer.normalized_shape
+        weight = torch.ones(size) if layer.weight is None else layer.weight
+        bias = torch.zeros(size) if layer.bias is None else layer.bias
+        numbers.extend([torch.tensor([layer.eps]), weight, bias])
 
-    size = layers[0].normalized_shape
-    weights = [torch.ones(size) if layer.weight is None else layer.weight for layer in layers]
-    biases = [torch.zeros(size) if layer.bias is None else layer.bias for layer in layers]
-    return kernels.Norm(_array(weights), _array(biases), layers[0].eps)
-
-
-def _array(parts: Sequence[Tensor]) -> Vector:
-    """In a row."""
-    return torch.stack(list(parts)).detach().numpy()
+    for stage in cast(Any, stages):
+        if isinstance(stage, ConvNeXtBlock):
+            convolution = stage.depthwise.conv
+            numbers.extend([convolution.weight, cast(Tensor, convolution.bias)])
+            norm(stage.norm)
+            linear(stage.up)
+            linear(stage.down)
+            numbers.append(stage.scale)
+        elif isinstance(stage, FrameNorm):
+            norm(stage.norm)
+        else:
+            linear(stage.linear)
+    for level in [] if search is None else search.stages:
+        matrices.append(level.single)
+        numbers.append(torch.tensor([level.slope, level.least, 2 * level.longest]))
+        numbers.append(level.shift)
+    tape = torch.cat([each.detach().flatten() for each in matrices])
+    return matrix(tape), torch.cat([each.detach().flatten() for each in numbers]).float().numpy()

@@ -1,88 +1,48 @@
 """A frame of the spectral codec as compiled loops (extra ``live``: numba).
 
+Weights lie on two tapes in the order in which they are read: matrices, in half precision where that
+loses nothing, and all other numbers. What reads some of a tape gives the rest back.
+
 Sums are reordered for speed, as they are in any library: what depends on their last bits is settled
 in double precision, see :mod:`speechlm.codec.exact`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from speechlm.nn.fourier import inverse, spectrum
 from speechlm.nn.kernels import Floats, Matrix, product, widen
 
-
-class Linear(NamedTuple):
-    """Weights (layers, out, in) and biases (layers, out)."""
-
-    weight: Matrix
-    bias: Floats
-
-
-class Norm(NamedTuple):
-    """Weights and biases (layers, size)."""
-
-    weight: Floats
-    bias: Floats
-    eps: float
-
-
-class Blocks(NamedTuple):
-    """ConvNeXt blocks, stacked."""
-
-    taps: Floats
-    bias: Floats
-    norm: Norm
-    up: Linear
-    down: Linear
-    scale: Floats
-
-
-class Stack(NamedTuple):
-    """What encoder and decoder have in common."""
-
-    first: Linear
-    before: Norm
-    blocks: Blocks
-    after: Norm
-    last: Linear
-
-
-class Codebook(NamedTuple):
-    """``entries`` (levels, cardinality, d) with ``offsets`` (levels, cardinality) of their scores.
-
-    A difference of two scores is off by ``slope`` times the length of the row plus ``least``, both
-    (levels,). ``farthest`` (levels,) is the most that two entries can be apart.
-    """
-
-    entries: Matrix
-    offsets: Floats
-    slope: Floats
-    least: Floats
-    farthest: Floats
+Tape = NDArray[np.float32] | NDArray[np.uint16]
+Doubles = NDArray[np.float64]
 
 
 @njit(cache=True, fastmath=True)
-def linear(weight: Matrix, bias: Floats, x: Floats) -> Floats:
-    """``weight @ x + bias``."""
-    y = product(weight, x)
-    y += bias
-    return y
+def linear(x: Floats, rows: int, tape: Tape, numbers: Floats) -> tuple[Floats, Tape, Floats]:
+    """``weight @ x + bias`` with weights (rows, len(x)) and biases (rows,)."""
+    size = rows * len(x)
+    y = product(tape[:size].reshape(rows, len(x)), x)
+    for i in range(rows):
+        y[i] += numbers[i]
+    return y, tape[size:], numbers[rows:]
 
 
 @njit(cache=True, fastmath=True)
-def norm(x: Floats, weight: Floats, bias: Floats, eps: float) -> Floats:
-    """Layer normalisation of a vector."""
+def norm(x: Floats, numbers: Floats) -> tuple[Floats, Floats]:
+    """Layer normalisation of a vector, with the epsilon, weights and biases."""
     size = len(x)
     mean = x.sum() / np.float32(size)
     square = np.float32(0)
     for i in range(size):
         square += (x[i] - mean) * (x[i] - mean)
-    factor = np.float32(1 / np.sqrt(square / size + eps))
-    return (x - mean) * factor * weight + bias
+    factor = np.float32(1 / np.sqrt(square / size + numbers[0]))
+    y = np.empty(size, np.float32)
+    for i in range(size):
+        y[i] = (x[i] - mean) * factor * numbers[1 + i] + numbers[1 + size + i]
+    return y, numbers[1 + 2 * size :]
 
 
 @njit(cache=True, fastmath=True)
@@ -110,117 +70,186 @@ def gelu(x: Floats) -> None:
 
 
 @njit(cache=True, fastmath=True)
-def convolve(x: Floats, past: Floats, taps: Floats, bias: Floats, after: Floats) -> Floats:
+def convolve(x: Floats, past: Floats, after: Floats, numbers: Floats) -> tuple[Floats, Floats]:
     """A frame (channels,) of a depthwise convolution, with ``past`` (channels, kernel - 1) before
-    it, which goes on to ``after``."""
-    channels, kernel = taps.shape
+    it, which goes on to ``after``; with taps (channels, kernel) and biases (channels,)."""
+    channels, kernel = past.shape[0], past.shape[1] + 1
+    taps = numbers[: channels * kernel].reshape(channels, kernel)
+    numbers = numbers[channels * kernel :]
     y = np.empty(channels, np.float32)
     for c in range(channels):
-        total = bias[c] + taps[c, kernel - 1] * x[c]
+        total = numbers[c] + taps[c, kernel - 1] * x[c]
         for k in range(kernel - 1):
             total += taps[c, k] * past[c, k]
         y[c] = total
         for k in range(kernel - 2):
             after[c, k] = past[c, k + 1]
         after[c, kernel - 2] = x[c]
-    return y
+    return y, numbers[channels:]
 
 
 @njit(cache=True, fastmath=True)
-def run(x: Floats, past: Floats, stack: Stack) -> tuple[Floats, Floats]:
-    """A frame through a stack, with ``past`` (blocks, channels, kernel - 1) before it."""
-    first, before, blocks, behind, last = stack
-    x = linear(first.weight[0], first.bias[0], x)
-    x = norm(x, before.weight[0], before.bias[0], before.eps)
+def run(
+    x: Floats, past: Floats, hidden: int, size: int, tape: Tape, numbers: Floats
+) -> tuple[Floats, Floats, Tape, Floats]:
+    """A frame through a stack, with ``past`` (blocks, channels, kernel - 1) before it.
+
+    Returns:
+        The frame (size,), the new ``past``, and what is left of the tapes.
+    """
+    blocks, channels = past.shape[0], past.shape[1]
     after = np.empty_like(past)
-    taps, bias, inner, up, down, scale = blocks
-    for i in range(len(past)):
-        y = convolve(x, past[i], taps[i], bias[i], after[i])
-        y = norm(y, inner.weight[i], inner.bias[i], inner.eps)
-        hidden = linear(up.weight[i], up.bias[i], y)
-        gelu(hidden)
-        x = x + linear(down.weight[i], down.bias[i], hidden) * scale[i]
-    x = norm(x, behind.weight[0], behind.bias[0], behind.eps)
-    return linear(last.weight[0], last.bias[0], x), after
+    x, tape, numbers = linear(x, channels, tape, numbers)
+    x, numbers = norm(x, numbers)
+    for i in range(blocks):
+        y, numbers = convolve(x, past[i], after[i], numbers)
+        y, numbers = norm(y, numbers)
+        y, tape, numbers = linear(y, hidden, tape, numbers)
+        gelu(y)
+        y, tape, numbers = linear(y, channels, tape, numbers)
+        for c in range(channels):
+            x[c] += y[c] * numbers[c]
+        numbers = numbers[channels:]
+    x, numbers = norm(x, numbers)
+    y, tape, numbers = linear(x, size, tape, numbers)
+    return y, after, tape, numbers
 
 
 @njit(cache=True, fastmath=True)
 def encode(
-    spectrum: NDArray[np.complex128],
-    slope: float,
+    wave: Floats,
+    recent: Doubles,
     past: Floats,
-    stack: Stack,
-    final: Norm,
-    codebook: Codebook,
+    reach: int,
+    window: Doubles,
+    roots: Doubles,
+    slope: float,
+    sizes: tuple[int, int, int, int],
+    tape: Tape,
+    numbers: Floats,
     drift: float,
-    codes: NDArray[np.int64],
-) -> tuple[bool, Floats]:
-    """Into ``codes`` (levels,) those of a frame; whether they are doubtful, and the new ``past``.
+) -> tuple[NDArray[np.int64], bool, Doubles, Floats]:
+    """Codes (levels,) of samples (1, hop), and whether they are doubtful.
 
-    Magnitudes are raised to the power ``2 * slope + 1``.
+    Args:
+        recent: samples before it, none at the start of a stream; all that count are kept.
+        past: what the blocks remember.
+        reach: samples before it that count.
+        roots: of the spectrum, see :mod:`speechlm.nn.fourier`.
+        slope: magnitudes are raised to the power ``2 * slope + 1``.
+        sizes: hidden channels of a block, the latent, levels asked for, codes of a level.
+
+    Returns:
+        The codes, whether they are doubtful, and the new ``recent`` and ``past``.
     """
-    bins = len(spectrum)
+    hidden, latent, levels, cardinality = sizes
+    hop = wave.shape[1]
+    kept = recent[max(len(recent) - reach, 0) :]
+    heard = np.empty(len(kept) + hop)
+    heard[: len(kept)] = kept
+    for i in range(hop):
+        heard[len(kept) + i] = wave[0, i]
+    frame = np.zeros(2 * hop)
+    first = max(2 * hop - len(heard), 0)
+    for i in range(first, 2 * hop):
+        frame[i] = heard[len(heard) - 2 * hop + i] * window[i]
+    real, imag = spectrum(frame, roots)
+    bins = hop + 1
     parts = np.empty(2 * bins, np.float32)
     for i in range(bins):
-        real, imag = spectrum[i].real, spectrum[i].imag
-        factor = np.exp(np.log(max(real * real + imag * imag, 1e-10)) * slope)
-        parts[i], parts[bins + i] = real * factor, imag * factor
-    y, after = run(parts, past, stack)
-    row = norm(y, final.weight[0], final.bias[0], final.eps)
-    return search(row, codebook, drift, codes), after
+        power = max(real[i] * real[i] + imag[i] * imag[i], 1e-10)
+        factor = np.exp(np.log(power) * slope)
+        parts[i], parts[bins + i] = real[i] * factor, imag[i] * factor
+    y, after, tape, numbers = run(parts, past, hidden, latent, tape, numbers)
+    row, numbers = norm(y, numbers)
+    codes = np.empty(levels, np.int64)
+    doubtful = search(row, cardinality, tape, numbers, drift, codes)
+    return codes, doubtful, heard, after
 
 
 @njit(cache=True, fastmath=True)
 def decode(
     codes: NDArray[np.int64],
-    vectors: Matrix,
     past: Floats,
-    stack: Stack,
+    overlap: Floats,
+    vectors: Matrix,
+    window: Floats,
+    roots: Floats,
     slope: np.float32,
     polar: bool,
-) -> tuple[bool, NDArray[np.complex64], Floats]:
-    """The spectrum of the frame of ``codes`` (levels,), and the new ``past``.
+    hidden: int,
+    tape: Tape,
+    numbers: Floats,
+) -> tuple[bool, Floats, Floats, Floats]:
+    """Samples (1, hop) of the frame of ``codes`` (1, levels, 1).
 
-    Before them, whether all ``codes`` are there in ``vectors``; if not, they are noise.
+    Args:
+        past: what the blocks remember.
+        overlap: what the frame before has for these samples.
+        vectors: entries (levels, cardinality, latent) whose sum is decoded.
+        roots: of the spectrum, see :mod:`speechlm.nn.fourier`.
+        slope: magnitudes are raised to the power ``2 * slope + 1``.
+        hidden: channels of a block.
+
+    Returns:
+        Whether all ``codes`` are there in ``vectors`` (if not, the rest is noise), the samples, and
+        the new ``past`` and ``overlap``.
     """
-    for code in codes:
+    hop = len(overlap)
+    wave = np.empty((1, hop), np.float32)
+    for code in codes.flat:
         if not 0 <= code < vectors.shape[1]:
-            return False, np.empty(0, np.complex64), past
-    parts, after = run(embed(vectors, codes), past, stack)
-    bins = len(parts) // 2
-    spectrum = np.empty(bins, np.complex64)
+            return False, wave, past, overlap
+    bins = hop + 1
+    latent = embed(vectors, codes[0, :, 0])
+    parts, after, _, _ = run(latent, past, hidden, 2 * bins, tape, numbers)
     for i in range(bins):
         one, two = parts[i], parts[bins + i]
         if polar:
             magnitude = np.exp(min(one, np.float32(5)))
-            spectrum[i] = complex(magnitude * np.cos(two), magnitude * np.sin(two))
+            parts[i], parts[bins + i] = magnitude * np.cos(two), magnitude * np.sin(two)
         else:
             factor = np.exp(np.log(max(one * one + two * two, np.float32(1e-10))) * slope)
-            spectrum[i] = complex(one * factor, two * factor)
-    return True, spectrum, after
+            parts[i], parts[bins + i] = one * factor, two * factor
+    frame = inverse(parts[:bins], parts[bins:], roots)
+    rest = np.empty(hop, np.float32)
+    for i in range(hop):
+        wave[0, i] = overlap[i] + frame[i] * window[i]
+        rest[i] = frame[hop + i] * window[hop + i]
+    return True, wave, after, rest
 
 
 @njit(cache=True, fastmath=True)
-def search(row: Floats, codebook: Codebook, drift: float, codes: NDArray[np.int64]) -> bool:
+def search(
+    row: Floats,
+    cardinality: int,
+    tape: Tape,
+    numbers: Floats,
+    drift: float,
+    codes: NDArray[np.int64],
+) -> bool:
     """Greedy residual codes of ``row`` (d,) into ``codes`` (levels,); whether they are doubtful.
 
-    Entries whose scores rounding may have swapped with the best are compared in double precision.
-    Doubtful is what may change with the row off by ``drift``.
+    A level has entries (cardinality, d), and as numbers: ``slope`` and ``least`` (the difference of
+    two scores is off by ``slope`` times the length of the row plus ``least``), ``farthest`` (the
+    most that two entries can be apart), and what is added to each score. Entries whose scores
+    rounding may have swapped with the best are compared in double precision. Doubtful is what may
+    change with the row off by ``drift``.
     """
-    entries, offsets, slope, least, farthest = codebook
     row = row.copy()
     doubtful = False
     for level in range(len(codes)):
-        table = entries[level]
+        slope, least, farthest = numbers[0], numbers[1], numbers[2]
+        table = tape[: cardinality * len(row)].reshape(cardinality, len(row))
+        scores, tape, numbers = linear(row, cardinality, tape, numbers[3:])
         best, highest, second = 0, np.float32(-3e38), np.float32(-3e38)
-        scores = linear(table, offsets[level], row)
         for i in range(len(scores)):
             if scores[i] > highest:
                 best, highest, second = i, scores[i], highest
             elif scores[i] > second:
                 second = scores[i]
         length = np.sqrt(np.sum(row * row))
-        floor = highest - slope[level] * length - least[level] - drift * farthest[level]
+        floor = highest - slope * length - least - drift * farthest
         if second >= floor:
             for other in range(len(scores)):
                 if scores[other] >= floor and other != best:

@@ -17,7 +17,7 @@ from speechlm.bitstream.entropy import EntropyCoder
 from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
 from speechlm.codec.config import CodecConfig
 from speechlm.codec.exact import build_coder
-from speechlm.codec.frames import frame_decoder
+from speechlm.codec.frames import Said, frame_decoder
 from speechlm.codec.network import CodecNetwork
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State, quicken
@@ -170,6 +170,12 @@ class NeuralStreamEncoder(StreamEncoder):
         self.batch = 1
 
     def push(self, wave: Tensor) -> Tensor:
+        if self.state is not None:
+            coded = self.codec.coder.step_frame(wave, self.levels, self.state)
+            if coded is not None:
+                codes, self.state = coded
+                self.pushed += self.codec.hop
+                return codes
         check_wave(wave)
         self.pushed += wave.shape[1]
         return self._step(wave)
@@ -264,7 +270,8 @@ class NeuralStreamDecoder(StreamDecoder):
         if self.state is None:
             self.state = self.codec.network.decoder.initial_state(z)
             self.batch = len(z)
-        wave, self.state = self.codec.network.decoder.step(z, self.state)
+        state = self.state.plain() if isinstance(self.state, Said) else self.state
+        wave, self.state = self.codec.network.decoder.step(z, state)
         return self._aligned(wave)
 
     def _aligned(self, wave: Tensor) -> Tensor:
