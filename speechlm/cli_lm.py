@@ -60,6 +60,9 @@ def say(
     temperature: Temperature = 0.9,
     top_k: TopK = 0,
     top_p: TopP = 0.95,
+    guidance: Annotated[
+        float, typer.Option(help="Above 1: nearer to the text; twice the work.")
+    ] = 1.0,
     seed: Seed = 0,
     model: Model = None,
     units: Units = None,
@@ -71,7 +74,7 @@ def say(
     from speechlm.lm.load import LanguageModel
     from speechlm.lm.sampling import Sampling
 
-    how = Sampling(temperature, top_k, top_p, seed=seed)
+    how = Sampling(temperature, top_k, top_p, guidance=guidance, seed=seed)
     loaded = LanguageModel.from_pretrained(model)
     _report(verbs.say(text, target, loaded, loaded.tokenizer(units), voice, how))
 

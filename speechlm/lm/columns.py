@@ -14,7 +14,7 @@ from torch import Tensor
 
 from speechlm.lm.compiled import Product, transformer_decoder
 from speechlm.lm.model import UnitLM
-from speechlm.lm.sampling import Loops, Sampler, Sampling, discourage
+from speechlm.lm.sampling import Loops, Sampler, Sampling, discourage, guided
 from speechlm.nn import Decoder
 
 
@@ -73,7 +73,7 @@ class Choice:
 
     def __call__(self, h: Tensor) -> Tensor:
         """Indices (batch,) into ``ids``, from outputs (batch, dim)."""
-        logits = self.head(h)
+        logits = guided(self.head(h), self.sampler.sampling.guidance)
         discourage(logits, self.loops)
         chosen = self.sampler(logits)
         last = logits.shape[1] - 1
@@ -127,7 +127,8 @@ class Speech(Columns):
 
     def lower(self, level: int, h: Tensor) -> Tensor:
         """Codes (batch,) of a level below the first, from what predicts it."""
-        return self.samplers[level - 1](self.heads.lower[level - 1](h))
+        sampler = self.samplers[level - 1]
+        return sampler(guided(self.heads.lower[level - 1](h), sampler.sampling.guidance))
 
 
 class Text(Columns):
@@ -148,7 +149,8 @@ class Depth(Speech):
 
     def begin(self, tail: Tensor, frames: int) -> None:
         depth, levels = self.heads.depth, self.heads.levels
-        self.steps = depth.begin(len(tail), levels - 1) if depth else None
+        both = 1 if self.choice.sampler.sampling.guidance == 1 else 2
+        self.steps = depth.begin(both * len(tail), levels - 1) if depth else None
 
     def __call__(self, h: Tensor) -> Tensor | None:
         heads = self.heads
@@ -202,7 +204,7 @@ class Delay(Speech):
         last = int(self.stops.max())
         if at >= last + heads.levels - 1:
             return None
-        column = torch.full((len(h), heads.rows), heads.pad)
+        column = torch.full((len(self.tail), heads.rows), heads.pad)
         for row in range(heads.levels):
             frame = at - row
             if frame < 0:
@@ -238,6 +240,9 @@ class Delay(Speech):
 
 class Reading(Columns):
     """Words of one example, each written as it is told, and then spoken.
+
+    With guidance, outputs (2, dim) are those of a model that sees the words, and of one that does
+    not.
 
     Args:
         speech: makes the columns of the first word, and then of all others.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class Generator:
 
     def __init__(self, model: UnitLM):
         self.pattern, self.context = model.pattern, model.config.context
+        ids = model.config.ids
+        self.text = range(ids.specials, ids.specials + ids.text)
         self.decoder = decoder(model.backbone)
         self.embedding = model.embedding.weight.detach()
         self.heads = Heads(model)
@@ -62,6 +65,7 @@ class Generator:
             The codes (levels,) of the next frame of each example; None for one that has ended.
         """
         loop = round(sampling.loop * frame_rate)
+        sampling = replace(sampling, guidance=1.0)  # there is nothing to be guided by
         choice = Choice(self.heads, self.heads.units(0), end, sampling, len(prompts), loop)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
@@ -111,7 +115,9 @@ class Generator:
         columns = Reading(speech, tail, others, longest)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, first.numpy()], axis=1)
-        return itertools.islice(self._run([start], [prompt.shape[1]], columns, number), frames)
+        untold = sampling.guidance != 1
+        found = self._run([start], [prompt.shape[1]], columns, number, untold)
+        return itertools.islice(found, frames)
 
     def write(
         self,
@@ -133,6 +139,7 @@ class Generator:
         Yields:
             The next id of each example; None for one that has ended.
         """
+        sampling = replace(sampling, guidance=1.0)
         choice = Choice(self.heads, pieces, end, sampling, len(prompts), TEXT_LOOP)
         columns = Text(self.heads, choice)
         given = [prompt.shape[1] for prompt in prompts]
@@ -141,11 +148,17 @@ class Generator:
 
     @torch.inference_mode()
     def _run(
-        self, starts: list[Ids], given: list[int], columns: Columns, number: int
+        self,
+        starts: list[Ids],
+        given: list[int],
+        columns: Columns,
+        number: int,
+        untold: bool = False,
     ) -> Iterator[list[Codes | None]]:
         """What ``columns`` finds, in ``number`` columns or until all have ended.
 
-        The first ``given`` columns of each start stay in sight, however long the rest becomes.
+        The first ``given`` columns of each start stay in sight, however long the rest becomes. With
+        ``untold`` there are as many outputs again, of a model that does not see any text.
         """
         past = [torch.from_numpy(start) for start in starts]
         made = 0
@@ -153,12 +166,18 @@ class Generator:
             past = [self._fitting(each, kept) for each, kept in zip(past, given, strict=True)]
             longest = max(each.shape[1] for each in past)
             capacity = min(longest + number - made, self.context)
-            steps = self.decoder.begin(len(past), capacity)
-            h = steps.prefill([self.embed(each.t()) for each in past])
+            read = [self.embed(each.t()) for each in past]
+            if untold:
+                read += [self.embed(each.t(), text=False) for each in past]
+            steps = self.decoder.begin(len(read), capacity)
+            h = steps.prefill(read)
             new: list[Tensor] = []
             while longest + len(new) <= capacity:
                 if new:
-                    h = steps.step(self.embed(new[-1]))
+                    x = self.embed(new[-1])
+                    if untold:
+                        x = torch.cat([x, self.embed(new[-1], text=False)])
+                    h = steps.step(x)
                 column = columns(h)
                 if column is None:
                     return
@@ -172,9 +191,13 @@ class Generator:
             latest = torch.stack(new, dim=2)
             past = [torch.cat(pair, dim=1) for pair in zip(past, latest, strict=True)]
 
-    def embed(self, columns: Tensor) -> Tensor:
-        """Embeddings (n, dim) of columns (n, rows)."""
-        return F.embedding_bag(columns, self.embedding, mode="sum")
+    def embed(self, columns: Tensor, text: bool = True) -> Tensor:
+        """Embeddings (n, dim) of columns (n, rows); without ``text``, zeros for pieces of it."""
+        x = F.embedding_bag(columns, self.embedding, mode="sum")
+        if text:
+            return x
+        written = (columns[:, :1] >= self.text.start) & (columns[:, :1] < self.text.stop)
+        return x.masked_fill(written, 0.0)
 
     def _fitting(self, columns: Tensor, given: int) -> Tensor:
         """Columns (rows, time) that leave room in the context: those given, and the latest."""

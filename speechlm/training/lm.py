@@ -119,7 +119,8 @@ class LMObjective(Objective):
         # Each process and part with a dropout of its own; nothing else is drawn here.
         torch.manual_seed(torch.initial_seed() + self.share.index)
         tokens, segments = batch["tokens"], batch["segments"]
-        hidden = masked(tokens, batch["mask"], self.model.config.ids, self.recipe.masking)
+        ids = self.model.config.ids
+        hidden = masked(tokens, batch["mask"], segments, ids, self.recipe.masking)
         h = self.model(tokens, Packing(segments), hidden)
         total, terms = self.model.loss(**batch, weights=self.weights, h=h)
         # The mean over the tokens of all parts and processes, not of their means.

@@ -21,26 +21,38 @@ class MaskingConfig:
     Of speech, spans: time masking (SpecAugment, Park et al. 2019). At 50 frames a second the frame
     before tells nearly all; without it, a model has to use the text that it is to say. Of text that
     is to be written, single pieces: the texts of hours of speech are soon known by heart, and a
-    model that misses some of what it wrote has to listen (word dropout, Bowman et al. 2016).
+    model that misses some of what it wrote has to listen (word dropout, Bowman et al. 2016). All
+    text that is given, as what to say, is hidden in a share ``given`` of the examples: what the
+    model says then is what text is to move it away from (classifier-free guidance, Ho and Salimans
+    2022).
     """
 
     speech: float = 0.0
     text: float = 0.0
+    given: float = 0.0
 
 
-def masked(tokens: Tensor, mask: Tensor, ids: IdsConfig, config: MaskingConfig) -> Tensor | None:
+def masked(
+    tokens: Tensor, mask: Tensor, segments: Tensor, ids: IdsConfig, config: MaskingConfig
+) -> Tensor | None:
     """Columns to hide, bool (batch, time), drawn anew; None where nothing is masked.
 
     Args:
         tokens: joint ids (batch, rows, time).
         mask: of the same shape, what is to be predicted.
+        segments: which example a column (batch, time) belongs to, from 0; -1 for none.
     """
-    if not config.speech and not config.text:
+    if not (config.speech or config.text or config.given):
         return None
     first = ids.specials + ids.text
     speech = (tokens >= first).any(dim=1)
-    text = (tokens[:, 0] >= ids.specials) & (tokens[:, 0] < first) & mask[:, 0]
+    written = (tokens[:, 0] >= ids.specials) & (tokens[:, 0] < first)
     begins = torch.rand(speech.shape, device=tokens.device) < config.speech / SPAN
     spans = F.max_pool1d(F.pad(begins.float(), (SPAN - 1, 0)), SPAN, 1) > 0
-    single = torch.rand(text.shape, device=tokens.device) < config.text
-    return (spans & speech) | (single & text)
+    single = torch.rand(speech.shape, device=tokens.device) < config.text
+    hidden = (spans & speech) | (single & written & mask[:, 0])
+    if config.given:
+        number = int(segments.max()) + 1
+        chosen = torch.rand(len(tokens), number, device=tokens.device) < config.given
+        hidden |= chosen.gather(1, segments.clamp(min=0)) & written & ~mask[:, 0]
+    return hidden

@@ -141,6 +141,22 @@ def test_a_word_has_a_ceiling_and_reading_one_too() -> None:
     assert len(read(model, words, 5, warm)) <= 15
 
 
+@everything
+def test_guidance_moves_away_from_what_is_said_without_the_text(kind: str, backbone: str) -> None:
+    model = tiny.model(kind, backbone, seed=2)
+    say = tiny.special(model, 3)
+
+    def said(seed: int, guidance: float) -> list[list[int]]:
+        words = [torch.cat([tiny.text(model, n, seed + n), say], dim=1).numpy() for n in (2, 3)]
+        how = Sampling(temperature=0.0, guidance=guidance)
+        return [frame.tolist() for frame in read(model, words, 6, how)]
+
+    assert said(0, 0.0) == said(1, 0.0)  # which does not see it
+    assert said(0, 1.0) != said(1, 1.0)
+    assert said(0, 1.0) == said(0, 1 + 1e-6)  # which is computed from both
+    assert said(0, 1.0) != said(0, 8.0)
+
+
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_ends_by_itself(kind: str) -> None:
     """A model that has learned to stop after so many frames does; and all frames are whole."""

@@ -8,7 +8,7 @@ from speechlm.training.masking import SPAN, MaskingConfig, masked
 IDS = IdsConfig(specials=4, text=6, cardinality=8, levels=2)
 
 
-def batch(time: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(time: int = 400) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A special token, text that is given, text to be written, and speech, in 64 rows."""
     tokens = torch.zeros(64, 2, time, dtype=torch.long)
     tokens[:, 0, 1:200] = 5
@@ -16,7 +16,7 @@ def batch(time: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
     tokens[:, 1, 200:] = 20
     mask = torch.zeros_like(tokens, dtype=torch.bool)
     mask[:, :, 100:] = True
-    return tokens, mask
+    return tokens, mask, torch.zeros(64, time, dtype=torch.long)
 
 
 def test_shares_and_places() -> None:
@@ -32,3 +32,20 @@ def test_shares_and_places() -> None:
 
 def test_nothing_is_masked_unless_asked_for() -> None:
     assert masked(*batch(), IDS, MaskingConfig()) is None
+
+
+def test_all_text_that_is_given_or_none() -> None:
+    """Of some examples; two in a row, with columns of none after them."""
+    torch.manual_seed(0)
+    tokens, mask, segments = (torch.cat([part, part], dim=-1) for part in batch())
+    segments[:, 400:] = 1
+    segments[:, 750:] = -1
+    mask[:, :, 750:] = False
+    hidden = masked(tokens, mask, segments, IDS, MaskingConfig(given=0.4))
+    assert hidden is not None
+    given = torch.stack([hidden[:, 1:100], hidden[:, 401:500]])
+    assert torch.equal(given.any(2), given.all(2))
+    assert not torch.equal(given[0].any(1), given[1].any(1))
+    assert 0.25 < float(given.float().mean()) < 0.55
+    hidden[:, 1:100] = hidden[:, 401:500] = False
+    assert not hidden[:, :750].any()

@@ -25,11 +25,13 @@ class SamplingConfig:
     temperature: float = 0.9
     top_k: int = 0
     top_p: float = 0.95
+    guidance: float = 1.0
     seed: int = 0
 
     def sampling(self, number: int) -> Sampling:
         """For the prompt of this number, each of which has random numbers of its own."""
-        return Sampling(self.temperature, self.top_k, self.top_p, seed=self.seed + number)
+        chosen = self.temperature, self.top_k, self.top_p
+        return Sampling(*chosen, guidance=self.guidance, seed=self.seed + number)
 
 
 @dataclass
