@@ -94,6 +94,8 @@ class Decoding:
     def prefill(self, prompts: list[Tensor]) -> Tensor:
         """Read the starts (time, dim) of the sequences; the output (batch, dim) at each one's end.
 
+        What several of them share, the same tensor, is read once.
+
         Raises:
             ValueError: unless there is one of at least a position for each, within the capacity.
         """
@@ -110,7 +112,13 @@ class Decoding:
         if min(lengths) < self.slot:
             slots = torch.arange(self.capacity, device=self.begins.device)
             self.hidden = (slots < self.begins[:, None]).unsqueeze(1)
-        last = [self._prefill(row, prompt)[-1] for row, prompt in enumerate(prompts)]
+        last: list[Tensor] = []
+        for row, prompt in enumerate(prompts):
+            same = next(other for other in range(row + 1) if prompts[other] is prompt)
+            last.append(self._prefill(row, prompt)[-1] if same == row else last[same])
+            for _, memory in self.layers if same != row else ():
+                held = memory.cache.unflatten(1, (self.batch, -1))[:, :, :, : self.slot]
+                held[:, row] = held[:, same]
         return torch.stack(last)
 
     def _prefill(self, row: int, x: Tensor) -> Tensor:

@@ -125,3 +125,17 @@ def test_sequences_go_on_as_others_are(backbone: str) -> None:
     others = generator.decoder.begin(3, 9)
     others.prefill([prompts[2], prompts[2], prompts[0]])
     torch.testing.assert_close(found, others.step(x), atol=1e-5, rtol=1e-4)
+
+
+def test_a_start_that_sequences_share_is_read_once() -> None:
+    generator = Generator(tiny.model())
+    one, other = torch.randn(5, 32), torch.randn(3, 32)
+    x = torch.randn(3, 32)
+    shared, apart = (generator.decoder.begin(3, 9) for _ in range(2))
+    first = shared.prefill([one, other, one])
+    torch.testing.assert_close(first, apart.prefill([one, other, one.clone()]))
+    torch.testing.assert_close(shared.step(x), apart.step(x))
+    calls = []
+    shared._prefill, real = (lambda row, x: calls.append(row) or real(row, x)), shared._prefill
+    shared.prefill([one, other, one])
+    assert calls == [0, 1]
