@@ -34,6 +34,18 @@ def test_nothing_is_masked_unless_asked_for() -> None:
     assert masked(*batch(), IDS, MaskingConfig()) is None
 
 
+def test_speech_whose_text_is_given_is_masked_on_its_own() -> None:
+    torch.manual_seed(0)
+    tokens, mask, segments = batch()
+    segments[:, 300:] = 1  # where there is speech alone
+    hidden = masked(tokens, mask, segments, IDS, MaskingConfig(speech=0.1, said=0.6))
+    assert hidden is not None
+    assert not hidden[:, :200].any()
+    told, alone = hidden[:, 200:300].float().mean(), hidden[:, 310:].float().mean()
+    assert 0.4 < float(told) < 0.5  # spans overlap
+    assert 0.07 < float(alone) < 0.12
+
+
 def test_all_text_that_is_given_or_none() -> None:
     """Of some examples; two in a row, with columns of none after them."""
     torch.manual_seed(0)
