@@ -20,12 +20,11 @@ class MaskingConfig:
 
     Of speech, spans: time masking (SpecAugment, Park et al. 2019), and of speech whose text is
     given ``said`` instead. At 50 frames a second the frame before tells nearly all; without it, a
-    model has to use the text that it is to say. Of text that
-    is to be written, single pieces: the texts of hours of speech are soon known by heart, and a
-    model that misses some of what it wrote has to listen (word dropout, Bowman et al. 2016). All
-    text that is given, as what to say, is hidden in a share ``given`` of the examples: what the
-    model says then is what text is to move it away from (classifier-free guidance, Ho and Salimans
-    2022).
+    model has to use the text that it is to say. Of text that is to be written, single pieces: the
+    texts of hours of speech are soon known by heart, and a model that misses some of what it wrote
+    has to listen (word dropout, Bowman et al. 2016). All text that is given, as what to say, is
+    hidden in a share ``given`` of the examples: what the model says then is what text is to move it
+    away from (classifier-free guidance, Ho and Salimans 2022).
     """
 
     speech: float = 0.0
