@@ -61,8 +61,8 @@ def say(
     top_k: TopK = 0,
     top_p: TopP = 0.95,
     guidance: Annotated[
-        float, typer.Option(help="Above 1: nearer to the text; twice the work.")
-    ] = 1.0,
+        float | None, typer.Option(help="Above 1: nearer to the text. Default: the model's.")
+    ] = None,
     seed: Seed = 0,
     model: Model = None,
     units: Units = None,

@@ -60,6 +60,8 @@ class LMConfig:
     reads: bool = False
     """Whether the model says a text word by word, told which is next; recipes have it where they
     train the task ``read``."""
+    guidance: float = 1.0
+    """With which it reads aloud unless told otherwise (:class:`speechlm.lm.sampling.Sampling`)."""
     tied: bool = False
     """Whether the output shares the table of embeddings."""
     context: int = 2048

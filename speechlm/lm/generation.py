@@ -37,6 +37,7 @@ class Generator:
         self.decoder = decoder(model.backbone)
         self.embedding = model.embedding.weight.detach()
         self.heads = Heads(model)
+        self.guidance = model.config.guidance
         self.speech = SPEECH[model.config.pattern]
         pattern = model.pattern
         self.stride = pattern.columns(2) - pattern.columns(1)
@@ -65,7 +66,7 @@ class Generator:
             The codes (levels,) of the next frame of each example; None for one that has ended.
         """
         loop = round(sampling.loop * frame_rate)
-        sampling = replace(sampling, guidance=1.0)  # there is nothing to be guided by
+        sampling = replace(sampling, guidance=None)  # there is nothing to be guided by
         choice = Choice(self.heads, self.heads.units(0), end, sampling, len(prompts), loop)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
@@ -103,6 +104,8 @@ class Generator:
         Yields:
             The codes (levels,) of the next frame, as :meth:`speak` does of one prompt.
         """
+        if sampling.guidance is None:
+            sampling = replace(sampling, guidance=self.guidance)
         loop = round(sampling.loop * frame_rate)
         choice = Choice(self.heads, self.heads.units(0), end, sampling, 1, loop)
         tail = torch.full((1, self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
@@ -139,7 +142,7 @@ class Generator:
         Yields:
             The next id of each example; None for one that has ended.
         """
-        sampling = replace(sampling, guidance=1.0)
+        sampling = replace(sampling, guidance=None)
         choice = Choice(self.heads, pieces, end, sampling, len(prompts), TEXT_LOOP)
         columns = Text(self.heads, choice)
         given = [prompt.shape[1] for prompt in prompts]

@@ -25,7 +25,8 @@ class Sampling:
             less probable (see :class:`Loops`); 0 for ever.
         guidance: how far what is read aloud is moved from what the model would say if it did not
             see the text, 1 for not at all (classifier-free guidance, Ho and Salimans 2022). For
-            models that were trained with ``masking.given``, and twice the work.
+            models that were trained with ``masking.given``, and twice the work. None: as the model
+            is configured.
         seed: of the random numbers. In a batch, example number i has those of ``seed + i`` alone.
 
     Raises:
@@ -36,7 +37,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 0.95
     loop: float = 1.0
-    guidance: float = 1.0
+    guidance: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,7 +47,7 @@ class Sampling:
             raise SpeechLMError(f"top-k is 0 (all) or more, not {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise SpeechLMError(f"top-p is above 0 and at most 1, not {self.top_p:g}")
-        if not self.guidance >= 0:
+        if self.guidance is not None and not self.guidance >= 0:
             raise SpeechLMError(f"guidance is 0 or more, not {self.guidance:g}")
         if not self.loop >= 0:
             raise SpeechLMError(f"loop is 0 (for ever) or more seconds, not {self.loop:g}")
@@ -90,9 +91,12 @@ class Sampler:
         return int(reached.searchsorted(random.random() * reached[-1], side="right"))
 
 
-def guided(logits: Tensor, guidance: float) -> Tensor:
-    """Logits (n, ...) from those of a model that sees the text, and as many that does not."""
-    if guidance == 1:
+def guided(logits: Tensor, guidance: float | None) -> Tensor:
+    """Logits (n, ...) from those of a model that sees the text, and as many that does not.
+
+    Without guidance, or one of 1, there are only the former.
+    """
+    if guidance in (None, 1):
         return logits
     told, untold = logits.chunk(2)
     return untold + guidance * (told - untold)

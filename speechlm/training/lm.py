@@ -230,7 +230,7 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     if Vocabulary.load(hub.find_model(name)) != data.vocabulary:
         raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
     own = model.config
-    free = {name: getattr(own, name) for name in ("name", "dropout", "ctc", "reads")}
+    free = {name: getattr(own, name) for name in ("name", "dropout", "ctc", "reads", "guidance")}
     if replace(config, **free) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
     known = model.state_dict()

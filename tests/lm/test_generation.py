@@ -146,7 +146,7 @@ def test_guidance_moves_away_from_what_is_said_without_the_text(kind: str, backb
     model = tiny.model(kind, backbone, seed=2)
     say = tiny.special(model, 3)
 
-    def said(seed: int, guidance: float) -> list[list[int]]:
+    def said(seed: int, guidance: float | None) -> list[list[int]]:
         words = [torch.cat([tiny.text(model, n, seed + n), say], dim=1).numpy() for n in (2, 3)]
         how = Sampling(temperature=0.0, guidance=guidance)
         return [frame.tolist() for frame in read(model, words, 6, how)]
@@ -155,6 +155,9 @@ def test_guidance_moves_away_from_what_is_said_without_the_text(kind: str, backb
     assert said(0, 1.0) != said(1, 1.0)
     assert said(0, 1.0) == said(0, 1 + 1e-6)  # which is computed from both
     assert said(0, 1.0) != said(0, 8.0)
+    assert said(0, None) == said(0, 1.0)
+    model.config.guidance = 8.0
+    assert said(0, None) == said(0, 8.0)
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)

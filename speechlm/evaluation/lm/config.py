@@ -25,7 +25,7 @@ class SamplingConfig:
     temperature: float = 0.9
     top_k: int = 0
     top_p: float = 0.95
-    guidance: float = 1.0
+    guidance: float | None = None
     seed: int = 0
 
     def sampling(self, number: int) -> Sampling:
