@@ -57,9 +57,9 @@ def say(
     text: Annotated[str, typer.Argument(metavar="TEXT")],
     target: Target,
     voice: Annotated[Path | None, typer.Option(help="A recording of the voice to use.")] = None,
-    temperature: Temperature = 0.9,
+    temperature: Temperature = 0.8,
     top_k: TopK = 0,
-    top_p: TopP = 0.95,
+    top_p: TopP = 0.9,
     guidance: Annotated[
         float | None, typer.Option(help="Above 1: nearer to the text. Default: the model's.")
     ] = None,

@@ -19,7 +19,7 @@ from speechlm.evaluation.quality import scores
 from speechlm.evaluation.suite import execute
 from speechlm.lm import verbs
 from speechlm.lm.load import LanguageModel
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.sampling import CLEAR, Sampling
 
 SAMPLE = Path(__file__).parent / "assets" / "sample.flac"
 BITRATES = (1.5, 3.0, 6.0)
@@ -84,10 +84,9 @@ def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> l
     """
     tokenizer = model.tokenizer(codec)
     continued, said = out / "continued.wav", out / "said.wav"
-    how = Sampling()
     heard = audio.info(source).seconds
-    going = verbs.continue_recording(source, continued, model, tokenizer, SECONDS, how)
-    saying = verbs.say(SENTENCE, said, model, tokenizer, None, how)
+    going = verbs.continue_recording(source, continued, model, tokenizer, SECONDS, Sampling())
+    saying = verbs.say(SENTENCE, said, model, tokenizer, None, CLEAR)
     notes = (
         (continued, f"the recording until {heard:.1f} s, then {going.seconds:.1f} s of the model"),
         (said, f"{saying.seconds:.1f} s, in a voice that the model picks"),

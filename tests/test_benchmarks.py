@@ -36,8 +36,8 @@ def test_figures_compare_run_by_run() -> None:
 
 
 def test_goals_can_be_missed() -> None:
-    assert all(report(20.0, 0.1, 0.04).goals.values())
-    assert not any(report(19.9, 0.11, 0.041).goals.values())
+    assert all(report(20.0, 0.05, 0.04).goals.values())
+    assert not any(report(19.9, 0.051, 0.041).goals.values())
 
 
 def test_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model: Path) -> None:
