@@ -19,6 +19,7 @@ from rich.progress import track
 
 from speechlm import audio, whisper
 from speechlm.data.corpus import PreparedCorpus, write_cuts
+from speechlm.data.speech import loaded
 from speechlm.data.splits import SPLITS
 from speechlm.errors import SpeechLMError
 
@@ -133,8 +134,7 @@ def _add(cut: Cut, aligner: Aligner, language: str) -> str:
         return f"not one transcript in {language}"
     [only] = said
     if not only.alignment:
-        wave = audio.resample(cut.load_audio()[0], int(cut.sampling_rate), RATE)
-        words = aligner(wave, str(only.text))
+        words = aligner(audio.resample(*loaded(cut), RATE), str(only.text))
         only.alignment = {
             "word": [AlignmentItem(w.text, w.start, round(w.stop - w.start, 4)) for w in words]
         }

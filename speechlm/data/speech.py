@@ -127,7 +127,7 @@ def _of_cut(cut: Cut, split: str) -> Speech:
     return Speech(
         id=cut.id,
         split=split,
-        load=partial(_load, cut),
+        load=partial(loaded, cut),
         pieces=partial(_pieces, cut),
         text=" ".join(texts) or None,
         language=first.language if first else None,
@@ -136,8 +136,12 @@ def _of_cut(cut: Cut, split: str) -> Speech:
     )
 
 
-def _load(cut: Cut) -> tuple[np.ndarray, int]:
-    """Mono float32 (samples,) of a cut, and its rate."""
+def loaded(cut: Cut) -> tuple[np.ndarray, int]:
+    """Mono float32 (samples,) of a cut, and its rate.
+
+    Raises:
+        SpeechLMError: when it cannot be read.
+    """
     return _wave(cut, cut.id), int(cut.sampling_rate)
 
 

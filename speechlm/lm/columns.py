@@ -149,7 +149,7 @@ class Depth(Speech):
 
     def begin(self, tail: Tensor, frames: int) -> None:
         depth, levels = self.heads.depth, self.heads.levels
-        both = 1 if self.choice.sampler.sampling.guidance in (None, 1) else 2
+        both = 2 if self.choice.sampler.sampling.guides else 1
         self.steps = depth.begin(both * len(tail), levels - 1) if depth else None
 
     def __call__(self, h: Tensor) -> Tensor | None:

@@ -39,9 +39,7 @@ class Generator:
         self.heads = Heads(model)
         self.guidance = model.config.guidance
         self.speech = SPEECH[model.config.pattern]
-        pattern = model.pattern
-        self.stride = pattern.columns(2) - pattern.columns(1)
-        """Columns a frame."""
+        self.stride = model.pattern.stride
 
     def speak(
         self,
@@ -118,8 +116,7 @@ class Generator:
         columns = Reading(speech, tail, others, longest)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, first.numpy()], axis=1)
-        untold = sampling.guidance != 1
-        found = self._run([start], [prompt.shape[1]], columns, number, untold)
+        found = self._run([start], [prompt.shape[1]], columns, number, sampling.guides)
         return itertools.islice(found, frames)
 
     def write(

@@ -40,6 +40,11 @@ class Pattern(ABC):
     def columns(self, frames: int) -> int:
         """Columns that hold so many frames."""
 
+    @property
+    def stride(self) -> int:
+        """Columns that a further frame takes."""
+        return self.columns(2) - self.columns(1)
+
     @abstractmethod
     def end(self, frames: int) -> int:
         """The first column from which row 0 has no code any more."""

@@ -52,6 +52,11 @@ class Sampling:
         if not self.loop >= 0:
             raise SpeechLMError(f"loop is 0 (for ever) or more seconds, not {self.loop:g}")
 
+    @property
+    def guides(self) -> bool:
+        """Whether what the model would say without the text is needed beside what it says."""
+        return self.guidance not in (None, 1)
+
 
 GREEDY = Sampling(temperature=0.0)
 CLEAR = Sampling(temperature=0.8, top_p=0.9)
@@ -98,7 +103,7 @@ def guided(logits: Tensor, guidance: float | None) -> Tensor:
 
     Without guidance, or one of 1, there are only the former.
     """
-    if guidance in (None, 1):
+    if guidance is None or guidance == 1:
         return logits
     told, untold = logits.chunk(2)
     return untold + guidance * (told - untold)

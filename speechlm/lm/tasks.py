@@ -153,7 +153,7 @@ class Layout:
 
         Of words, at most: there may be as many as pieces.
         """
-        stride = self.pattern.columns(2) - self.pattern.columns(1)
+        stride = self.pattern.stride
         word = max(self.pattern.columns(1), self.pattern.end(1) + 1) - stride
         lengths = {
             "{speech}": max(self.pattern.columns(speech), self.pattern.end(speech) + 1)

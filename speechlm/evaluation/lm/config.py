@@ -20,7 +20,7 @@ from speechlm.lm.sampling import Sampling
 
 @dataclass
 class SamplingConfig:
-    """How units are chosen, as ``speechlm say`` and ``speechlm continue`` do by default."""
+    """How units are chosen, as ``speechlm continue`` does by default."""
 
     temperature: float = 0.9
     top_k: int = 0
