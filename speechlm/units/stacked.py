@@ -2,13 +2,14 @@
 
 ::
 
-    level 0      7 7 7 3       units of frames, of a semantic tokenizer
-    level 1      . . . .       level 0 of the codec
-    level 2      . . . .       level 1 of the codec
+    level 0      s2 s3 s4 s4      units of frames, of a semantic tokenizer, here 2 ahead
+    level 1      a0 a1 a2 a3      level 0 of the codec
+    level 2      b0 b1 b2 b3      level 1 of the codec
 
 Semantic units first and acoustic ones given them, as in AudioLM (Borsos et al. 2022), but frame by
 frame, as in Moshi (Défossez et al. 2024): the pattern ``depth`` predicts the levels of a frame from
-the top down. The codec makes sound of its own levels, so no vocoder is needed.
+the top down, and what is said is decided some frames before it sounds (Moshi's acoustic delay). The
+codec makes sound of its own levels, so no vocoder is needed.
 """
 
 from __future__ import annotations
@@ -32,17 +33,19 @@ from speechlm.units.load import load as load_units
 class StackedConfig:
     """The ``config.yaml`` of a folder with such units, whose semantic ones are in ``units/``.
 
-    ``codec`` is as for :func:`speechlm.codec.load`, of which ``levels`` levels are taken.
+    ``codec`` is as for :func:`speechlm.codec.load`, of which ``levels`` levels are taken. Semantic
+    units stand ``ahead`` frames before the sound that they are of.
     """
 
     kind: str = "stacked"
     name: str = "stacked"
     codec: str = hub.DEFAULT_CODEC
     levels: int = 4
+    ahead: int = 0
 
 
 class StackedUnits(UnitTokenizer):
-    """Level 0 is ``semantic``'s, those below are ``codec``'s.
+    """Level 0 is ``semantic``'s, ``ahead`` frames before its time, those below are ``codec``'s.
 
     Where both have not as many frames, the last semantic unit is held, or the rest left out: the
     codec's frames are what is heard.
@@ -51,7 +54,7 @@ class StackedUnits(UnitTokenizer):
         SpeechLMError: when the two do not go together.
     """
 
-    def __init__(self, name: str, semantic: UnitTokenizer, codec: CodecUnits):
+    def __init__(self, name: str, semantic: UnitTokenizer, codec: CodecUnits, ahead: int = 0):
         first, rest = semantic.units, codec.units
         if (first.levels, first.variable) != (1, False):
             raise SpeechLMError(f"{first.model}: only a tokenizer of one unit a frame is stacked")
@@ -65,8 +68,10 @@ class StackedUnits(UnitTokenizer):
                 f"{first.model} has more kinds of units than {rest.model}: {first.cardinality} "
                 f"and {rest.cardinality}"
             )
-        self.semantic, self.codec = semantic, codec
-        both = f"{first.weights} {rest.weights}"
+        if ahead < 0:
+            raise SpeechLMError(f"{name}: ahead={ahead} is no number of frames")
+        self.semantic, self.codec, self.ahead = semantic, codec, ahead
+        both = f"{first.weights} {rest.weights}" + (f" {ahead}" if ahead else "")
         self.units = Units(
             model=name,
             weights=hashlib.sha256(both.encode()).hexdigest()[:8],
@@ -78,13 +83,18 @@ class StackedUnits(UnitTokenizer):
 
     def encode(self, wave: Tensor) -> Tensor:
         sound, meaning = self.codec.encode(wave), self.semantic.encode(wave)
-        missing = sound.shape[2] - meaning.shape[2]
+        missing = sound.shape[2] + self.ahead - meaning.shape[2]
         if missing > 0:
             meaning = torch.cat([meaning, meaning[:, :, -1:].expand(-1, -1, missing)], dim=2)
-        return _stacked(meaning, sound)
+        return self._stacked(meaning, sound)
 
     def begin(self, wave: Tensor) -> Tensor:
-        return _stacked(self.semantic.begin(wave), self.codec.begin(wave))
+        return self._stacked(self.semantic.begin(wave), self.codec.begin(wave))
+
+    def _stacked(self, meaning: Tensor, sound: Tensor) -> Tensor:
+        meaning = meaning[:, :, self.ahead :].to(sound.device)
+        frames = min(meaning.shape[2], sound.shape[2])
+        return torch.cat([meaning[:, :, :frames], sound[:, :, :frames]], dim=1)
 
     def decode(
         self, units: Tensor, length: int | None = None, voice: Tensor | None = None
@@ -110,11 +120,6 @@ class StackedStream:
         return self.stream.flush()
 
 
-def _stacked(meaning: Tensor, sound: Tensor) -> Tensor:
-    frames = min(meaning.shape[2], sound.shape[2])
-    return torch.cat([meaning[:, :, :frames], sound[:, :, :frames].to(meaning.device)], dim=1)
-
-
 def load(folder: Path, levels: int | None = None, framed: bool = False) -> StackedUnits:
     """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
     config, _ = hub.load_model(folder, StackedConfig)
@@ -123,4 +128,5 @@ def load(folder: Path, levels: int | None = None, framed: bool = False) -> Stack
     codec = load_units(config.codec, config.levels if levels is None else levels - 1)
     if not isinstance(codec, CodecUnits):
         raise SpeechLMError(f"{config.codec}: no codec, on whose levels units could be stacked")
-    return StackedUnits(config.name, load_units(folder / TOKENIZER, framed=True), codec)
+    semantic = load_units(folder / TOKENIZER, framed=True)
+    return StackedUnits(config.name, semantic, codec, config.ahead)

@@ -83,6 +83,23 @@ def test_its_levels_are_those_of_its_parts(
     assert torch.equal(fewer.decode(codes[:, :2]), codec.decode(codes[:, 1:2]))
 
 
+@pytest.mark.parametrize("ahead", [1, 3, 60])
+def test_what_is_said_may_be_ahead_of_its_sound(
+    ahead: int, folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """By so many frames, as far as there is any; a prompt ends where it is not known yet."""
+    late = units.load(stack(tmp_path, folder / "units", tiny_model, f"units.ahead={ahead}"))
+    now, wave = units.load(folder), noise(RATE)
+    assert late.units.weights != now.units.weights
+    codes, others = late.encode(wave), now.encode(wave)
+    frames = others.shape[2]
+    at = torch.arange(ahead, ahead + frames).clamp(max=frames - 1)
+    assert torch.equal(codes[:, 0], others[:, 0, at])
+    assert torch.equal(codes[:, 1:], others[:, 1:])
+    assert torch.equal(late.decode(codes), now.decode(others))
+    assert torch.equal(late.begin(wave), codes[:, :, : max(now.begin(wave).shape[2] - ahead, 0)])
+
+
 @settings(max_examples=10)
 @given(st.integers(1, 3 * HOP))
 def test_sound_of_any_length_comes_back_as_long(tokenizer: UnitTokenizer, samples: int) -> None:
@@ -128,6 +145,7 @@ def test_a_language_model_reads_them_from_disk(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"ahead": -1}, "stacked: ahead=-1 is no number of frames"),
         ({"levels": 0}, "tiny has 1 to 4 levels, not 0"),
         ({"clusters": 2000}, "more kinds of units than tiny: 2000 and 1024"),
         ({"codec": "units"}, "no codec, on whose levels"),
@@ -141,7 +159,7 @@ def test_what_does_not_go_together_is_one_line(
     said = semantic(tmp_path / "said", int(changes.get("clusters", CLUSTERS)))
     codec = {"units": str(said)}.get(str(changes.get("codec")), changes.get("codec", tiny_model))
     more = [f"semantic={changes['semantic']}"] if "semantic" in changes else []
-    more += [f"units.levels={changes['levels']}"] if "levels" in changes else []
+    more += [f"units.{name}={changes[name]}" for name in ("levels", "ahead") if name in changes]
     with pytest.raises(SpeechLMError, match=says) as no:
         stack(tmp_path, said, str(codec), *more)
     assert "\n" not in str(no.value)
