@@ -226,6 +226,21 @@ def train(
 
 
 @app.command()
+def mean(
+    out: Annotated[Path, typer.Argument(metavar="OUT")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...")],
+    share: Annotated[
+        list[float] | None, typer.Option(help="Of each model in turn (repeatable); default: equal.")
+    ] = None,
+) -> None:
+    """Average the weights of models that were trained from the same one."""
+    from speechlm.training.soup import mean
+
+    folder = mean(models, share or [1.0] * len(models), out)
+    console.print(f"model: {folder}", highlight=False)
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")],
