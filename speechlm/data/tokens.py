@@ -129,7 +129,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}, and this version reads {FORMAT}")
-        Units(**facts["units"])
+        facts["units"] = asdict(Units(**facts["units"]))
         int(facts["shards"])
     except FileNotFoundError:
         raise SpeechLMError(

@@ -60,6 +60,9 @@ class LMConfig:
     reads: bool = False
     """Whether the model says a text word by word, told which is next; recipes have it where they
     train the task ``read``."""
+    plans: bool = False
+    """Whether level 0 is the model's own plan of what it says, not told of speech that it hears;
+    recipes have it where ``masking.plan`` is above 0."""
     guidance: float = 1.0
     """With which it reads aloud unless told otherwise (:class:`speechlm.lm.sampling.Sampling`)."""
     tied: bool = False

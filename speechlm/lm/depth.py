@@ -38,8 +38,12 @@ class Depth(nn.Module):
         )
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings (..., dim of depth) of joint ids (...) of units, not of the last level."""
-        return self.embedding(ids - self.first)
+        """Embeddings (..., dim of depth) of joint ids (...) of units, not of the last level.
+
+        Zeros for what is no unit: a level that is not told.
+        """
+        found: Tensor = self.embedding((ids - self.first).clamp(min=0))
+        return found * (ids >= self.first).unsqueeze(-1)
 
     def forward(self, h: Tensor, ids: Tensor) -> Tensor:
         """What predicts levels 1 and up: (frames, levels - 1, dim of depth).

@@ -54,7 +54,8 @@ class Generator:
 
         Args:
             prompts: joint ids (rows, columns) of what is given, up to the speech.
-            heard: codes (levels, frames) of the speech that is to go on; of no frame for a new one.
+            heard: codes (levels, frames) of the speech that is to go on, below 0 where there is
+                none; of no frame for a new one.
             end: id of the token that ends speech.
             frames: so many at most.
             frame_rate: frames a second.
@@ -68,7 +69,8 @@ class Generator:
         choice = Choice(self.heads, self.heads.units(0), end, sampling, len(prompts), loop)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
-            laid = self.pattern.build(codes + self.heads.offsets.numpy()[:, None])
+            ids = np.where(codes < 0, NONE, codes + self.heads.offsets.numpy()[:, None])
+            laid = self.pattern.build(ids)
             cut = self.pattern.end(codes.shape[1])
             begun = np.where(laid == NONE, self.heads.pad, laid)[:, :cut]
             starts.append(np.concatenate([prompt, begun], axis=1))

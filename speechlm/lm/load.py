@@ -18,7 +18,7 @@ from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import Codes
+from speechlm.lm.patterns import NONE, Codes
 from speechlm.lm.sampling import GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
@@ -53,12 +53,21 @@ class Score:
 
 
 class LanguageModel:
-    """A model with its vocabulary and text tokenizer. Codes are int64 (levels, frames)."""
+    """A model with its vocabulary and text tokenizer. Codes are int64 (levels, frames).
+
+    One that plans (:class:`~speechlm.lm.config.LMConfig`) hears and gives codes without its plan.
+
+    Attributes:
+        units: what the codes are.
+    """
 
     def __init__(self, network: UnitLM, vocabulary: Vocabulary, text: TextTokenizer):
         self.network = network.eval().requires_grad_(False)
         self.vocabulary, self.text = vocabulary, text
-        self.units = vocabulary.units
+        sound = vocabulary.units.sound if network.config.plans else None
+        self.units = sound or vocabulary.units
+        self.plans = vocabulary.units.levels - self.units.levels
+        """Levels of the plan."""
         self.layout = Layout(vocabulary, network.pattern)
         self.context = network.config.context
 
@@ -105,7 +114,7 @@ class LanguageModel:
 
     def continue_speech(self, heard: Codes, frames: int, sampling: Sampling) -> Iterator[Codes]:
         """Frames (levels,) that go on after ``heard``, until the speech ends or ``frames`` are."""
-        prompt = self.layout.prompt(TASKS["speech"], Example(speech=heard))
+        prompt = self.layout.prompt(TASKS["speech"], Example())
         return self._speak(prompt, heard, frames, sampling)
 
     def say(
@@ -116,7 +125,8 @@ class LanguageModel:
         Raises:
             SpeechLMError: when there is no text, or more than the context holds.
         """
-        example = Example(text=self._pieces(text), voice=voice)
+        heard = None if voice is None else self._unplanned(voice)
+        example = Example(text=self._pieces(text), voice=heard)
         name = "read" if self.network.config.reads else "tts"
         prompt = self.layout.prompt(TASKS[name if voice is None else f"{name}-voice"], example)
         if name == "tts":
@@ -133,7 +143,7 @@ class LanguageModel:
 
         By joint decoding if the model has a CTC output, else piece by piece.
         """
-        prompt = self.layout.prompt(TASKS["asr"], Example(speech=codes))
+        prompt = self.layout.prompt(TASKS["asr"], Example(speech=self._unplanned(codes)))
         pieces, end = self.vocabulary.text, self.vocabulary.id(names.END_OF_TEXT)
         limit = self.context // 3
         if self.network.ctc is None:
@@ -151,7 +161,7 @@ class LanguageModel:
         assert self.network.ctc is not None
         tokens = torch.from_numpy(prompt)[None]
         h = self.network(tokens, Packing(torch.zeros_like(tokens[:, 0])))
-        spoken = tokens[0, 0] >= self.vocabulary.level(0).start
+        spoken = (tokens[0] >= self.vocabulary.level(0).start).any(dim=0)
         heard: torch.Tensor = self.network.ctc(h[0, spoken]).log_softmax(1)
         return heard
 
@@ -182,13 +192,14 @@ class LanguageModel:
     def bits(self, codes: Codes, known: int = 0) -> np.ndarray:
         """Bits (levels,) of ``codes`` after the first ``known`` frames; the context holds all."""
         task = TASKS["speech"]
-        tokens = self.layout.sequence(task, Example(speech=codes, whole=False)).tokens
-        counted = np.ones_like(codes)
+        heard = self._unplanned(codes)
+        tokens = self.layout.sequence(task, Example(speech=heard, whole=False)).tokens
+        counted = (heard >= 0).astype(np.int64)
         counted[:, :known] = 0
         laid = self.network.pattern.build(counted) == 1
         mask = np.pad(laid, ((0, 0), (tokens.shape[1] - laid.shape[1], 0)))
         nll = self._nll(tokens, mask)
-        levels = (tokens[mask] - self.vocabulary.level(0).start) // self.units.cardinality
+        levels = (tokens[mask] - self.vocabulary.level(self.plans).start) // self.units.cardinality
         return np.bincount(levels, nll[mask], self.units.levels) / math.log(2)
 
     @torch.no_grad()
@@ -214,6 +225,10 @@ class LanguageModel:
         ].numpy()
         return found
 
+    def _unplanned(self, codes: Codes) -> Codes:
+        """``codes`` below a plan that nobody knows."""
+        return np.pad(codes, ((self.plans, 0), (0, 0)), constant_values=NONE)
+
     def _pieces(self, text: str) -> list[int]:
         pieces = self.text.encode(text)
         if not pieces:
@@ -226,12 +241,13 @@ class LanguageModel:
         end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
         longest = round(WORD * rate)
         read = self.generator.read(prompt, told, end, frames, longest, rate, sampling)
-        yield from (frame for [frame] in read if frame is not None)
+        yield from (frame[self.plans :] for [frame] in read if frame is not None)
 
     def _speak(
         self, prompt: Codes, heard: Codes, frames: int, sampling: Sampling
     ) -> Iterator[Codes]:
         end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
-        for [frame] in self.generator.speak([prompt], [heard], end, frames, rate, sampling):
+        given = [self._unplanned(heard)]
+        for [frame] in self.generator.speak([prompt], given, end, frames, rate, sampling):
             if frame is not None:
-                yield frame
+                yield frame[self.plans :]

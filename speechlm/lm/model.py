@@ -133,6 +133,7 @@ class UnitLM(nn.Module):
         segments: Tensor,
         weights: Tensor | None = None,
         h: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean NLL, in nats, of the predicted tokens; and for each kind its sum and count (2,).
 
@@ -140,9 +141,10 @@ class UnitLM(nn.Module):
         time) which example a column belongs to, as :class:`~speechlm.nn.Packing` tells. The first
         column of an example has nothing that predicts it, and is left out. With ``weights``, one
         for each id, the mean is a weighted one. ``h`` is what :meth:`forward` gives for these, if
-        it is there already.
+        it is there already, and ``known`` the tokens as far as a frame's lower levels are told
+        those above.
         """
-        total, nll = self._likelihood(tokens, mask, segments, weights, h)
+        total, nll = self._likelihood(tokens, mask, segments, weights, h, known)
         predicted = nll >= 0
         kinds = self.kinds_of_ids[tokens[predicted]]
         sums = nll.new_zeros(len(self.kinds)).index_add_(0, kinds, nll[predicted])
@@ -165,6 +167,7 @@ class UnitLM(nn.Module):
         segments: Tensor,
         weights: Tensor | None = None,
         h: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         h = self(tokens, Packing(segments)) if h is None else h
         mask = mask & _inside(segments)
@@ -172,14 +175,16 @@ class UnitLM(nn.Module):
         share = (share / share.sum().clamp(min=1e-9)).flatten()
         total = h.new_zeros(())
         nll = torch.full_like(tokens, -1, dtype=torch.float32)
-        for x, weight, first, places in self._predictions(tokens, mask, h):
+        for x, weight, first, places in self._predictions(tokens, mask, h, known):
             targets = tokens.flatten()[places] - first
             part, each = likelihood(x, weight, targets, share[places])
             total = total + part
             nll.view(-1)[places] = each
         return total, nll
 
-    def _predictions(self, tokens: Tensor, mask: Tensor, h: Tensor) -> Iterator[Prediction]:
+    def _predictions(
+        self, tokens: Tensor, mask: Tensor, h: Tensor, known: Tensor | None
+    ) -> Iterator[Prediction]:
         """For each row: what predicts (n, dim), the matrix, its first id, and the n flat places."""
         rows, time = tokens.shape[1:]
 
@@ -198,7 +203,8 @@ class UnitLM(nn.Module):
         if self.depth is None:
             return
         example, column = mask[:, 1:].any(dim=1).nonzero(as_tuple=True)
-        y = self.depth(h[example, column - 1], tokens[example, :-1, column])
+        above = (tokens if known is None else known)[example, :-1, column]
+        y = self.depth(h[example, column - 1], above)
         for row in range(1, rows):
             asked = mask[example, row, column]
             first = self.first + row * self.config.ids.cardinality

@@ -92,8 +92,9 @@ class Vocabulary:
         return [int(each) for each in ids - self.text.start]
 
     def from_codes(self, codes: NDArray[np.integer]) -> Ids:
-        """Ids (levels, frames) of codes (levels, frames)."""
-        return codes.astype(np.int64) + self._offsets()
+        """Ids (levels, frames) of codes (levels, frames); -1 where there is no code, below 0."""
+        known = codes.astype(np.int64)
+        return np.where(known < 0, -1, known + self._offsets())
 
     def to_codes(self, ids: Ids) -> Ids:
         """The inverse of :meth:`from_codes`."""

@@ -22,7 +22,7 @@ from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.nn import Packing, collective
 from speechlm.training import ctc
 from speechlm.training.config import TrainingConfig
-from speechlm.training.masking import MaskingConfig, masked
+from speechlm.training.masking import MaskingConfig, masked, unplanned
 from speechlm.training.objective import Objective
 from speechlm.units.base import Units
 from speechlm.units.text import FILE as TEXT_MODEL
@@ -46,7 +46,8 @@ class LMRecipe:
     """The recipe of a language model; ``lm.ids`` comes from the data.
 
     ``init`` is what to start from: a language model of the same sizes and vocabulary (folder or hub
-    id), or a folder with any text model of the Llama architecture. Embeddings begin by the
+    id), one that lacks the level above the codec's of stacked units, or a folder with any text
+    model of the Llama architecture. Embeddings begin by the
     codebooks of ``codec`` (folder, shipped name or hub id), the one that the units are of. With
     ``keep``, the model of every validation stays in ``models/STEP`` of the run folder, to choose
     among by something else than the loss.
@@ -89,8 +90,12 @@ class LMObjective(Objective):
         units = self.data.vocabulary.units
         self.rate = units.frame_rate
         ids = ids_of(self.data.vocabulary)
+        plans = recipe.masking.plan > 0
+        if plans and (units.codec is None or recipe.lm.pattern != "depth"):
+            raise SpeechLMError("masking.plan: needs stacked units, and lm.pattern=depth")
         hears, reads = recipe.loss.ctc > 0, "read" in self.data.tasks
-        self.model: UnitLM = UnitLM(replace(recipe.lm, ids=ids, ctc=hears, reads=reads))
+        config = replace(recipe.lm, ids=ids, ctc=hears, reads=reads, plans=plans)
+        self.model: UnitLM = UnitLM(config)
         if recipe.codec is not None:
             self.model.start_from(_vectors(recipe.codec, units))
         if recipe.init is not None:
@@ -120,9 +125,12 @@ class LMObjective(Objective):
         torch.manual_seed(torch.initial_seed() + self.share.index)
         tokens, segments = batch["tokens"], batch["segments"]
         ids = self.model.config.ids
-        hidden = masked(tokens, batch["mask"], segments, ids, self.recipe.masking)
-        h = self.model(tokens, Packing(segments), hidden)
-        total, terms = self.model.loss(**batch, weights=self.weights, h=h)
+        masking, heard, known = self.recipe.masking, tokens, None
+        hidden = masked(tokens, batch["mask"], segments, ids, masking)
+        if masking.plan:
+            heard, known = unplanned(**batch, ids=ids, share=masking.plan)
+        h = self.model(heard, Packing(segments), hidden)
+        total, terms = self.model.loss(**batch, weights=self.weights, h=h, known=known)
         # The mean over the tokens of all parts and processes, not of their means.
         total, logs = total * self._scales[self.share.index], _bits(terms, self.rate)
         if self.model.ctc is not None:
@@ -227,14 +235,39 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
         hf.warm_start(model, name, data.text.pieces)
         return
     config, weights = hub.load_model(name, LMConfig)
-    if Vocabulary.load(hub.find_model(name)) != data.vocabulary:
+    theirs, ours, own = Vocabulary.load(hub.find_model(name)), data.vocabulary, model.config
+    grows = ours.units.sound is not None and theirs == replace(ours, units=ours.units.sound)
+    if theirs != ours and not grows:
         raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
-    own = model.config
-    free = {name: getattr(own, name) for name in ("name", "dropout", "ctc", "reads", "guidance")}
+    config = replace(config, ids=own.ids)
+    free = {
+        name: getattr(own, name)
+        for name in ("name", "dropout", "ctc", "reads", "plans", "guidance")
+    }
     if replace(config, **free) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
     known = model.state_dict()
+    if grows:
+        weights = _below_a_plan(weights, model)
     model.load_state_dict(known | {name: weights[name] for name in weights if name in known})
+
+
+def _below_a_plan(weights: dict[str, Tensor], model: UnitLM) -> dict[str, Tensor]:
+    """``weights`` of a model of a codec's levels, for ``model``, which has one level above them.
+
+    That level, and what predicts the first below it, stay as they are in ``model``.
+    """
+    own, first, size = model.state_dict(), model.first, model.config.ids.cardinality
+    grown = dict(weights)
+    if "head" in weights:
+        grown["head"] = torch.cat([weights["head"][:first], own["head"][first:]])
+    tables = {"embedding.weight": first, "depth.embedding.weight": 0, "depth.heads": 0}
+    for name, start in tables.items():
+        step = 1 if name == "depth.heads" else size
+        if name in weights:
+            parts = weights[name][:start], own[name][start : start + step], weights[name][start:]
+            grown[name] = torch.cat(parts)
+    return grown
 
 
 def _bits(terms: dict[str, Tensor], rate: float) -> dict[str, Tensor]:

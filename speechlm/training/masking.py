@@ -25,6 +25,10 @@ class MaskingConfig:
     has to listen (word dropout, Bowman et al. 2016). All text that is given, as what to say, is
     hidden in a share ``given`` of the examples: what the model says then is what text is to move it
     away from (classifier-free guidance, Ho and Salimans 2022).
+
+    Where level 0 is a plan of what is said (:mod:`speechlm.units.stacked`), a model may have to do
+    without that of speech which it hears, but for what it says itself (Moshi's inner monologue,
+    Défossez et al. 2024, in units for text): see :func:`unplanned`.
     """
 
     speech: float = 0.0
@@ -32,6 +36,8 @@ class MaskingConfig:
     given: float = 0.0
     said: float | None = None
     """As ``speech`` if there is none."""
+    plan: float = 0.0
+    """Of examples, not of columns."""
 
 
 def masked(
@@ -62,3 +68,39 @@ def masked(
         chosen = torch.rand(examples.shape, device=tokens.device) < config.given
         hidden |= chosen.gather(1, own) & given
     return hidden
+
+
+def unplanned(
+    tokens: Tensor, mask: Tensor, segments: Tensor, ids: IdsConfig, share: float
+) -> tuple[Tensor, Tensor]:
+    """``tokens`` as far as the backbone reads them, and as far as a frame's lower levels do.
+
+    In a ``share`` of the examples level 0 of the speech that is given is padding. Where no text
+    says what the rest is, that of its beginning is too, up to a place that is drawn; and where
+    that is all of it, in half of the cases its lower levels are predicted without level 0: then the
+    model tells how probable sound is by itself. Arguments are as for :func:`masked`.
+    """
+    first, own = ids.specials + ids.text, segments.clamp(min=0)
+    unit = (tokens[:, 0] >= first) & (tokens[:, 0] < first + ids.cardinality)
+    given = unit & ~mask[:, 0]
+    written = (tokens[:, 0] >= ids.specials) & (tokens[:, 0] < first) & ~mask[:, 0]
+    shape, device = (len(tokens), int(own.max()) + 1), tokens.device
+
+    def number(what: Tensor) -> Tensor:
+        """Of columns in each example."""
+        return torch.zeros(shape, device=device).scatter_add(1, own, what.float())
+
+    chosen = torch.rand(shape, device=device) < share
+    free = chosen & (number(written) == 0)
+    cut = 2 * torch.rand(shape, device=device)
+    whole = free & (cut >= 1) & (torch.rand(shape, device=device) < 0.5)
+    length = number(segments >= 0)
+    start = torch.cat([torch.zeros_like(length[:, :1]), length.cumsum(1)[:, :-1]], dim=1)
+    place = torch.arange(tokens.shape[2], device=device) - start.gather(1, own)
+    early = free.gather(1, own) & (place < (cut * length).gather(1, own))
+    pad = torch.tensor(ids.pad, device=device)
+    heard, known = tokens.clone(), tokens.clone()
+    hidden = unit & (early | (given & chosen.gather(1, own)))
+    heard[:, 0] = torch.where(hidden, pad, tokens[:, 0])
+    known[:, 0] = torch.where(unit & whole.gather(1, own), pad, tokens[:, 0])
+    return heard, known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ class Units:
     ``model`` and ``weights`` are what the tokenizer calls itself and the hash of its weights;
     a frame is ``hop`` samples at ``sample_rate`` Hz and has ``levels`` units of ``cardinality``.
     Where ``variable``, frames differ in length (see :mod:`speechlm.units.forms`), and ``hop`` is
-    what they had on average when the tokenizer was trained.
+    what they had on average when the tokenizer was trained. Of stacked units
+    (:mod:`speechlm.units.stacked`), ``codec`` is the codec of the levels below the first: what it
+    calls itself, and the hash of its weights.
     """
 
     model: str
@@ -28,6 +30,20 @@ class Units:
     levels: int
     cardinality: int
     variable: bool = False
+    codec: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.codec is not None:  # JSON has lists alone
+            model, weights = self.codec
+            object.__setattr__(self, "codec", (model, weights))
+
+    @property
+    def sound(self) -> Units | None:
+        """The codec's units alone; None where units are not stacked."""
+        if self.codec is None:
+            return None
+        model, weights = self.codec
+        return replace(self, model=model, weights=weights, levels=self.levels - 1, codec=None)
 
     @property
     def frame_rate(self) -> float:

@@ -79,6 +79,7 @@ class StackedUnits(UnitTokenizer):
             hop=rest.hop,
             levels=1 + rest.levels,
             cardinality=rest.cardinality,
+            codec=(rest.model, rest.weights),
         )
 
     def encode(self, wave: Tensor) -> Tensor:
