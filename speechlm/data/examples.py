@@ -32,6 +32,8 @@ SHORTEST = 0.08
 def open_corpora(folders: Many[str | Path], levels: int) -> tuple[list[Tokens], Units]:
     """Tokenized corpora, and the units that a model is to learn: their first ``levels`` levels.
 
+    Beside corpora of stacked units there may be some of their codec's: level 0 is unknown there.
+
     Raises:
         SpeechLMError: when there is none, one is not a tokenized corpus, has fewer levels, or they
             do not hold the same units.
@@ -39,16 +41,19 @@ def open_corpora(folders: Many[str | Path], levels: int) -> tuple[list[Tokens], 
     opened = [Tokens(folder) for folder in folders]
     if not opened:
         raise SpeechLMError("no tokenized corpora are named; make some with speechlm tokenize")
-    first = opened[0]
+    first = next((tokens for tokens in opened if tokens.units.codec), opened[0])
+    wanted = replace(first.units, levels=levels)
     for tokens in opened:
-        if not 1 <= levels <= tokens.units.levels:
-            raise SpeechLMError(f"{tokens.folder}: has {tokens.units.levels} levels, not {levels}")
-        if replace(tokens.units, levels=levels) != replace(first.units, levels=levels):
+        sound = wanted.codec is not None and tokens.units.codec is None
+        of, number = (wanted.sound, levels - 1) if sound else (wanted, levels)
+        if not 1 <= number <= tokens.units.levels:
+            raise SpeechLMError(f"{tokens.folder}: has {tokens.units.levels} levels, not {number}")
+        if replace(tokens.units, levels=number) != of:
             raise SpeechLMError(
                 f"{first.folder} holds {first.units}, and {tokens.folder} {tokens.units}: a model "
                 "learns the units of one codec; tokenize one of them again"
             )
-    return opened, replace(first.units, levels=levels)
+    return opened, wanted
 
 
 class Examples:

@@ -31,16 +31,25 @@ NOBODY = -1
 
 @dataclass(frozen=True)
 class Utterance:
-    """An utterance, its first levels' codes (levels, frames) and its pieces of text, maybe none."""
+    """An utterance, its first levels' codes (levels, frames) and its pieces of text, maybe none.
+
+    Where its corpus has no level 0 of stacked units, that is -1.
+    """
 
     tokens: Tokens
     entry: Entry
     levels: int
     pieces: list[int]
+    planned: bool = False
+    """Whether the units are stacked."""
 
     @property
     def codes(self) -> np.ndarray:
-        return self.tokens.codes(self.entry)[: self.levels]
+        codes = self.tokens.codes(self.entry)
+        if self.planned and self.tokens.units.codec is None:
+            sound = codes[: self.levels - 1].astype(np.int64)
+            return np.pad(sound, ((1, 0), (0, 0)), constant_values=-1)
+        return codes[: self.levels]
 
 
 class Utterances(Sequence[Utterance]):
@@ -54,6 +63,7 @@ class Utterances(Sequence[Utterance]):
 
     def __init__(self, corpora: Sequence[Tokens], split: str, levels: int, text: TextTokenizer):
         self.corpora, self.levels, self.text = corpora, levels, text
+        self.planned = any(tokens.units.codec for tokens in corpora)
         self.languages: dict[str, int] = {}
         self.rows = np.fromiter(self._known(split), ROW)
         self._by_speaker = self.rows["speaker"].argsort(kind="stable")
@@ -90,7 +100,8 @@ class Utterances(Sequence[Utterance]):
         row = self.rows[index]
         tokens = self.corpora[int(row["corpus"])]
         entry = tokens.entries[int(row["entry"])]
-        return Utterance(tokens, entry, self.levels, self.text.encode(entry.text or ""))
+        pieces = self.text.encode(entry.text or "")
+        return Utterance(tokens, entry, self.levels, pieces, self.planned)
 
     def number_of_same(self) -> NDArray[np.intp]:
         """For each utterance, how many there are of its speaker; 0 if nobody knows who."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from speechlm.lm.compiled import Product, transformer_decoder
 from speechlm.lm.model import UnitLM
-from speechlm.lm.sampling import Loops, Sampler, Sampling, discourage, guided
+from speechlm.lm.sampling import ALL, Loops, Sampler, Sampling, Views, discourage, guided
 from speechlm.nn import Decoder
 
 
@@ -64,7 +64,9 @@ class Choice:
         sampling: Sampling,
         batch: int,
         loop: int,
+        views: Views = ALL,
     ):
+        self.views = views
         self.ids = torch.tensor([*ids, end])
         self.head = heads.of([*ids, end])
         self.sampler = Sampler(sampling, batch)
@@ -72,8 +74,9 @@ class Choice:
         self.ended = [False] * batch
 
     def __call__(self, h: Tensor) -> Tensor:
-        """Indices (batch,) into ``ids``, from outputs (batch, dim)."""
-        logits = guided(self.head(h), self.sampler.sampling.guidance)
+        """Indices (batch,) into ``ids``, from outputs (views * batch, dim)."""
+        logits = self.head(self.views.plan(h))
+        logits = guided(logits, len(self.ended), self.sampler.sampling.guidance)
         discourage(logits, self.loops)
         chosen = self.sampler(logits)
         last = logits.shape[1] - 1
@@ -127,8 +130,8 @@ class Speech(Columns):
 
     def lower(self, level: int, h: Tensor) -> Tensor:
         """Codes (batch,) of a level below the first, from what predicts it."""
-        sampler = self.samplers[level - 1]
-        return sampler(guided(self.heads.lower[level - 1](h), sampler.sampling.guidance))
+        sampler, logits = self.samplers[level - 1], self.heads.lower[level - 1](h)
+        return sampler(guided(logits, len(self.choice.ended), sampler.sampling.guidance))
 
 
 class Text(Columns):
@@ -149,8 +152,8 @@ class Depth(Speech):
 
     def begin(self, tail: Tensor, frames: int) -> None:
         depth, levels = self.heads.depth, self.heads.levels
-        both = 2 if self.choice.sampler.sampling.guides else 1
-        self.steps = depth.begin(both * len(tail), levels - 1) if depth else None
+        rows = min(self.choice.views.number, 2) * len(tail)
+        self.steps = depth.begin(rows, levels - 1) if depth else None
 
     def __call__(self, h: Tensor) -> Tensor | None:
         heads = self.heads
@@ -159,11 +162,14 @@ class Depth(Speech):
             return None
         if self.steps is not None:
             self.steps.reset()
-            entered = heads.enter(h)
+            views = self.choice.views
+            entered = heads.enter(views.sound(h))
             for level in range(1, heads.levels):
-                above = codes[-1] + (level - 1) * heads.cardinality
-                y = self.steps.step(entered + heads.embedding[above])
-                codes.append(self.lower(level, y))
+                above = heads.embedding[codes[-1] + (level - 1) * heads.cardinality]
+                if len(above) < len(entered):
+                    seen = level > 1 or not views.unplanned
+                    above = torch.cat([above, above if seen else torch.zeros_like(above)])
+                codes.append(self.lower(level, self.steps.step(entered + above)))
         self.found = torch.stack(codes, dim=1)
         return self.found + heads.offsets
 
@@ -240,9 +246,6 @@ class Delay(Speech):
 
 class Reading(Columns):
     """Words of one example, each written as it is told, and then spoken.
-
-    With guidance, outputs (2, dim) are those of a model that sees the words, and of one that does
-    not.
 
     Args:
         speech: makes the columns of the first word, and then of all others.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from speechlm.lm.backbone import decoder
 from speechlm.lm.columns import SPEECH, Choice, Columns, Heads, Reading, Text
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import NONE, Codes
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.sampling import ALL, Sampling, Views
 
 Ids = Codes
 TEXT_LOOP = 20
@@ -37,7 +38,7 @@ class Generator:
         self.decoder = decoder(model.backbone)
         self.embedding = model.embedding.weight.detach()
         self.heads = Heads(model)
-        self.guidance = model.config.guidance
+        self.guidance, self.plans = model.config.guidance, model.config.plans
         self.speech = SPEECH[model.config.pattern]
         self.stride = model.pattern.stride
 
@@ -65,8 +66,9 @@ class Generator:
             The codes (levels,) of the next frame of each example; None for one that has ended.
         """
         loop = round(sampling.loop * frame_rate)
-        sampling = replace(sampling, guidance=None)  # there is nothing to be guided by
-        choice = Choice(self.heads, self.heads.units(0), end, sampling, len(prompts), loop)
+        sampling, views = self._guidance(sampling, text=False)
+        units = self.heads.units(0)
+        choice = Choice(self.heads, units, end, sampling, len(prompts), loop, views)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
             ids = np.where(codes < 0, NONE, codes + self.heads.offsets.numpy()[:, None])
@@ -79,7 +81,7 @@ class Generator:
             tails.append(tail)
         columns = self.speech(self.heads, choice, torch.from_numpy(np.stack(tails)), frames)
         given = [prompt.shape[1] for prompt in prompts]
-        return self._run(starts, given, columns, self.pattern.columns(frames))
+        return self._run(starts, given, columns, self.pattern.columns(frames), views)
 
     def read(
         self,
@@ -104,10 +106,9 @@ class Generator:
         Yields:
             The codes (levels,) of the next frame, as :meth:`speak` does of one prompt.
         """
-        if sampling.guidance is None:
-            sampling = replace(sampling, guidance=self.guidance)
         loop = round(sampling.loop * frame_rate)
-        choice = Choice(self.heads, self.heads.units(0), end, sampling, 1, loop)
+        sampling, views = self._guidance(sampling, text=True)
+        choice = Choice(self.heads, self.heads.units(0), end, sampling, 1, loop, views)
         tail = torch.full((1, self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
         first, *others = [torch.from_numpy(word) for word in words]
         if self.pattern.end(1) == self.pattern.columns(1):  # else it stands beside the last codes
@@ -118,7 +119,7 @@ class Generator:
         columns = Reading(speech, tail, others, longest)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, first.numpy()], axis=1)
-        found = self._run([start], [prompt.shape[1]], columns, number, sampling.guides)
+        found = self._run([start], [prompt.shape[1]], columns, number, views)
         return itertools.islice(found, frames)
 
     def write(
@@ -148,6 +149,16 @@ class Generator:
         for found in self._run(list(prompts), given, columns, limit):
             yield [None if each is None else int(each[0]) for each in found]
 
+    def _guidance(self, sampling: Sampling, text: bool) -> tuple[Sampling, Views]:
+        """With the guidance that is asked for or the model's own, the views that it takes.
+
+        Without a ``text`` and a plan there is nothing to be guided by.
+        """
+        if sampling.guidance is None:
+            sampling = replace(sampling, guidance=self.guidance)
+        views = Views(text, self.plans) if sampling.guides else ALL
+        return sampling, views
+
     @torch.inference_mode()
     def _run(
         self,
@@ -155,12 +166,12 @@ class Generator:
         given: list[int],
         columns: Columns,
         number: int,
-        untold: bool = False,
+        views: Views = ALL,
     ) -> Iterator[list[Codes | None]]:
         """What ``columns`` finds, in ``number`` columns or until all have ended.
 
-        The first ``given`` columns of each start stay in sight, however long the rest becomes. With
-        ``untold`` there are as many outputs again, of a model that does not see any text.
+        The first ``given`` columns of each start stay in sight, however long the rest becomes.
+        ``columns`` gets outputs for each of the ``views``.
         """
         past = [torch.from_numpy(start) for start in starts]
         made = 0
@@ -168,18 +179,13 @@ class Generator:
             past = [self._fitting(each, kept) for each, kept in zip(past, given, strict=True)]
             longest = max(each.shape[1] for each in past)
             capacity = min(longest + number - made, self.context)
-            read = [self.embed(each.t()) for each in past]
-            if untold:
-                read += [self.embed(each.t(), text=False) for each in past]
+            read = [x for see in self._views(views) for x in map(see, (each.t() for each in past))]
             steps = self.decoder.begin(len(read), capacity)
             h = steps.prefill(read)
             new: list[Tensor] = []
             while longest + len(new) <= capacity:
                 if new:
-                    x = self.embed(new[-1])
-                    if untold:
-                        x = torch.cat([x, self.embed(new[-1], text=False)])
-                    h = steps.step(x)
+                    h = steps.step(torch.cat([see(new[-1]) for see in self._views(views)]))
                 column = columns(h)
                 if column is None:
                     return
@@ -193,13 +199,23 @@ class Generator:
             latest = torch.stack(new, dim=2)
             past = [torch.cat(pair, dim=1) for pair in zip(past, latest, strict=True)]
 
-    def embed(self, columns: Tensor, text: bool = True) -> Tensor:
-        """Embeddings (n, dim) of columns (n, rows); without ``text``, zeros for pieces of it."""
-        x = F.embedding_bag(columns, self.embedding, mode="sum")
-        if text:
-            return x
-        written = (columns[:, :1] >= self.text.start) & (columns[:, :1] < self.text.stop)
-        return x.masked_fill(written, 0.0)
+    def _views(self, views: Views) -> list[Callable[[Tensor], Tensor]]:
+        """What embeds columns (n, rows) for each."""
+        found: list[Callable[[Tensor], Tensor]] = [self.embed]
+        if views.untold:
+            found.append(partial(self.embed, hidden=(self.text,)))
+        if views.unplanned:
+            found.append(partial(self.embed, hidden=(self.text, self.heads.units(0))))
+        return found
+
+    def embed(self, columns: Tensor, hidden: Sequence[range] = ()) -> Tensor:
+        """Embeddings (n, dim) of columns (n, rows), as if no ids of ``hidden`` were in row 0."""
+        first = columns[:, 0]
+        for ids in hidden:
+            first = torch.where((first >= ids.start) & (first < ids.stop), self.heads.pad, first)
+        if hidden:
+            columns = torch.cat([first[:, None], columns[:, 1:]], dim=1)
+        return F.embedding_bag(columns, self.embedding, mode="sum")
 
     def _fitting(self, columns: Tensor, given: int) -> Tensor:
         """Columns (rows, time) that leave room in the context: those given, and the latest."""

@@ -23,10 +23,10 @@ class Sampling:
         top_p: only the most probable tokens may come that reach this probability together.
         loop: seconds for which a stretch of speech may repeat itself before that is made less and
             less probable (see :class:`Loops`); 0 for ever.
-        guidance: how far what is read aloud is moved from what the model would say if it did not
-            see the text, 1 for not at all (classifier-free guidance, Ho and Salimans 2022). For
-            models that were trained with ``masking.given``, and twice the work. None: as the model
-            is configured.
+        guidance: how far what is said is moved from what the model would say if it did not see
+            the text, and sound from that without its plan; 1 for not at all (classifier-free
+            guidance, Ho and Salimans 2022). For models that were trained with ``masking.given`` or
+            ``masking.plan``, and two or three times the work. None: as the model is configured.
         seed: of the random numbers. In a batch, example number i has those of ``seed + i`` alone.
 
     Raises:
@@ -98,12 +98,39 @@ class Sampler:
         return int(reached.searchsorted(random.random() * reached[-1], side="right"))
 
 
-def guided(logits: Tensor, guidance: float | None) -> Tensor:
-    """Logits (n, ...) from those of a model that sees the text, and as many that does not.
+@dataclass(frozen=True)
+class Views:
+    """What the rows of outputs are: of a model that sees all, and of as many that see less.
 
-    Without guidance, or one of 1, there are only the former.
+    Attributes:
+        untold: whether there are rows that do not see any text, from which level 0 is moved away.
+        unplanned: whether there are rows that do not see the plan either, nor text; from these the
+            levels of sound are moved away, and else from those that do not see the text.
     """
-    if guidance is None or guidance == 1:
+
+    untold: bool = False
+    unplanned: bool = False
+
+    @property
+    def number(self) -> int:
+        return 1 + self.untold + self.unplanned
+
+    def plan(self, h: Tensor) -> Tensor:
+        """The rows of ``h`` (number * batch, ...) that choose level 0: all, then untold."""
+        return h if not self.unplanned else torch.cat(h.chunk(self.number)[: 1 + self.untold])
+
+    def sound(self, h: Tensor) -> Tensor:
+        """The rows of ``h`` that choose the levels below."""
+        rows = h.chunk(self.number)
+        return h if len(rows) < 3 else torch.cat([rows[0], rows[-1]])
+
+
+ALL = Views()
+
+
+def guided(logits: Tensor, batch: int, guidance: float | None) -> Tensor:
+    """Logits (batch, n) from those of a model that sees all, and maybe as many that sees less."""
+    if guidance is None or len(logits) == batch:
         return logits
     told, untold = logits.chunk(2)
     return untold + guidance * (told - untold)

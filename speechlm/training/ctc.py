@@ -57,6 +57,7 @@ def _examples(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Row, columns of speech, and ids of text of each example that transcribes or reads aloud."""
     units = ids.level(0).start
+    sounds = (tokens >= units).any(dim=1)
     for row, (first, numbers) in enumerate(zip(tokens[:, 0], segments, strict=True)):
         for number in range(int(numbers.max()) + 1):
             columns = (numbers == number).nonzero().squeeze(1)
@@ -67,7 +68,7 @@ def _examples(
             heard, said = found
             text = own[said]
             text = text[(text >= ids.text.start) & (text < ids.text.stop)]
-            spoken = columns[heard][own[heard] >= units]
+            spoken = columns[heard][sounds[row, columns[heard]]]
             if len(text) and len(spoken):
                 yield row, spoken, text
 

@@ -16,6 +16,7 @@ from speechlm.lm.load import LanguageModel
 from speechlm.lm.sampling import GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example
 from speechlm.nn import Packing
+from speechlm.training import ctc
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.training.masking import unplanned
@@ -165,6 +166,34 @@ def test_a_prompt_is_gone_on_with_as_if_it_were_read_at_once(model: LanguageMode
     assert np.array_equal(np.stack(found), np.stack(more))
 
 
+@pytest.mark.parametrize("text", [None, "one two"])
+def test_guidance_moves_sound_away_from_that_without_a_plan(folder: Path, text: str | None) -> None:
+    """All by itself where nothing is read aloud; with a guidance of 0, it does not see the plan."""
+    model = LanguageModel.from_pretrained(folder)
+
+    def said(guidance: float | None) -> list[list[int]]:
+        how = Sampling(temperature=0.0, guidance=guidance)
+        if text is None:
+            found = model.continue_speech(sound(12), 10, how)
+        else:
+            found = model.say(text, 30, how, sound(9))
+        return [frame.tolist() for frame in found]
+
+    assert said(1.0) == said(1 + 1e-6) == said(None)
+    assert said(1.0) != said(9.0)
+    model.generator.guidance = 9.0
+    assert said(None) == said(9.0)
+    if text is None:
+        before, rows = said(0.0), model.vocabulary.level(0)
+        with torch.no_grad():
+            model.network.embedding.weight[rows.start : rows.stop].normal_()
+        model = LanguageModel(model.network, model.vocabulary, model.text)
+        after = said(0.0)
+        shared = min(len(before), len(after))
+        assert shared > 0
+        assert after[:shared] == before[:shared]
+
+
 def test_a_model_of_the_codec_grows_a_plan(data: Path, tmp_path: Path) -> None:
     """Of speech whose plan it is not told, its backbone gives what it gave."""
     made = recipe(data, tmp_path / "sound", "training.steps=3", corpus="sound")
@@ -188,6 +217,39 @@ def test_a_model_of_the_codec_grows_a_plan(data: Path, tmp_path: Path) -> None:
         assert torch.equal(grown.depth.state_dict()[name][-len(theirs) :], theirs)
     own = old.network.first
     assert torch.equal(grown.head[:own], old.network.head[:own])
+
+
+def test_beside_stacked_units_there_may_be_others_of_their_codec(
+    data: Path, tmp_path: Path
+) -> None:
+    """Whose level 0 nobody knows: it is neither told nor asked for."""
+    both = f"data.corpora=[{data / 'sound'},{data / 'toy'}]"
+    made = recipe(data, tmp_path, *PLANS, both, "training.steps=3", "loss.ctc=0.5")
+    objective = LMObjective(made)
+    assert objective.data.vocabulary.units == STACKED
+    [asr] = [each for each in objective.data._train if each.task.name == "asr"]
+    plans = {one.tokens.folder.name: one.codes[0] for one in asr.utterances}
+    assert (plans["sound"] == -1).all()
+    assert (plans["toy"] >= 0).all()
+    loss = float(ctc_of(objective, "sound").detach())
+    assert np.isfinite(loss)
+    assert loss > 0
+    train(made.training, objective)
+    with pytest.raises(SpeechLMError, match="has 2 levels, not 3"):
+        LMObjective(recipe(data, tmp_path, "data.levels=4", both))
+
+
+def ctc_of(objective: LMObjective, corpus: str) -> torch.Tensor:
+    """Of an example that transcribes an utterance of ``corpus``."""
+    [examples] = [each for each in objective.data._train if each.task.name == "asr"]
+    at = [one.tokens.folder.name for one in examples.utterances].index(corpus)
+    index = examples.heard.tolist().index(at)
+    tokens = torch.from_numpy(examples.sequence(index, np.random.default_rng(0)).tokens)[None]
+    segments = torch.zeros_like(tokens[:, 0])
+    model = objective.model
+    assert model.ctc is not None
+    h = model(tokens, Packing(segments))
+    return ctc.loss(model.ctc, h, tokens, segments, objective.data.vocabulary)
 
 
 def test_units_remember_their_codec(tmp_path: Path) -> None:
