@@ -76,7 +76,7 @@ class Generator:
             cut = self.pattern.end(codes.shape[1])
             begun = np.where(laid == NONE, self.heads.pad, laid)[:, :cut]
             starts.append(np.concatenate([prompt, begun], axis=1))
-            tail = np.full((self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
+            tail = self._tail()
             tail[:, : laid.shape[1] - cut] = laid[:, cut:]
             tails.append(tail)
         columns = self.speech(self.heads, choice, torch.from_numpy(np.stack(tails)), frames)
@@ -109,7 +109,7 @@ class Generator:
         loop = round(sampling.loop * frame_rate)
         sampling, views = self._guidance(sampling, text=True)
         choice = Choice(self.heads, self.heads.units(0), end, sampling, 1, loop, views)
-        tail = torch.full((1, self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
+        tail = torch.from_numpy(self._tail())[None]
         first, *others = [torch.from_numpy(word) for word in words]
         if self.pattern.end(1) == self.pattern.columns(1):  # else it stands beside the last codes
             ended = torch.full((self.pattern.rows, 1), self.heads.pad)
@@ -148,6 +148,10 @@ class Generator:
         given = [prompt.shape[1] for prompt in prompts]
         for found in self._run(list(prompts), given, columns, limit):
             yield [None if each is None else int(each[0]) for each in found]
+
+    def _tail(self) -> Ids:
+        """Ids (rows, columns) that are known of the first columns of speech: none."""
+        return np.full((self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
 
     def _guidance(self, sampling: Sampling, text: bool) -> tuple[Sampling, Views]:
         """With the guidance that is asked for or the model's own, the views that it takes.

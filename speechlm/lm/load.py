@@ -227,7 +227,8 @@ class LanguageModel:
 
     def _unplanned(self, codes: Codes) -> Codes:
         """``codes`` below a plan that nobody knows."""
-        return np.pad(codes, ((self.plans, 0), (0, 0)), constant_values=NONE)
+        known = codes.astype(np.int64)
+        return np.pad(known, ((self.plans, 0), (0, 0)), constant_values=NONE)
 
     def _pieces(self, text: str) -> list[int]:
         pieces = self.text.encode(text)
