@@ -41,20 +41,28 @@ def save_model(
     ``facts`` (steps, measured figures) go into the metadata of the weights file.
     """
     from omegaconf import OmegaConf
-    from safetensors.torch import save_file
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / CONFIG) as path:
+        OmegaConf.save(OmegaConf.structured(config), path)
+    save_weights(folder, weights, facts)
+    return folder
+
+
+def save_weights(
+    folder: Path, weights: dict[str, Tensor], facts: dict[str, Any] | None = None
+) -> None:
+    """Write the weights of a model folder, as :func:`save_model` does."""
+    from safetensors.torch import save_file
+
     half = {
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
         for name, value in weights.items()
     }
     metadata = {name: json.dumps(value) for name, value in (facts or {}).items()}
-    with atomic_path(folder / CONFIG) as path:
-        OmegaConf.save(OmegaConf.structured(config), path)
     with atomic_path(folder / WEIGHTS) as path:
         save_file(half, path, metadata={"format": "pt", **metadata})
-    return folder
 
 
 def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Tensor]]:
@@ -65,19 +73,27 @@ def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Ten
     Raises:
         SpeechLMError: when there is no such model, or its files do not fit together.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = find_model(name)
     path = folder / CONFIG
     if not path.is_file():
         raise SpeechLMError(f"{path}: no such file")
-    config = declaration.fill(kind, declaration.read(path, []), path)
+    return declaration.fill(kind, declaration.read(path, []), path), load_weights(folder)
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """The float32 weights of a model folder.
+
+    Raises:
+        SpeechLMError: when the file is not there, or is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise SpeechLMError(f"{folder / WEIGHTS}: {error}") from None
-    return config, {
+    return {
         key: value.float() if value.is_floating_point() else value for key, value in weights.items()
     }
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from speechlm.data.splits import SPLITS
 from speechlm.data.tokens import Entry, Tokens
+from speechlm.lm.patterns import below_unknown
 from speechlm.units.text import TextTokenizer
 
 ROW = np.dtype(
@@ -47,8 +48,7 @@ class Utterance:
     def codes(self) -> np.ndarray:
         codes = self.tokens.codes(self.entry)
         if self.planned and self.tokens.units.codec is None:
-            sound = codes[: self.levels - 1].astype(np.int64)
-            return np.pad(sound, ((1, 0), (0, 0)), constant_values=-1)
+            return below_unknown(codes[: self.levels - 1])
         return codes[: self.levels]
 
 

@@ -16,7 +16,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm.backbone import decoder
 from speechlm.lm.columns import SPEECH, Choice, Columns, Heads, Reading, Text
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import NONE, Codes
+from speechlm.lm.patterns import NONE, Codes, shifted
 from speechlm.lm.sampling import ALL, Sampling, Views
 
 Ids = Codes
@@ -71,8 +71,7 @@ class Generator:
         choice = Choice(self.heads, units, end, sampling, len(prompts), loop, views)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
-            ids = np.where(codes < 0, NONE, codes + self.heads.offsets.numpy()[:, None])
-            laid = self.pattern.build(ids)
+            laid = self.pattern.build(shifted(codes, self.heads.offsets.numpy()))
             cut = self.pattern.end(codes.shape[1])
             begun = np.where(laid == NONE, self.heads.pad, laid)[:, :cut]
             starts.append(np.concatenate([prompt, begun], axis=1))
@@ -81,7 +80,7 @@ class Generator:
             tails.append(tail)
         columns = self.speech(self.heads, choice, torch.from_numpy(np.stack(tails)), frames)
         given = [prompt.shape[1] for prompt in prompts]
-        return self._run(starts, given, columns, self.pattern.columns(frames), views)
+        return self._run(starts, given, columns, self.pattern.columns(frames))
 
     def read(
         self,
@@ -119,7 +118,7 @@ class Generator:
         columns = Reading(speech, tail, others, longest)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, first.numpy()], axis=1)
-        found = self._run([start], [prompt.shape[1]], columns, number, views)
+        found = self._run([start], [prompt.shape[1]], columns, number)
         return itertools.islice(found, frames)
 
     def write(
@@ -170,26 +169,26 @@ class Generator:
         given: list[int],
         columns: Columns,
         number: int,
-        views: Views = ALL,
     ) -> Iterator[list[Codes | None]]:
         """What ``columns`` finds, in ``number`` columns or until all have ended.
 
         The first ``given`` columns of each start stay in sight, however long the rest becomes.
-        ``columns`` gets outputs for each of the ``views``.
+        ``columns`` gets outputs for each of its views.
         """
         past = [torch.from_numpy(start) for start in starts]
+        views = self._views(columns.choice.views)
         made = 0
         while True:
             past = [self._fitting(each, kept) for each, kept in zip(past, given, strict=True)]
             longest = max(each.shape[1] for each in past)
             capacity = min(longest + number - made, self.context)
-            read = [x for see in self._views(views) for x in map(see, (each.t() for each in past))]
+            read = [see(each.t()) for see in views for each in past]
             steps = self.decoder.begin(len(read), capacity)
             h = steps.prefill(read)
             new: list[Tensor] = []
             while longest + len(new) <= capacity:
                 if new:
-                    h = steps.step(torch.cat([see(new[-1]) for see in self._views(views)]))
+                    h = steps.step(torch.cat([see(new[-1]) for see in views]))
                 column = columns(h)
                 if column is None:
                     return

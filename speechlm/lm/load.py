@@ -18,7 +18,7 @@ from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import NONE, Codes
+from speechlm.lm.patterns import Codes, below_unknown
 from speechlm.lm.sampling import GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
@@ -227,8 +227,7 @@ class LanguageModel:
 
     def _unplanned(self, codes: Codes) -> Codes:
         """``codes`` below a plan that nobody knows."""
-        known = codes.astype(np.int64)
-        return np.pad(known, ((self.plans, 0), (0, 0)), constant_values=NONE)
+        return below_unknown(codes, self.plans)
 
     def _pieces(self, text: str) -> list[int]:
         pieces = self.text.encode(text)

@@ -21,6 +21,17 @@ NONE = -1
 Codes = NDArray[np.int64]
 
 
+def below_unknown(codes: NDArray[np.integer], levels: int = 1) -> Codes:
+    """``codes`` (rows, frames) under so many levels that nobody knows."""
+    return np.pad(codes.astype(np.int64), ((levels, 0), (0, 0)), constant_values=NONE)
+
+
+def shifted(codes: NDArray[np.integer], firsts: Codes) -> Codes:
+    """Ids (levels, frames): ``codes`` counted from the first id (levels,) of each level."""
+    known = codes.astype(np.int64)
+    return np.where(known < 0, NONE, known + firsts[:, None])
+
+
 @dataclass(frozen=True)
 class Pattern(ABC):
     """The layout of frames of ``levels`` levels.

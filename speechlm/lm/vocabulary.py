@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
+from speechlm.lm.patterns import shifted
 from speechlm.units.base import Units
 
 FILE = "vocabulary.json"
@@ -93,16 +94,14 @@ class Vocabulary:
 
     def from_codes(self, codes: NDArray[np.integer]) -> Ids:
         """Ids (levels, frames) of codes (levels, frames); -1 where there is no code, below 0."""
-        known = codes.astype(np.int64)
-        return np.where(known < 0, -1, known + self._offsets())
+        return shifted(codes, self._firsts())
 
     def to_codes(self, ids: Ids) -> Ids:
         """The inverse of :meth:`from_codes`."""
-        return ids - self._offsets()
+        return ids - self._firsts()[:, None]
 
-    def _offsets(self) -> Ids:
-        firsts = [self.level(level).start for level in range(self.units.levels)]
-        return np.array(firsts, np.int64)[:, None]
+    def _firsts(self) -> Ids:
+        return np.array([self.level(level).start for level in range(self.units.levels)], np.int64)
 
     def save(self, folder: str | Path) -> Path:
         """Write ``vocabulary.json`` into a model folder."""

@@ -68,7 +68,8 @@ def _examples(
             heard, said = found
             text = own[said]
             text = text[(text >= ids.text.start) & (text < ids.text.stop)]
-            spoken = columns[heard][sounds[row, columns[heard]]]
+            spoken = columns[heard]
+            spoken = spoken[sounds[row, spoken]]
             if len(text) and len(spoken):
                 yield row, spoken, text
 

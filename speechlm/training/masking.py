@@ -55,17 +55,17 @@ def masked(
         return None
     first = ids.specials + ids.text
     speech = (tokens >= first).any(dim=1)
-    written = (tokens[:, 0] >= ids.specials) & (tokens[:, 0] < first)
-    given, own = written & ~mask[:, 0], segments.clamp(min=0)
-    examples = torch.zeros(len(tokens), int(own.max()) + 1, device=tokens.device)
-    told = examples.scatter_reduce(1, own, given.float(), "amax").gather(1, own) > 0
+    written, own = _written(tokens, ids), segments.clamp(min=0)
+    given = written & ~mask[:, 0]
+    texts = _number(given, own)
+    told = texts.gather(1, own) > 0
     share = torch.where(told, said, config.speech)
     begins = torch.rand(speech.shape, device=tokens.device) < share / SPAN
     spans = F.max_pool1d(F.pad(begins.float(), (SPAN - 1, 0)), SPAN, 1) > 0
     single = torch.rand(speech.shape, device=tokens.device) < config.text
     hidden = (spans & speech) | (single & written & mask[:, 0])
     if config.given:
-        chosen = torch.rand(examples.shape, device=tokens.device) < config.given
+        chosen = torch.rand(texts.shape, device=tokens.device) < config.given
         hidden |= chosen.gather(1, own) & given
     return hidden
 
@@ -82,19 +82,12 @@ def unplanned(
     """
     first, own = ids.specials + ids.text, segments.clamp(min=0)
     unit = (tokens[:, 0] >= first) & (tokens[:, 0] < first + ids.cardinality)
-    given = unit & ~mask[:, 0]
-    written = (tokens[:, 0] >= ids.specials) & (tokens[:, 0] < first) & ~mask[:, 0]
-    shape, device = (len(tokens), int(own.max()) + 1), tokens.device
-
-    def number(what: Tensor) -> Tensor:
-        """Of columns in each example."""
-        return torch.zeros(shape, device=device).scatter_add(1, own, what.float())
-
+    given, length = unit & ~mask[:, 0], _number(segments >= 0, own)
+    shape, device = length.shape, tokens.device
     chosen = torch.rand(shape, device=device) < share
-    free = chosen & (number(written) == 0)
+    free = chosen & (_number(_written(tokens, ids) & ~mask[:, 0], own) == 0)
     cut = 2 * torch.rand(shape, device=device)
     whole = free & (cut >= 1) & (torch.rand(shape, device=device) < 0.5)
-    length = number(segments >= 0)
     start = torch.cat([torch.zeros_like(length[:, :1]), length.cumsum(1)[:, :-1]], dim=1)
     place = torch.arange(tokens.shape[2], device=device) - start.gather(1, own)
     early = free.gather(1, own) & (place < (cut * length).gather(1, own))
@@ -104,3 +97,14 @@ def unplanned(
     heard[:, 0] = torch.where(hidden, pad, tokens[:, 0])
     known[:, 0] = torch.where(unit & whole.gather(1, own), pad, tokens[:, 0])
     return heard, known
+
+
+def _written(tokens: Tensor, ids: IdsConfig) -> Tensor:
+    """Which columns (batch, time) are text."""
+    return (tokens[:, 0] >= ids.specials) & (tokens[:, 0] < ids.specials + ids.text)
+
+
+def _number(what: Tensor, own: Tensor) -> Tensor:
+    """How many of the columns ``what`` (batch, time) each example (batch, examples) has."""
+    none = torch.zeros(len(own), int(own.max()) + 1, device=own.device)
+    return none.scatter_add(1, own, what.float())

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
@@ -40,7 +39,7 @@ def mean(models: Sequence[str], shares: Sequence[float], out: Path) -> Path:
             theirs = folder / file
             if not theirs.is_file() or theirs.read_bytes() != (first / file).read_bytes():
                 raise SpeechLMError(f"{theirs}: not as in {first}: only weights can be averaged")
-        weights = load_file(folder / hub.WEIGHTS)
+        weights = hub.load_weights(folder)
         shapes = {name: tuple(value.shape) for name, value in weights.items()}
         if total and shapes != {name: tuple(value.shape) for name, value in total.items()}:
             raise SpeechLMError(f"{folder}: has other weights than {first}")
@@ -54,7 +53,5 @@ def mean(models: Sequence[str], shares: Sequence[float], out: Path) -> Path:
         (out / file).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(out / file) as path:
             shutil.copyfile(first / file, path)
-    half = {name: v.half() if v.is_floating_point() else v for name, v in total.items()}
-    with atomic_path(out / hub.WEIGHTS) as path:
-        save_file(half, path, metadata={"format": "pt"})
+    hub.save_weights(out, total)
     return out

@@ -128,7 +128,7 @@ def test_it_hears_and_gives_the_units_of_the_codec_alone(model: LanguageModel) -
     assert all(np.isfinite(score.bits))
 
 
-def test_what_was_learnt_is_heard_without_the_plan(model: LanguageModel, data: Path) -> None:
+def test_what_was_learnt_is_heard_without_the_plan(model: LanguageModel) -> None:
     """Each word's sound counts up, and the text is that of the words."""
     rising = np.stack([np.arange(5) * 2 % 16, np.arange(5) * 3 % 16])  # levels 1 and 2 of "one"
     noise = sound(5)
@@ -252,7 +252,7 @@ def ctc_of(objective: LMObjective, corpus: str) -> torch.Tensor:
     return ctc.loss(model.ctc, h, tokens, segments, objective.data.vocabulary)
 
 
-def test_units_remember_their_codec(tmp_path: Path) -> None:
+def test_units_remember_their_codec() -> None:
     assert Units(**{**STACKED.__dict__, "codec": ["toy", "01234567"]}) == STACKED
     assert STACKED.sound == Units("toy", "01234567", 16000, 320, 2, 16)
     assert STACKED.sound is not None
