@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from speechlm import declaration
+from speechlm.data.sentences import KINDS as SENTENCES
 from speechlm.errors import SpeechLMError
 
 
@@ -86,6 +87,8 @@ class KokoroConfig(CorpusConfig):
     utterances: int = 4000
     verses: float = 0.5
     """Share of verses of the World English Bible; the rest are sentences that are made up."""
+    sentences: list[str] = field(default_factory=lambda: list(SENTENCES))
+    """Kinds of those that are made up (see ``speechlm.data.sentences``)."""
     longest: int = 120
     """Characters of a verse, at most."""
     seed: int = 0

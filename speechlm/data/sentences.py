@@ -6,6 +6,7 @@ A sentence is a pure function of its number, so a corpus that grows keeps what i
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -61,25 +62,28 @@ def year(number: int) -> str:
     return f"{cardinal(century)} {low}"
 
 
-def sentence(number: int, seed: int = 0) -> str:
-    """A sentence; letters that are spelled are capitals, each a word."""
+KINDS = ("command", "digits", "name", "letters", "date", "number")
+
+
+def sentence(number: int, seed: int = 0, kinds: Sequence[str] = KINDS) -> str:
+    """A sentence of one of ``kinds``; letters that are spelled are capitals, each a word."""
     random = np.random.default_rng((seed, number))
 
     def some(words: list[str] | str, least: int = 1, most: int = 1) -> str:
         return " ".join(random.choice(list(words), int(random.integers(least, most + 1))))
 
-    match int(random.integers(6)):
-        case 0:
+    match kinds[int(random.integers(len(kinds)))]:
+        case "command":
             number = int(random.integers(0, 1000))
             return some(COMMANDS) + (f" {cardinal(number)}" if random.random() < 0.8 else "")
-        case 1:
+        case "digits":
             return some(ONES[:10], 3, 10)
-        case 2:
+        case "name":
             return " ".join(some(NAMES).upper())
-        case 3:
+        case "letters":
             letters = some(string.ascii_uppercase, 2, 6)
             return f"{letters} {cardinal(int(random.integers(1, 100)))}"
-        case 4:
+        case "date":
             day, month = ordinal(int(random.integers(1, 32))), some(MONTHS)
             date = f"{month} {day}" if random.integers(2) else f"{day} of {month}"
             return f"{date} {year(int(random.integers(1900, 2000)))}"

@@ -16,7 +16,7 @@ import pytest
 from speechlm.cli import main
 from speechlm.data import texts, verses
 from speechlm.data.prepare import prepare
-from speechlm.data.sentences import cardinal, ordinal, sentence, year
+from speechlm.data.sentences import KINDS, ONES, cardinal, ordinal, sentence, year
 from speechlm.data.sources import kokoro
 from speechlm.data.sources.kokoro import spoken
 from speechlm.errors import SpeechLMError
@@ -118,6 +118,7 @@ def test_what_is_missing_is_one_line(
         return str(no.value)
 
     assert "no voice zf_x; voices: af_one, bm_two" in message("voices=[zf_x]")
+    assert "kokoro: sentences must be some of command, digits" in message("sentences=[poems]")
     (cache / f"{kokoro.VOICES}.npz").unlink()
     (cache / f"{kokoro.VOICES}.tgz").unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -183,6 +184,16 @@ def test_sentences_are_many_and_stay_the_same() -> None:
     assert {word for each in found for word in each.split() if len(word) == 1} >= set(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     )
+
+
+def test_sentences_of_some_kinds() -> None:
+    assert [sentence(number, 1, KINDS) for number in range(50)] == [
+        sentence(number, 1) for number in range(50)
+    ]
+    for number in range(50):
+        words = sentence(number, kinds=("name",)).split()
+        assert all(len(word) == 1 for word in words)
+        assert set(sentence(number, kinds=["digits"]).split()) <= set(ONES[:10])
 
 
 def test_a_file_of_verses(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

