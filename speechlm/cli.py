@@ -372,6 +372,7 @@ def words(
 def _write_lines(lines: list[str], what: str, out: Path) -> None:
     from speechlm.files import atomic_path
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(out) as path:
         path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     console.print(f"{len(lines)} {what}: {out}", highlight=False)

@@ -38,13 +38,20 @@ def utterances(corpora: Sequence[tuple[str, Tokens]], split: str) -> list[Voiced
     """The utterances of a split of prepared corpora, each with its tokens.
 
     Raises:
-        SpeechLMError: when there is none, or a folder is no prepared corpus.
+        SpeechLMError: when there is none, a folder is no prepared corpus, or its recordings have
+            another sample rate than the units.
     """
     found = []
     for folder, tokens in corpora:
-        paths = {
-            cut.id: Path(cut.recording.sources[0].source) for cut in read_cuts([folder], split)
-        }
+        paths = {}
+        for cut in read_cuts([folder], split):
+            path, rate = Path(cut.recording.sources[0].source), cut.recording.sampling_rate
+            if rate != tokens.units.sample_rate:
+                raise SpeechLMError(
+                    f"{path}: {rate} Hz, but the units are of {tokens.units.sample_rate} Hz: "
+                    f"speechlm prepare ... sample_rate={tokens.units.sample_rate}"
+                )
+            paths[cut.id] = path
         entries = (entry for entry in tokens.entries if entry.split == split)
         found += [Voiced(tokens, entry, paths[entry.id]) for entry in entries if entry.id in paths]
     if not found:

@@ -2,7 +2,8 @@
 
 Both are the mean of two shares, of words and of their pairs, without BLEU's penalty of shortness.
 It is the arithmetic mean, one of the two that GSLM's code gives: by the geometric one, a short text
-in which no pair comes twice has 0, however often it says a word.
+in which no pair comes twice has 0, however often it says a word. Pairs that overlap count: of
+"no no no" all is said more than once.
 """
 
 from __future__ import annotations

@@ -60,8 +60,11 @@ def continue_recording(
     with audio.Writer(target, tokenizer.units.sample_rate) as writer:
         for piece in np.array_split(heard, 1 + heard.shape[1] // 500, axis=1):
             writer.write(stream.push(torch.from_numpy(piece)[None])[0].cpu().numpy())
-        frames = model.continue_speech(heard, round(seconds * model.units.frame_rate), how)
-        return _write(sound(frames, stream), writer, tokenizer.units.sample_rate)
+        units = model.units
+        frames = model.continue_speech(heard, round(seconds * units.frame_rate), how)
+        # Units that differ in length are so many a second on average alone.
+        most = seconds if units.variable else math.inf
+        return _write(sound(frames, stream), writer, units.sample_rate, most)
 
 
 def say(
@@ -137,14 +140,21 @@ def sound(frames: Iterator[Codes], stream: UnitStream) -> Iterator[np.ndarray]:
     yield stream.flush()[0].cpu().numpy()
 
 
-def _write(waves: Iterator[np.ndarray], writer: audio.Writer, rate: int) -> Spoken:
+def _write(
+    waves: Iterator[np.ndarray], writer: audio.Writer, rate: int, seconds: float = math.inf
+) -> Spoken:
+    """Write ``waves``, so many ``seconds`` of them at most."""
     start = time.perf_counter()
     first = samples = 0.0
     for wave in waves:
         if samples == 0 and len(wave):
             first = time.perf_counter() - start
+        if samples + len(wave) > seconds * rate:
+            wave = wave[: round(seconds * rate - samples)]
         samples += len(wave)
         writer.write(wave)
+        if samples >= seconds * rate:
+            break
     return Spoken(samples / rate, first, time.perf_counter() - start)
 
 

@@ -95,14 +95,16 @@ class CodecObjective(AdversarialObjective):
 
     def __init__(self, recipe: CodecRecipe):
         super().__init__()
+        if recipe.decoder_only and recipe.init is None:
+            raise SpeechLMError("decoder_only: name in init the model whose decoder to train")
+        if recipe.decoder_only and recipe.distillation.teacher is not None:
+            raise SpeechLMError("decoder_only leaves units as they are: no distillation.teacher")
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
         if recipe.init is not None:
             self.model.load_weights(self.model.weights() | _initial(recipe, self.model))
         if recipe.decoder_only:
-            if recipe.init is None:
-                raise SpeechLMError("decoder_only: name in init the model whose decoder to train")
             self.model.encoder.requires_grad_(False)
             self.model.quantizer.requires_grad_(False)
         self.oppose(recipe.adversarial)
@@ -149,14 +151,16 @@ class CodecObjective(AdversarialObjective):
         with torch.autocast(wave.device.type, enabled=False):
             terms = self.spectral_loss(estimate, wave, loss.draws)
         total = self._weighted(terms)
-        if quantized.losses and not self.recipe.decoder_only:
+        if self.recipe.decoder_only:
+            return self.deceive(total, terms, estimate, wave, step)
+        if quantized.losses:
             terms |= quantized.losses
             commitment = loss.early_commitment if step < loss.early else loss.commitment
             total = total + commitment * terms["commitment"] + terms["codebook"]
-            if self.distillation is not None:
-                first = self.model.quantizer.decode(quantized.codes[:, :1])
-                terms["distilled"] = self.distillation(first, quantized.z, wave)
-                total = total + self.recipe.distillation.weight * terms["distilled"]
+        if self.distillation is not None and quantized.codes.shape[1]:  # none in a bypass
+            first = self.model.quantizer.decode(quantized.codes[:, :1])
+            terms["distilled"] = self.distillation(first, quantized.z, wave)
+            total = total + self.recipe.distillation.weight * terms["distilled"]
         return self.deceive(total, terms, estimate, wave, step)
 
     def _weighted(self, terms: Mapping[str, T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
@@ -37,7 +38,12 @@ def stack(recipe: StackedRecipe) -> Path:
     """
     if recipe.semantic is None:
         raise SpeechLMError("semantic= takes the folder of a tokenizer, as units-whisper's")
-    folder = hub.save_model(Path(recipe.training.out) / "model", recipe.units, {})
-    embed(recipe.semantic, folder)
-    load(folder)
+    with TemporaryDirectory() as trial:  # a model that is there stays if this is none
+        load(_write(recipe.units, recipe.semantic, Path(trial)))
+    return _write(recipe.units, recipe.semantic, Path(recipe.training.out) / "model")
+
+
+def _write(config: StackedConfig, semantic: str, folder: Path) -> Path:
+    hub.save_model(folder, config, {})
+    embed(semantic, folder)
     return folder

@@ -17,7 +17,7 @@ from speechlm.data.tokens import Tokens
 from speechlm.data.unit_crops import UnitCrops, utterances
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
-from speechlm.units.load import embed, load
+from speechlm.units.load import TOKENIZER, embed, load
 from speechlm.units.semantic import SemanticUnits
 from speechlm.vocoder.config import VocoderConfig
 from speechlm.vocoder.model import VocodedUnits, framed
@@ -88,9 +88,8 @@ class VocoderObjective(AdversarialObjective):
         units = framed(tokenizer)
         self.config = replace(
             recipe.vocoder,
-            codec=None
-            if isinstance(tokenizer, SemanticUnits)
-            else recipe.units or hub.DEFAULT_CODEC,
+            codec=None if isinstance(tokenizer, SemanticUnits) else self._codec(),
+            weights=units.weights,
             sample_rate=units.sample_rate,
             hop=units.hop,
             levels=units.levels,
@@ -102,6 +101,11 @@ class VocoderObjective(AdversarialObjective):
         corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
         self.crops = self._crops(corpora, "train", recipe.data.batch)
         self.held_out = self._crops(corpora, "dev", recipe.data.validation)
+
+    def _codec(self) -> str:
+        """A codec by its name; the copy beside the vocoder of one that is a folder here."""
+        name = self.recipe.units or hub.DEFAULT_CODEC
+        return TOKENIZER if Path(name).is_dir() else name
 
     def _tokens(self, corpus: str) -> Tokens:
         units = framed(self.tokenizer)
@@ -164,7 +168,7 @@ class VocoderObjective(AdversarialObjective):
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
         assert isinstance(model, VocoderNetwork)
         hub.save_model(folder, self.config, model.state_dict(), facts)
-        if self.config.codec is None:
+        if self.config.codec in (None, TOKENIZER):
             embed(self.recipe.units, folder)
 
 

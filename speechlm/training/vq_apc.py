@@ -94,7 +94,7 @@ class VqApcObjective(Objective):
         """The error, that of saying that nothing changes, and the units in use (perplexity)."""
         assert isinstance(model, VqApcNetwork)
         shift = self.recipe.units.shift
-        x = model.features(torch.from_numpy(self.held_out(0))).to(model.mean.device)
+        x = model.features(torch.from_numpy(self.held_out(0)))
         error, _ = self._losses(model, x)
         codes = model.quantizer.encode(model.stack(x)).flatten()
         share = torch.bincount(codes, minlength=self.recipe.units.clusters) / len(codes)

@@ -2,7 +2,7 @@
 
 Autoregressive predictive coding with a codebook (Chung et al. 2020, VQ-APC): a causal network over
 log-mel frames, whose last layer is quantized, predicts the frame some steps later. Nothing looks
-ahead, so units come as soon as their frame has been heard.
+ahead but a frame's window, which hears half a hop past it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class VqApcNetwork(nn.Module):
 
     def features(self, wave: Tensor) -> Tensor:
         """Standardised features (batch, bands, frames) of ``wave`` (batch, samples)."""
-        found = torch.stack([self.teacher(each) for each in wave])
+        found = torch.stack([self.teacher(each.cpu()) for each in wave]).to(self.mean.device)
         return ((found - self.mean) / self.scale).mT
 
     def forward(self, x: Tensor) -> tuple[Tensor, Quantized]:

@@ -21,12 +21,13 @@ class VocoderConfig:
 
     ``ahead`` frames after one are heard before it sounds; ``parts`` spectra are made of a frame.
     Training sets what the units are: those of ``codec`` (a name), or of the tokenizer in the folder
-    ``units`` beside this file.
+    ``units`` beside this file; ``weights`` says which weights these have.
     """
 
     kind: str = "vocoder"
     name: str = "vocoder"
     codec: str | None = None
+    weights: str = ""
     sample_rate: int = 16000
     hop: int = 320
     levels: int = 1

@@ -9,6 +9,7 @@ import torch
 from speechlm import audio
 from speechlm.errors import SpeechLMError
 from speechlm.units.load import load
+from speechlm.vocoder.model import VocodedUnits
 
 NO_DEFAULT = (
     "no vocoder is shipped: train one by `speechlm train recipes/vocoder.yaml`, and name its "
@@ -29,6 +30,8 @@ def convert(source: Path, voice: Path, target: Path, model: str | None) -> float
     if model is None:
         raise SpeechLMError(NO_DEFAULT)
     tokenizer = load(model)
+    if not isinstance(tokenizer, VocodedUnits):
+        raise SpeechLMError(f"{model}: is no vocoder, and cannot take another voice")
     rate = tokenizer.units.sample_rate
     wave, prompt = (torch.from_numpy(audio.read(path, rate)[0])[None] for path in (source, voice))
     stream = tokenizer.stream_decoder(prompt)

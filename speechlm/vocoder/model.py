@@ -120,8 +120,8 @@ def framed(tokenizer: UnitTokenizer) -> Units:
 
 def check(units: Units, config: VocoderConfig) -> None:
     """Raises: SpeechLMError, unless the vocoder is one of such units."""
-    found = units.sample_rate, units.hop, units.levels, units.cardinality
-    if found != (config.sample_rate, config.hop, config.levels, config.cardinality):
+    names = ("sample_rate", "hop", "levels", "cardinality", "weights")
+    if any(getattr(units, name) != getattr(config, name) for name in names):
         raise SpeechLMError(f"{config.name} is a vocoder of other units than {units}")
 
 
@@ -136,5 +136,7 @@ def load(folder: Path, levels: int | None = None, framed: bool = False) -> Vocod
             f"{folder}: the weights do not fit the configuration: another architecture"
         ) from None
     if config.codec is not None:
-        return VocodedUnits(load_units(config.codec, config.levels), network)
+        own = config.codec == TOKENIZER
+        codec = load_units(folder / TOKENIZER if own else config.codec, config.levels)
+        return VocodedUnits(codec, network)
     return VocodedUnits(load_units(folder / TOKENIZER, levels, framed), network)

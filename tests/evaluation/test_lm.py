@@ -418,6 +418,9 @@ def test_what_is_generated_is_timed_and_its_end_seen(world: SimpleNamespace) -> 
     nothing = generate(iter(frames[:0]), 3, 2, tokenizer.stream_decoder())
     assert nothing.ended and nothing.codes.shape == (2, 0)
     assert math.isnan(nothing.first) == (len(nothing.wave) == 0)
+    cut = generate(iter(frames), 4, 2, tokenizer.stream_decoder(), len(made.wave) - 100)
+    assert not cut.ended and np.array_equal(cut.wave, made.wave[:-100])
+    assert generate(iter(frames), 4, 2, tokenizer.stream_decoder(), len(made.wave)).ended
 
 
 def test_a_suite_file_says_which_parts_it_has() -> None:

@@ -18,6 +18,7 @@ from speechlm.evaluation.config import ClipsConfig
 from speechlm.evaluation.lm import sweep
 from speechlm.evaluation.lm.config import SweepConfig
 from speechlm.evaluation.lm.ears import Heard
+from speechlm.evaluation.lm.operating import points
 from speechlm.evaluation.results import Results
 from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import Sampling
@@ -43,6 +44,7 @@ class Teller:
     def __init__(self) -> None:
         self.model = self.tokenizer = self.ears = self
         self.names, self.style = ["ear"], "basic"
+        self.units = SimpleNamespace(hop=HOP, variable=False)
         self.how: list[Sampling] = []
 
     def warm(self) -> None:
@@ -98,7 +100,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> SweepConfig:
 def found(config: SweepConfig) -> dict[str, Results]:
     teller: Any = Teller()
     sections = sweep.run(config, teller)
-    assert all((how.top_p, how.top_k, how.loop) == (1, 0, 0) for how in teller.how)
+    limits = [(how.top_p, how.top_k, how.loop, how.guidance) for how in teller.how]
+    assert set(limits) == {(1, 0, 0, 1)}
     return {name: section.results() for name, section in sections.items()}
 
 
@@ -162,6 +165,16 @@ def test_points_are_between_temperatures(found: dict[str, Results]) -> None:
     width = abs((share["ppx"] - share["vert"]) * (at("1.5", "vert") - at("1", "vert"))) / 100
     both = places["ppx"]["mean"] + summary(found, "recording", "ppx")["mean"]
     assert places["auc"]["mean"] == pytest.approx(width * both / 2, rel=1e-4)
+
+
+def test_a_curve_beyond_the_recordings_has_an_area_below_nothing() -> None:
+    """Columns are VERT, perplexity and words; recordings lie on a line, and above and below it."""
+    curve = np.array([[40.0, 50, 90], [30, 100, 80], [20, 200, 70]])
+    on, good, bad = (points(curve, np.array([25, ppx, 90])) for ppx in (150.0, 180, 120))
+    assert on.auc == pytest.approx(0)
+    # From 25 % and 150 to 22 % and 180, and from 28 % and 120.
+    assert good.auc == pytest.approx(-165 * 0.03)
+    assert bad.auc > 0
 
 
 def test_a_point_that_is_not_reached_has_a_reason(config: SweepConfig) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +122,27 @@ def test_streamed_is_offline(
     pieces = list(verbs.sound(iter(new.T), tokenizer.stream_decoder()))
     assert len(pieces) == new.shape[1] + 1
     assert sum(map(len, pieces[:3])) > 0
+
+
+def test_units_that_differ_in_length_go_on_no_longer(
+    folders: dict[str, Path], tokenizer: UnitTokenizer, tmp_path: Path
+) -> None:
+    """Each unit sounds three times as long as one does on average: the time is up earlier."""
+    prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
+    soundfile.write(prompt, np.zeros(RATE), RATE)
+    model = LanguageModel.from_pretrained(folders["depth"])
+    model.units = replace(model.units, variable=True)
+    slow: Any = SimpleNamespace(
+        units=model.units,
+        begin=tokenizer.begin,
+        stream_decoder=lambda wave: SimpleNamespace(
+            push=lambda codes: torch.zeros(1, 3 * 320 * codes.shape[2]),
+            flush=lambda: torch.zeros(1, 5),
+        ),
+    )
+    spoken = verbs.continue_recording(prompt, out, model, slow, 0.5, Sampling(seed=1))
+    assert spoken.seconds == 0.5
+    assert len(soundfile.read(out)[0]) == 3 * RATE + RATE // 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -55,6 +57,32 @@ def test_the_gradient_reaches_the_encoder_through_level_0():
     assert z.grad is not None
     assert z.grad[:, :, :25].abs().sum() > 0
     assert not z.grad[:, :, 25:].any()
+
+
+@pytest.mark.parametrize("kind", ["residual-scalar", "scalar"])
+def test_scalar_levels_learn_from_a_teacher_too(kind, corpus):
+    """In a bypass there is no level 0."""
+    recipe = CodecRecipe(
+        codec=replace(CODEC, quantizer=QuantizerConfig(kind=kind, levels=1, cardinality=16)),
+        data=CodecDataConfig([str(corpus)], seconds=0.5, batch=2, validation=2),
+        loss=CodecLossConfig(bypass=1),
+        distillation=DistillationConfig(TeacherConfig("log-mel")),
+    )
+    objective = CodecObjective(recipe)
+    told = ["distilled" in objective(objective.batch(step), "model", step)[1] for step in (0, 1)]
+    assert told == [False, True]
+
+
+def test_units_that_stay_learn_nothing(corpus):
+    recipe = CodecRecipe(
+        codec=CODEC,
+        data=CodecDataConfig([str(corpus)]),
+        distillation=DistillationConfig(TeacherConfig("log-mel")),
+        decoder_only=True,
+        init="codec-nano",
+    )
+    with pytest.raises(SpeechLMError, match="decoder_only leaves units as they are"):
+        CodecObjective(recipe)
 
 
 def test_other_frames_are_one_line():

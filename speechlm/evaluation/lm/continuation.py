@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -60,9 +62,15 @@ def go_on(prompt: Wave, seconds: float, how: Sampling, subject: Subject) -> tupl
     codes = subject.tokenizer.begin(heard)
     stream = subject.tokenizer.stream_decoder(heard)
     before = stream.push(codes)[0].cpu().numpy()
+    units = subject.tokenizer.units
+    # What the stream still owes of the prompt; where units differ in length, nobody can say.
+    owed = 0 if units.variable else max(codes.shape[2] * units.hop - len(before), 0)
     most = round(seconds / subject.seconds)
     frames = subject.model.continue_speech(codes[0].cpu().numpy(), most, how)
-    return before, generating.generate(frames, most, subject.levels, stream)
+    samples = owed + round(seconds * subject.rate)
+    made = generating.generate(frames, most, subject.levels, stream, samples)
+    before = np.concatenate([before, made.wave[:owed]])
+    return before, replace(made, wave=made.wave[owed:])
 
 
 def _continued(
@@ -80,7 +88,7 @@ def _continued(
     except SpeechLMError as error:  # as a prompt beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
         return Card(name, note=str(error))
-    section.add(name, generating.cells(made, subject.seconds))
-    length, end = made.frames * subject.seconds, "to an end" if made.ended else "and did not end"
+    section.add(name, generating.cells(made, subject.rate))
+    length, end = len(made.wave) / subject.rate, "to an end" if made.ended else "and did not end"
     note = f"prompt until {config.prompt:.1f} s, then the model for {length:.1f} s, {end}"
     return Card(name, np.concatenate([before, made.wave]), note=note)

@@ -53,8 +53,17 @@ class Generated:
         return self.codes.shape[1]
 
 
-def generate(frames: Iterator[Codes], most: int, levels: int, stream: UnitStream) -> Generated:
-    """Take ``frames`` (levels,), of which there are ``most`` where no end is said, to sound."""
+def generate(
+    frames: Iterator[Codes],
+    most: int,
+    levels: int,
+    stream: UnitStream,
+    samples: int | None = None,
+) -> Generated:
+    """Take ``frames`` (levels,), of which there are ``most`` where no end is said, to sound.
+
+    Of units that differ in length so many are not so long: ``samples`` of sound are the limit.
+    """
     codes: list[Codes] = []
 
     def noted() -> Iterator[Codes]:
@@ -62,29 +71,33 @@ def generate(frames: Iterator[Codes], most: int, levels: int, stream: UnitStream
             codes.append(frame)
             yield frame
 
-    start, first, waves = time.perf_counter(), math.nan, []
+    start, first, waves, done = time.perf_counter(), math.nan, [], 0
     for wave in verbs.sound(noted(), stream):
         if len(wave) and math.isnan(first):
             first = time.perf_counter() - start
         waves.append(wave)
+        done += len(wave)
+        if samples is not None and done >= samples:
+            break
     work = time.perf_counter() - start
     whole = np.stack(codes, axis=1) if codes else np.zeros((levels, 0), np.int64)
-    return Generated(whole, np.concatenate(waves), first, work, len(codes) < most)
+    ended = len(codes) < most and (samples is None or done <= samples)
+    return Generated(whole, np.concatenate(waves)[:samples], first, work, ended)
 
 
-def cells(made: Generated, seconds: float) -> dict[str, Score]:
-    """The values in ``COLUMNS``; a frame is so many ``seconds``."""
-    length = made.frames * seconds
+def cells(made: Generated, rate: int) -> dict[str, Score]:
+    """The values in ``COLUMNS``, for sound of ``rate`` samples a second."""
+    length = len(made.wave) / rate
     nothing = failed("nothing was said")
     return {
         "ended": Score(100.0 * made.ended),
         "seconds": Score(length),
         "first": nothing if math.isnan(made.first) else Score(1000 * made.first),
         "rtf": Score(made.work / length, weight=length) if length else nothing,
-        **looping(made.codes, seconds),
+        **looping(made.codes, length / max(made.frames, 1)),
     }
 
 
 def looping(codes: Codes, seconds: float) -> dict[str, Score]:
-    """The cell ``unlooped`` of codes (levels, frames)."""
+    """The cell ``unlooped`` of codes (levels, frames); one is so many ``seconds``, on average."""
     return {"unlooped": Score(100.0 * (longest_loop(codes[0]) * seconds <= LOOP_SECONDS))}

@@ -24,7 +24,8 @@ class Points(NamedTuple):
         vert: VERT (%) where the perplexity is that of recordings.
         words: dictionary words (%) where VERT is that of recordings.
         auc: the area under the curve, perplexity times VERT as a share, from one point to the
-            other. A model that goes through the recordings' own point has 0.
+            other. A model that goes through the recordings' own point has 0, one that passes it
+            on its better side is below 0.
     """
 
     ppx: float
@@ -44,7 +45,9 @@ def points(curve: Floats, recordings: Floats) -> Points:
         ends = sorted((at_vert, at_ppx))
         inside = range(math.ceil(ends[0]), math.floor(ends[1]) + 1)
         path = np.array([_at(curve, place) for place in (ends[0], *inside, ends[1])])
-        auc = abs(float(np.trapezoid(path[:, 1], path[:, 0] / 100)))
+        area = abs(float(np.trapezoid(path[:, 1], path[:, 0] / 100)))
+        # From cold to hot, a curve that is worse has the recordings' perplexity first.
+        auc = area if at_ppx <= at_vert else -area
     _, ppx, words = _at(curve, at_vert)
     return Points(ppx, _at(curve, at_ppx)[0], words, auc)
 

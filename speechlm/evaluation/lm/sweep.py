@@ -61,7 +61,12 @@ POINT_COLUMNS = {
         "Dictionary words at recordings' VERT", "%", "higher", 1, "between temperatures"
     ),
     "auc": Column(
-        "AUC", "", "lower", 2, "of perplexity over VERT (as a share), from one point to the other"
+        "AUC",
+        "",
+        "lower",
+        2,
+        "of perplexity over VERT (as a share), from one point to the other; below 0 where a model "
+        "is more diverse than recordings of its perplexity",
     ),
 }
 HEARD = "self", "auto", "bits", "words", "heard"
@@ -135,7 +140,8 @@ def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
             end = size + round(config.seconds * subject.rate)
             cards = []
             for temperature in config.temperatures:
-                how = Sampling(temperature, top_p=1.0, loop=0.0, seed=config.seed + number)
+                seed = config.seed + number
+                how = Sampling(temperature, top_p=1.0, loop=0.0, guidance=1.0, seed=seed)
                 one, card = _gone_on(wave[:size], len(wave[size:end]), how, subject)
                 said.setdefault(card.name, []).append(one)
                 cards.append(card)
@@ -158,7 +164,7 @@ def _gone_on(prompt: Wave, samples: int, how: Sampling, subject: Subject) -> tup
     except SpeechLMError as error:  # as a prompt beyond the context
         return _Said(Heard(reason=str(error)), {}), Card(name, note=str(error))
     heard = _hear(made.wave, subject)
-    cells = generating.cells(made, subject.seconds)
+    cells = generating.cells(made, subject.rate)
     own = {column: cells[column] for column in ("ended", "unlooped", "seconds")}
     card = Card(name, np.concatenate([before, made.wave]), {"heard": heard.text})
     return _Said(heard, own), card

@@ -125,7 +125,7 @@ def _said(
     except SpeechLMError as error:  # as a text beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
         return Card(name, note=str(error))
-    cells = generating.cells(made, subject.seconds)
+    cells = generating.cells(made, subject.rate)
     note = "" if made.ended else "did not end by itself"
     return _heard(section, name, prompt.text, made.wave, subject, cells, note)
 

@@ -60,12 +60,14 @@ def run(config: Path, overrides: list[str], out: Path) -> Table:
     subjects = {name: each for name, each in declared.tokenizers.items() if each is not None}
     if not subjects:
         raise SpeechLMError(f"{config}: no tokenizer to probe; add one under tokenizers")
+    if min(declared.phones.utterances, declared.phones.triples) < 1:
+        raise SpeechLMError(f"{config}: phones.utterances and phones.triples are 1 or more")
+    loaded = {name: load(each.model, 1, framed=True) for name, each in subjects.items()}
     spoken = with_phones(declared.phones)
     speakers = _with_speakers(declared.speakers)
     found: dict[str, Figures] = {}
-    with progress("probing", len(subjects)) as advance:
-        for name, subject in subjects.items():
-            tokenizer = load(subject.model, 1, framed=True)
+    with progress("probing", len(loaded)) as advance:
+        for name, tokenizer in loaded.items():
             found[name] = probe(tokenizer, declared.phones, spoken, speakers)
             advance(name)
     report = {
@@ -122,7 +124,7 @@ def probe(
         units = _encode(tokenizer, utterance)
         heard = labels.of_frames(phones, len(units), rate)
         inside = heard >= 0
-        which = np.array([numbers[phone.name] for phone in phones])[heard[inside]]
+        which = np.array([numbers[phone.name] for phone in phones], np.int64)[heard[inside]]
         joint.append(joint_counts(units[inside], which, (kinds, len(names))))
         counts.append(_counted(units, kinds))
         for number, phone in enumerate(phones):

@@ -14,7 +14,7 @@ class TeacherConfig:
     """Which features.
 
     ``kind`` is ``log-mel`` or ``mfcc``, computed from the waveform with frames of ``hop`` samples
-    at 16 kHz; or ``whisper``, ``transformers`` (HuBERT, wav2vec 2.0, data2vec, MERT, ...) or
+    at 16 kHz; or ``whisper``, ``transformers`` (HuBERT, wav2vec 2.0, data2vec, ...) or
     ``torchaudio`` (a bundle of its pipelines), which take a pretrained ``model``. Of the last two,
     ``layer`` counts the outputs of the transformer's layers from 1; the last one when null.
     """

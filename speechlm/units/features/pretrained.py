@@ -17,7 +17,7 @@ class Transformers(Teacher):
     """Outputs of layer ``layer`` (the last when None) of an audio model of transformers.
 
     ``name`` is a folder or a hub id of a model that takes waveforms: HuBERT, wav2vec 2.0, data2vec
-    (audio), WavLM, MERT.
+    (audio), WavLM.
 
     Raises:
         SpeechLMError: when it cannot be loaded, or has no such layer.
