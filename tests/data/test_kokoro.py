@@ -197,12 +197,13 @@ def test_sentences_of_some_kinds() -> None:
 
 
 def test_a_file_of_verses(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ["verses", str(tmp_path / "web.txt"), "--cache", str(cache)]
+    out = tmp_path / "new" / "web.txt"
+    arguments = ["verses", str(out), "--cache", str(cache)]
     monkeypatch.setattr(sys, "argv", ["speechlm", *arguments])
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
-    assert texts.read(tmp_path / "web.txt") == [VERSES[0], VERSES[1], VERSES[2]]
+    assert texts.read(out) == [VERSES[0], VERSES[1], VERSES[2]]
 
 
 def test_verses_are_plain_text(tmp_path: Path) -> None:

@@ -134,5 +134,11 @@ def test_a_tokenizer_of_tones_knows_them(tmp_path: Path, tiny_model: Path) -> No
     assert (tones_["kinds"]["mean"], codec["kinds"]["mean"]) == (16, 1024)
     assert tones_["rate"]["mean"] < 50 * 0.7
     assert tones_["bitrate"]["mean"] <= 4 * tones_["rate"]["mean"]
+    with pytest.raises(SpeechLMError, match=r"phones\.triples are 1 or more"):
+        run.run(tmp_path / "probe.yaml", ["phones.triples=0"], tmp_path / "none.json")
+    # Nothing of one utterance is known to be a phone.
+    (tmp_path / "labels" / "3.lab").write_text("#\n")
+    one = ["tokenizers.codec=null", "phones.triples=1"]
+    assert run.run(tmp_path / "probe.yaml", one, tmp_path / "out" / "one.json").row_count == 1
     with pytest.raises(SpeechLMError, match="has no label file of"):
         run.run(tmp_path / "probe.yaml", [f"phones.labels={tmp_path}"], tmp_path / "none.json")

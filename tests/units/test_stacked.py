@@ -163,3 +163,10 @@ def test_what_does_not_go_together_is_one_line(
     with pytest.raises(SpeechLMError, match=says) as no:
         stack(tmp_path, said, str(codec), *more)
     assert "\n" not in str(no.value)
+
+
+def test_a_model_stays_where_another_is_none(tiny_model: Path, tmp_path: Path) -> None:
+    made = stack(tmp_path, semantic(tmp_path / "said"), tiny_model)
+    with pytest.raises(SpeechLMError, match="tiny has 1 to 4 levels, not 0"):
+        stack(tmp_path, semantic(tmp_path / "said"), tiny_model, "units.levels=0")
+    assert units.load(made).units.levels == LEVELS + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -276,3 +277,27 @@ def test_it_is_of_its_units_alone(trained: dict[str, Path], tmp_path: Path) -> N
         units.load(tmp_path / "other")
     with pytest.raises(SpeechLMError, match="no multiple of parts 3"):
         VocoderNetwork(replace(TINY, parts=3))
+
+
+def test_a_codec_that_is_a_folder_comes_with_it(
+    trained: dict[str, Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Nobody else has that folder."""
+    codec = shutil.copytree(tiny_model, tmp_path / "codec")
+    settings = [f"units={codec}", "levels=2", f"data.corpora=[{trained['corpus']}]"]
+    settings += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
+    steps = ["training.steps=1", "training.validate_every=1", "adversarial.start=null"]
+    model = recipes.run(ROOT / "recipes" / "vocoder.yaml", [*settings, *steps, *SMALL])
+    moved = shutil.move(model, tmp_path / "moved")
+    shutil.rmtree(codec)
+    assert units.load(moved).units.levels == 2
+
+
+def test_recordings_of_another_rate_are_refused(trained: dict[str, Path], tmp_path: Path) -> None:
+    said = trained["corpus"].parent / "said"
+    usual = [f"path={said}", f"output={tmp_path / 'corpus'}", "name=toy", "split.test=0"]
+    prepare(ROOT / "data" / "folder.yaml", [*usual, "split.by=utterance", "sample_rate=24000"])
+    settings = [f"units={trained['tokenizer']}", f"data.corpora=[{tmp_path / 'corpus'}]"]
+    settings += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}", *SMALL]
+    with pytest.raises(SpeechLMError, match="24000 Hz, but the units are of 16000 Hz"):
+        recipes.run(ROOT / "recipes" / "vocoder.yaml", settings)
