@@ -20,6 +20,7 @@ from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.conversion import pairs
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.metrics.base import Unscored
+from speechlm.units import load as units
 from speechlm.units.load import embed
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
@@ -55,12 +56,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A vocoder that nobody trained, and two recordings of each of three speakers."""
     folder = tmp_path_factory.mktemp("conversion")
     small = VoiceConfig(8, 1, 4)
+    said = semantic(folder / "said", form="frames")
     config = VocoderConfig(
-        cardinality=CLUSTERS, dim=16, blocks=1, ahead=1, voice=small, duration_dim=8
-    )
+        weights=units.load(said).units.weights,
+        cardinality=CLUSTERS, dim=16, blocks=1, ahead=1, voice=small, duration_dim=8,
+    )  # fmt: skip
     torch.manual_seed(0)
     model = hub.save_model(folder / "vocoder", config, VocoderNetwork(config).state_dict())
-    embed(semantic(folder / "said", form="frames"), model)
+    embed(said, model)
     lines = []
     for number in range(6):
         name, speaker = f"{number}.wav", SPEAKERS[number % 3]
