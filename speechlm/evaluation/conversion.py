@@ -26,9 +26,8 @@ from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.plan import listeners
 from speechlm.evaluation.store import Store, default_folder
 from speechlm.processes import progress
-from speechlm.units.load import load
 from speechlm.vocoder import VocodedUnits
-from speechlm.vocoder.convert import NO_DEFAULT
+from speechlm.vocoder.convert import vocoder
 
 ABOUT = (
     "Each recording in the voice of another speaker, of whom the vocoder hears one recording. "
@@ -98,11 +97,7 @@ def execute(config: ConversionConfig, out: Path) -> LMResults:
     Raises:
         SpeechLMError: for a model, recordings or an output folder that cannot be used.
     """
-    if config.model is None:
-        raise SpeechLMError(NO_DEFAULT)
-    tokenizer = load(config.model)
-    if not isinstance(tokenizer, VocodedUnits):
-        raise SpeechLMError(f"{config.model}: is no vocoder, and cannot take another voice")
+    tokenizer = vocoder(config.model)
     chosen = list(pairs(find(config.clips), config.seed))
     report.make(out)
     torch.set_num_threads(config.threads)

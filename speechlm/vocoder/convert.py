@@ -19,6 +19,20 @@ BLOCK = 500
 """Columns of units that are decoded at once."""
 
 
+def vocoder(model: str | None) -> VocodedUnits:
+    """The vocoder that ``model`` names, a folder or a hub id.
+
+    Raises:
+        SpeechLMError: when it names none, or what takes no other voice.
+    """
+    if model is None:
+        raise SpeechLMError(NO_DEFAULT)
+    tokenizer = load(model)
+    if not isinstance(tokenizer, VocodedUnits):
+        raise SpeechLMError(f"{model}: is no vocoder, and cannot take another voice")
+    return tokenizer
+
+
 def convert(source: Path, voice: Path, target: Path, model: str | None) -> float:
     """Write ``source`` as the speaker of ``voice`` might say it; give its seconds.
 
@@ -27,11 +41,7 @@ def convert(source: Path, voice: Path, target: Path, model: str | None) -> float
     Raises:
         SpeechLMError: when a file cannot be read or written, or the model is no vocoder.
     """
-    if model is None:
-        raise SpeechLMError(NO_DEFAULT)
-    tokenizer = load(model)
-    if not isinstance(tokenizer, VocodedUnits):
-        raise SpeechLMError(f"{model}: is no vocoder, and cannot take another voice")
+    tokenizer = vocoder(model)
     rate = tokenizer.units.sample_rate
     wave, prompt = (torch.from_numpy(audio.read(path, rate)[0])[None] for path in (source, voice))
     stream = tokenizer.stream_decoder(prompt)

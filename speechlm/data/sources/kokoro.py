@@ -49,8 +49,7 @@ def source(config: KokoroConfig) -> Source:
     for number in range(config.utterances):
         random = np.random.default_rng((config.seed, number))
         read = bool(random.random() < config.verses)
-        made_up = sentence(number, config.seed, config.sentences)
-        text = random.choice(verses) if read else made_up
+        text = random.choice(verses) if read else sentence(number, config.seed, config.sentences)
         voice = str(random.choice(config.voices))
         utterances.append(
             Utterance(
