@@ -252,12 +252,21 @@ class Reading(Columns):
         tail: of speech that nothing comes before, as ``speech`` began.
         words: ids (rows, columns) that end each word but the last, and tell the next.
         longest: frames of a word.
+        unended: gets the number of each word that was as long and did not end by itself.
     """
 
-    def __init__(self, speech: Speech, tail: Tensor, words: Sequence[Tensor], longest: int):
+    def __init__(
+        self,
+        speech: Speech,
+        tail: Tensor,
+        words: Sequence[Tensor],
+        longest: int,
+        unended: list[int],
+    ):
         super().__init__(speech.heads, speech.choice)
         self.speech, self.tail, self.longest = speech, tail, longest
-        self.words = list(words)
+        self.words, self.unended = list(words), unended
+        self.word = 0
         self.told: list[Tensor] = []
         self.frames = 0
 
@@ -269,9 +278,12 @@ class Reading(Columns):
                 self.found = self.speech.found
                 self.frames += self.found is not None
                 return column
-            if not self.words:
+            if not self.speech.choice.ended[0]:
+                self.unended.append(self.word)
+            if self.word == len(self.words):
                 return None
-            self.told = list(self.words.pop(0).t()[:, None])
+            self.told = list(self.words[self.word].t()[:, None])
+            self.word += 1
             self.choice.ended[0] = False
             self.speech.begin(self.tail, self.longest)
             self.frames = 0

@@ -91,6 +91,7 @@ class Generator:
         longest: int,
         frame_rate: float,
         sampling: Sampling,
+        unended: list[int],
     ) -> Iterator[list[Codes | None]]:
         """Frames of speech that say one word after the other, one by one.
 
@@ -101,6 +102,7 @@ class Generator:
             frames: so many at most, and ``longest`` of a word.
             frame_rate: frames a second.
             sampling: how to choose.
+            unended: gets the number of each word that was as long and did not end by itself.
 
         Yields:
             The codes (levels,) of the next frame, as :meth:`speak` does of one prompt.
@@ -115,7 +117,7 @@ class Generator:
             ended[0] = end
             others = [torch.cat([ended, word], dim=1) for word in others]
         speech = self.speech(self.heads, choice, tail, longest)
-        columns = Reading(speech, tail, others, longest)
+        columns = Reading(speech, tail, others, longest, unended)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, first.numpy()], axis=1)
         found = self._run([start], [prompt.shape[1]], columns, number)
@@ -177,9 +179,11 @@ class Generator:
         """
         past = [torch.from_numpy(start) for start in starts]
         views = self._views(columns.choice.views)
-        made = 0
+        made, most = 0, self.context * 3 // 4
         while True:
-            past = [self._fitting(each, kept) for each, kept in zip(past, given, strict=True)]
+            past = [self._fitting(each, kept, most) for each, kept in zip(past, given, strict=True)]
+            # From here on an example is cut when it is full itself, whatever the others are.
+            most = self.context
             longest = max(each.shape[1] for each in past)
             capacity = min(longest + number - made, self.context)
             read = [see(each.t()) for see in views for each in past]
@@ -220,10 +224,12 @@ class Generator:
             columns = torch.cat([first[:, None], columns[:, 1:]], dim=1)
         return F.embedding_bag(columns, self.embedding, mode="sum")
 
-    def _fitting(self, columns: Tensor, given: int) -> Tensor:
-        """Columns (rows, time) that leave room in the context: those given, and the latest."""
+    def _fitting(self, columns: Tensor, given: int, most: int) -> Tensor:
+        """Columns (rows, time), if more than ``most``: those given, and the latest, that leave room
+        in the context.
+        """
         time = columns.shape[1]
-        if time <= self.context * 3 // 4:
+        if time <= most:
             return columns
         room = self.context // 2 - given
         if room <= 0:

@@ -118,9 +118,17 @@ class LanguageModel:
         return self._speak(prompt, heard, frames, sampling)
 
     def say(
-        self, text: str, frames: int, sampling: Sampling, voice: Codes | None = None
+        self,
+        text: str,
+        frames: int,
+        sampling: Sampling,
+        voice: Codes | None = None,
+        unended: list[int] | None = None,
     ) -> Iterator[Codes]:
         """Frames (levels,) of speech that says ``text``, in the voice of other speech.
+
+        A model that reads word by word ends each; ``unended`` gets the numbers of those that it
+        went on with until they were cut.
 
         Raises:
             SpeechLMError: when there is no text, or more than the context holds.
@@ -131,7 +139,7 @@ class LanguageModel:
         prompt = self.layout.prompt(TASKS[name if voice is None else f"{name}-voice"], example)
         if name == "tts":
             return self._speak(prompt, self.nothing, frames, sampling)
-        return self._read(prompt, text, frames, sampling)
+        return self._read(prompt, text, frames, sampling, [] if unended is None else unended)
 
     @property
     def nothing(self) -> Codes:
@@ -235,12 +243,14 @@ class LanguageModel:
             raise SpeechLMError("there is no text: give some")
         return pieces
 
-    def _read(self, prompt: Codes, text: str, frames: int, sampling: Sampling) -> Iterator[Codes]:
+    def _read(
+        self, prompt: Codes, text: str, frames: int, sampling: Sampling, unended: list[int]
+    ) -> Iterator[Codes]:
         words = [pieces for word in text.split() if (pieces := self.text.encode(word))]
         told = [self.layout.word(pieces) for pieces in words]
         end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
         longest = round(WORD * rate)
-        read = self.generator.read(prompt, told, end, frames, longest, rate, sampling)
+        read = self.generator.read(prompt, told, end, frames, longest, rate, sampling, unended)
         yield from (frame[self.plans :] for [frame] in read if frame is not None)
 
     def _speak(

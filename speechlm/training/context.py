@@ -73,7 +73,7 @@ class ContextObjective(Objective):
         self.recipe = recipe
         self.folder = hub.find_model(recipe.codec)
         teacher = NeuralCodec.from_pretrained(recipe.codec)
-        self.weights_hash = teacher.weights_hash
+        self.weights_hash = self.identity = teacher.weights_hash
         self.model: ContextNetwork = ContextNetwork(
             recipe.model, teacher.levels, teacher.cardinality
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,6 +90,8 @@ class LMObjective(Objective):
         self.data = Mixture(recipe.data, recipe.lm.pattern, recipe.training.seed)
         units = self.data.vocabulary.units
         self.rate = units.frame_rate
+        text = hashlib.sha256(self.data.text.model).hexdigest()
+        self.identity = f"{units.weights} {text}"
         ids = ids_of(self.data.vocabulary)
         plans = recipe.masking.plan > 0
         if plans and (units.codec is None or recipe.lm.pattern != "depth"):

@@ -64,6 +64,11 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
     if config.resume == "auto" and path.exists():
         content = load_checkpoint(path)
         with _of_this_recipe(path):
+            if content["identity"] != objective.identity:
+                raise SpeechLMError(
+                    f"{path}: learnt other units or text than the recipe names now; give another "
+                    "training.out, or training.resume=never"
+                )
             objective.load_state_dict(content["objective"])
             average.model.load_state_dict(content["average"])
     elif config.resume == "never":
@@ -222,6 +227,7 @@ def _content(
     average.gather()
     return {
         "step": step,
+        "identity": objective.identity,
         "objective": sharded.whole_state(objective.state_dict()),
         "average": average.model.state_dict(),
         "optimizers": [sharded.whole_state(optimizer.state_dict()) for optimizer in optimizers],

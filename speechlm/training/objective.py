@@ -29,6 +29,9 @@ class Objective(nn.Module):
     """Whether FSDP may shard it: no weight is changed but by its optimizer."""
     model: nn.Module
     """What is averaged, validated and exported."""
+    identity = ""
+    """What the numbers that it learns stand for, such as the units of which weights: a run that is
+    resumed must find the same, or what it learnt is of others."""
 
     @abstractmethod
     def batch(self, step: int) -> dict[str, Tensor]:

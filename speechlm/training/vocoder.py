@@ -95,6 +95,7 @@ class VocoderObjective(AdversarialObjective):
             levels=units.levels,
             cardinality=units.cardinality,
         )
+        self.identity = units.weights
         self.model: VocoderNetwork = VocoderNetwork(self.config)
         self.oppose(recipe.adversarial)
         self.spectral_loss = SpectralLoss(self.config.sample_rate)

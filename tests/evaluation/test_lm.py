@@ -20,6 +20,7 @@ from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import suites
 from speechlm.evaluation.lm import config as lm_config
+from speechlm.evaluation.lm import generating
 from speechlm.evaluation.lm.choice import find as windows
 from speechlm.evaluation.lm.config import ChoiceConfig, LMSuiteConfig
 from speechlm.evaluation.lm.generating import generate
@@ -418,6 +419,8 @@ def test_what_is_generated_is_timed_and_its_end_seen(world: SimpleNamespace) -> 
     nothing = generate(iter(frames[:0]), 3, 2, tokenizer.stream_decoder())
     assert nothing.ended and nothing.codes.shape == (2, 0)
     assert math.isnan(nothing.first) == (len(nothing.wave) == 0)
+    assert generating.cells(nothing, 16000)["unlooped"].reason == "nothing was said"
+    assert generating.cells(made, 16000)["unlooped"].value == 100
     cut = generate(iter(frames), 4, 2, tokenizer.stream_decoder(), len(made.wave) - 100)
     assert not cut.ended and np.array_equal(cut.wave, made.wave[:-100])
     assert generate(iter(frames), 4, 2, tokenizer.stream_decoder(), len(made.wave)).ended

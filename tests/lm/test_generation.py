@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.generation import Generator
@@ -100,9 +102,23 @@ def test_batch_is_single(kind: str, backbone: str, sampling: Sampling) -> None:
         assert np.array_equal(together[number], alone)
 
 
+@everything
+def test_batch_is_single_beyond_the_context(kind: str, backbone: str) -> None:
+    """What one example drops of what it said is not what a longer one beside it must."""
+    model = tiny.model(kind, backbone, seed=1)
+    model.head.data[END] = 0
+    model.config.context = 32 * model.pattern.stride
+    prompts, heard = [prompt(model, 3), prompt(model, 3)], [codes(20, 0), codes(1, 1)]
+    together = spoken(model, prompts, heard, frames=40, sampling=GREEDY)
+    for said, start, before in zip(together, prompts, heard, strict=True):
+        [alone] = spoken(model, [start], [before], frames=40, sampling=GREEDY)
+        assert said.shape[1] == 40
+        assert np.array_equal(said, alone)
+
+
 def read(model: UnitLM, words: Sequence[Codes], longest: int, sampling: Sampling) -> list[Codes]:
     generator = Generator(model)
-    found = generator.read(prompt(model), words, END, 40, longest, RATE, sampling)
+    found = generator.read(prompt(model), words, END, 40, longest, RATE, sampling, [])
     return [frame for [frame] in found if frame is not None]
 
 
@@ -139,6 +155,23 @@ def test_a_word_has_a_ceiling_and_reading_one_too() -> None:
     assert len(read(model, words, 5, GREEDY)) == 15
     assert len(read(model, words * 5, 5, GREEDY)) == 40
     assert len(read(model, words, 5, warm)) <= 15
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_words_that_were_cut_are_told(kind: str) -> None:
+    model = tiny.model(kind)
+    words = [tiny.text(model, 2).numpy()] * 3
+    for likely, cut in ((-1e4, [0, 1, 2]), (1e4, [])):
+        unended: list[int] = []
+        generator = Generator(model)
+        generator.heads.of = partial(_with_an_end_of, generator.heads.of, likely)
+        list(generator.read(prompt(model), words, END, 40, 5, RATE, GREEDY, unended))
+        assert unended == cut
+
+
+def _with_an_end_of(of: Callable, likely: float, ids: Sequence[int]) -> Callable:
+    logits = of(ids)
+    return lambda h: F.pad(logits(h)[:, :-1], (0, 1), value=likely)
 
 
 @everything

@@ -32,7 +32,7 @@ from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.units.text import FILE, TextTokenizer
 from tests.codec.test_peers import DAC, ENCODEC, save
-from tests.lm.corpora import FRAMES, WORDS, text_model, tokenized
+from tests.lm.corpora import FRAMES, WORDS, text_model, tokenized, units
 
 from .runs import assert_same_run, log
 
@@ -136,6 +136,22 @@ def test_an_interrupted_run_goes_on(
                 run(recipe(data, tmp_path / "stopped"))
     run(recipe(data, tmp_path / "stopped"))
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("other", ["text", "units"])
+def test_a_run_does_not_go_on_with_others_of_the_same_shape(
+    other: str, data: Path, tmp_path: Path
+) -> None:
+    run(recipe(data, tmp_path / "run"))
+    made = units() if other == "text" else replace(units(), weights="76543210")
+    tokenized(tmp_path / "toy", 240, made)
+    text = TextTokenizer.load(text_model(tmp_path))
+    if other == "text":
+        TextTokenizer.train([" ".join(WORDS) + 50 * "x"], "char", 300).save(tmp_path / "text.model")
+        changed = TextTokenizer.load(tmp_path / "text.model")
+        assert changed.size == text.size and changed.pieces != text.pieces
+    with pytest.raises(SpeechLMError, match="learnt other units or text than the recipe names now"):
+        run(recipe(tmp_path, tmp_path / "run"))
 
 
 def test_the_best_model_is_kept_also_by_a_resumed_run(

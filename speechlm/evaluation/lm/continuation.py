@@ -46,7 +46,7 @@ def run(config: ContinuingConfig, subject: Subject) -> dict[str, Section]:
             card = _continued(section, model, wave[:size], number, config, subject)
             units = subject.tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
             after = units[:, round(config.prompt / subject.seconds) :]
-            section.add(real, generating.looping(after, subject.seconds))
+            section.add(real, {"unlooped": generating.looping(after, subject.seconds)})
             section.shown.append(Shown(clip.id, clip.text, [card, Card(real, wave)]))
             advance(clip.id)
     return {"continuation": section}

@@ -20,13 +20,15 @@ from speechlm.units.base import UnitStream
 LOOP_SECONDS = 2.0
 COLUMNS = {
     "ended": Column(
-        "Ends by itself", "%", "higher", 1, "says the end of speech before its time is up", True
+        "Ends by itself", "%", "higher", 1,
+        "says the end of speech, and of each word that it reads, before its time is up", True,
     ),
     "unlooped": Column(
         f"No loop over {LOOP_SECONDS:g} s", "%", "higher", 1,
         "units of level 0 that repeat a cycle, of any length, at least once as a whole; the loop "
         "is all of that stretch, its first cycle included", True,
     ),
+    "long": Column(f"Over {LOOP_SECONDS:g} s", "%", None, 1, "long enough for such a loop", True),
     "seconds": Column("Length", "s", None, 2, "of what was generated"),
     "first": Column(
         "First sound", "ms", "lower", 0,
@@ -91,13 +93,14 @@ def cells(made: Generated, rate: int) -> dict[str, Score]:
     nothing = failed("nothing was said")
     return {
         "ended": Score(100.0 * made.ended),
+        "long": Score(100.0 * (length > LOOP_SECONDS)),
         "seconds": Score(length),
         "first": nothing if math.isnan(made.first) else Score(1000 * made.first),
         "rtf": Score(made.work / length, weight=length) if length else nothing,
-        **looping(made.codes, length / max(made.frames, 1)),
+        "unlooped": looping(made.codes, length / made.frames) if made.frames else nothing,
     }
 
 
-def looping(codes: Codes, seconds: float) -> dict[str, Score]:
+def looping(codes: Codes, seconds: float) -> Score:
     """The cell ``unlooped`` of codes (levels, frames); one is so many ``seconds``, on average."""
-    return {"unlooped": Score(100.0 * (longest_loop(codes[0]) * seconds <= LOOP_SECONDS))}
+    return Score(100.0 * (longest_loop(codes[0]) * seconds <= LOOP_SECONDS))

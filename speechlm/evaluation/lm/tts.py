@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speechlm.data.sentences import sentence
 from speechlm.errors import SpeechLMError
@@ -118,13 +118,16 @@ def _said(
 ) -> Card:
     """Let the model say a prompt, and add its row."""
     most = verbs.most_frames(prompt.text, subject.model.units.frame_rate)
+    unended: list[int] = []
     try:
-        frames = subject.model.say(prompt.text, most, config.sampling.sampling(number))
+        how = config.sampling.sampling(number)
+        frames = subject.model.say(prompt.text, most, how, unended=unended)
         stream = subject.tokenizer.stream_decoder()
         made = generating.generate(frames, most, subject.levels, stream)
     except SpeechLMError as error:  # as a text beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
         return Card(name, note=str(error))
+    made = replace(made, ended=made.ended and not unended)
     cells = generating.cells(made, subject.rate)
     note = "" if made.ended else "did not end by itself"
     return _heard(section, name, prompt.text, made.wave, subject, cells, note)
