@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,18 +21,21 @@ from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import suites
 from speechlm.evaluation.lm import config as lm_config
-from speechlm.evaluation.lm import generating
+from speechlm.evaluation.lm import generating, tts
 from speechlm.evaluation.lm.choice import find as windows
-from speechlm.evaluation.lm.config import ChoiceConfig, LMSuiteConfig
+from speechlm.evaluation.lm.config import ChoiceConfig, LMSuiteConfig, SayingConfig
 from speechlm.evaluation.lm.generating import generate
 from speechlm.evaluation.lm.likelihood import NGRAMS
 from speechlm.evaluation.lm.results import LMResults
+from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.lm.subject import Subject
 from speechlm.evaluation.lm.table import markdown
+from speechlm.evaluation.lm.tts import Prompt
 from speechlm.evaluation.ngrams import UnitNgrams
 from speechlm.evaluation.recognition import Recogniser
 from speechlm.evaluation.recognition.text import character_errors
 from speechlm.lm.load import LanguageModel
+from speechlm.lm.sampling import Sampling
 from speechlm.training import recipes
 from speechlm.units.codec import CodecUnits
 from tests.lm.corpora import text_model, tokenized
@@ -431,3 +435,29 @@ def test_a_suite_file_says_which_parts_it_has() -> None:
     made = lm_config.fill(declared, ROOT / "eval" / "lm.yaml")
     assert made.asr is None and made.likelihood is not None and made.likelihood.seeds == 3
     assert hub.DEFAULT_LM == "lm-16k"
+
+
+@pytest.mark.parametrize(("cut", "ended"), [([], 100.0), ([1], 0.0)])
+def test_a_word_that_had_to_be_cut_is_no_end(
+    cut: list[int], ended: float, world: SimpleNamespace
+) -> None:
+    model = LanguageModel.from_pretrained(world.model)
+
+    def say(text: str, frames: int, how: Sampling, unended: list[int]) -> Iterator[np.ndarray]:
+        unended += cut
+        return iter(np.zeros((3, 2), np.int64))
+
+    subject = SimpleNamespace(
+        model=SimpleNamespace(units=model.units, say=say),
+        tokenizer=model.tokenizer(world.codec),
+        ears=SimpleNamespace(hear=lambda wave, rate: {}, cells=lambda text, heard: {}),
+        levels=2,
+        rate=RATE,
+    )
+    section = Section("Said", "", generating.COLUMNS)
+    section.system("model", "")
+    section.item("sentence")
+    card = tts._said(section, "model", Prompt("sentence", "one two"), 0, SayingConfig(), subject)
+    [row] = section.rows["model"]
+    assert row["cells"]["ended"]["value"] == ended
+    assert (card.note == "") == (not cut)
