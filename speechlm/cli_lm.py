@@ -172,6 +172,7 @@ def export_hf(
     loaded = LanguageModel.from_pretrained(model)
     folder = hf.export(loaded.network, out)
     loaded.vocabulary.save(folder)
+    loaded.text.save(folder / hf.TOKENIZER)
     console.print(f"Llama of {loaded.network.size} ids: {folder}", highlight=False)
 
 

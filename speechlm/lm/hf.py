@@ -17,14 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speechlm import hub
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
-from speechlm.lm.config import LMConfig
+from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.units.text import TextTokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 REST = "levels.safetensors"
+TOKENIZER = "tokenizer.model"
+"""A sentencepiece model, whose pieces have ids from 0; in what :func:`export` writes, their rows
+stand behind those of the special tokens."""
 OWN = ("depth.", "ctc.")
 """Weights that no Llama has; those of ``REST``."""
 BLOCK = {
@@ -46,7 +50,8 @@ def export(model: UnitLM, folder: str | Path) -> Path:
     backbone does not predict are zero.
 
     Raises:
-        SpeechLMError: when the backbone is not of that architecture.
+        SpeechLMError: when the backbone is not of that architecture, or the folder holds a model
+            of this project, whose weights are in a file of the same name.
     """
     from safetensors.torch import save_file
 
@@ -54,6 +59,8 @@ def export(model: UnitLM, folder: str | Path) -> Path:
     if config.backbone != "llama":
         raise SpeechLMError(f"{config.name}: a backbone of kind {config.backbone} is no Llama")
     folder = Path(folder)
+    if (folder / hub.CONFIG).is_file():
+        raise SpeechLMError(f"{folder}: holds a model already: name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,7 +99,8 @@ def warm_start(model: UnitLM, folder: str | Path, pieces: list[str]) -> int:
         How many ids kept their embedding.
 
     Raises:
-        SpeechLMError: when the folder holds no such model, or one of other sizes.
+        SpeechLMError: when the folder holds no such model, or one of other sizes, or of which no
+            embedding can be kept.
     """
     folder = Path(folder)
     theirs = _json(folder / CONFIG)
@@ -104,13 +112,15 @@ def warm_start(model: UnitLM, folder: str | Path, pieces: list[str]) -> int:
         head = embedding if theirs.get("tie_word_embeddings") else tensors["lm_head.weight"].float()
     except KeyError as error:
         raise SpeechLMError(f"{folder}: its weights lack {error}") from None
-    if theirs.get("speechlm") == asdict(model.config.ids):
+    if has_ids(folder, model.config.ids):
         known = {each: each for each in range(model.size)}
         if (folder / REST).is_file():
             rest = _safetensors(folder / REST)
             loaded |= {name: rest[name] for name in model.state_dict() if name in rest}
     else:
         known = _shared(pieces, folder, model.config.ids.specials, len(embedding))
+        if not known:
+            raise SpeechLMError(f"{folder}: its tokenizer has none of this recipe's pieces of text")
     loaded["embedding.weight"] = _extended(embedding, known, model.size)
     loaded["embedding.weight"][model.config.ids.pad] = 0
     if not model.config.tied:
@@ -122,6 +132,11 @@ def warm_start(model: UnitLM, folder: str | Path, pieces: list[str]) -> int:
     if unexpected or not all(name.startswith(OWN) for name in missing):
         raise SpeechLMError(f"{folder}: its weights are those of another pattern")
     return len(known)
+
+
+def has_ids(folder: Path, ids: IdsConfig) -> bool:
+    """Whether :func:`export` wrote the folder, of a model with as many ids of each part."""
+    return _json(folder / CONFIG).get("speechlm") == asdict(ids)
 
 
 def _config(model: UnitLM) -> dict[str, Any]:
@@ -163,7 +178,7 @@ def _check(config: LMConfig, theirs: dict[str, Any], folder: Path) -> None:
         "hidden": theirs.get("intermediate_size"),
         "epsilon": theirs.get("rms_norm_eps", 1e-6),
         "rotary": float(rotary.get("rope_theta") or theirs.get("rope_theta") or 10000.0),
-        "scaling of rotary positions": rotary.get("rope_type", "default"),
+        "scaling of rotary positions": rotary.get("rope_type", rotary.get("type", "default")),
         "biases": bool(theirs.get("attention_bias") or theirs.get("mlp_bias")),
         "activation": theirs.get("hidden_act", "silu"),
     }
@@ -227,7 +242,7 @@ def _extended(table: Tensor, known: dict[int, int], size: int) -> Tensor:
 
 
 def _shared(pieces: list[str], folder: Path, first: int, size: int) -> dict[int, int]:
-    """Joint ids of the pieces that the tokenizer in ``folder`` has too, and its ids."""
+    """Joint ids of the pieces that the tokenizer in ``folder`` has too, and its rows."""
     theirs = {_plain(piece): number for piece, number in _vocabulary(folder).items()}
     return {
         first + number: theirs[piece]
@@ -242,16 +257,19 @@ def _plain(piece: str) -> str:
 
 
 def _vocabulary(folder: Path) -> dict[str, int]:
-    """Pieces and their numbers, of a tokenizer of ``transformers`` or of sentencepiece."""
+    """Pieces and their rows, of a tokenizer of ``transformers`` or of sentencepiece."""
     path = folder / "tokenizer.json"
     if path.is_file():
         found = _json(path).get("model", {}).get("vocab", {})
         if isinstance(found, list):  # of unigrams: pairs of piece and score
             return {str(piece): number for number, (piece, _) in enumerate(found)}
         return {str(piece): int(number) for piece, number in found.items()}
-    path = folder / "tokenizer.model"
+    path = folder / TOKENIZER
     if path.is_file():
-        return {piece: number for number, piece in enumerate(TextTokenizer.load(path).pieces)}
+        first = (_json(folder / CONFIG).get("speechlm") or {}).get("specials", 0)
+        return {
+            piece: first + number for number, piece in enumerate(TextTokenizer.load(path).pieces)
+        }
     return {}
 
 

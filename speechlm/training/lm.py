@@ -20,7 +20,9 @@ from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
+from speechlm.lm.vocabulary import FILE as VOCABULARY
 from speechlm.nn import Packing, collective
+from speechlm.terminal import errors
 from speechlm.training import ctc
 from speechlm.training.config import TrainingConfig
 from speechlm.training.masking import MaskingConfig, masked, unplanned
@@ -235,13 +237,13 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
         SpeechLMError: when there is none, or it does not fit.
     """
     if (Path(name) / hf.CONFIG).is_file():
-        hf.warm_start(model, name, data.text.pieces)
+        _start_from_llama(model, Path(name), data)
         return
     config, weights = hub.load_model(name, LMConfig)
-    theirs, ours, own = Vocabulary.load(hub.find_model(name)), data.vocabulary, model.config
+    folder, ours, own = hub.find_model(name), data.vocabulary, model.config
+    theirs = Vocabulary.load(folder)
     grows = ours.units.sound is not None and theirs == replace(ours, units=ours.units.sound)
-    if theirs != ours and not grows:
-        raise SpeechLMError(f"{name}: has another vocabulary than this recipe's data")
+    _check_ids(name, ours if grows else theirs, folder / TEXT_MODEL, data)
     config = replace(config, ids=own.ids)
     free = {
         name: getattr(own, name)
@@ -253,6 +255,41 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     if grows:
         weights = _below_a_plan(weights, model)
     model.load_state_dict(known | {name: weights[name] for name in weights if name in known})
+
+
+def _start_from_llama(model: UnitLM, folder: Path, data: Mixture) -> None:
+    """As :func:`_start`, from a folder of ``transformers``, maybe one that this project wrote."""
+    if hf.has_ids(folder, model.config.ids):
+        described = (folder / VOCABULARY).is_file()
+        theirs = Vocabulary.load(folder) if described else data.vocabulary
+        _check_ids(str(folder), theirs, folder / hf.TOKENIZER, data)
+    kept = hf.warm_start(model, folder, data.text.pieces)
+    if collective.first():
+        report = f"{folder}: {kept} of {model.size} ids keep their embeddings"
+        errors.print(report, markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_ids(name: str, theirs: Vocabulary, text: Path, data: Mixture) -> None:
+    """Equal numbers of ids may still be of other letters and units.
+
+    ``text`` is the other model's text tokenizer, of which a folder of ``transformers`` may have
+    none.
+
+    Raises:
+        SpeechLMError: when the model ``name`` reads other tokens than ``data`` holds.
+    """
+    ours = data.vocabulary
+    if theirs.units != ours.units:
+        raise SpeechLMError(
+            f"{name}: speaks {theirs.units}, and this recipe's data is {ours.units}"
+        )
+    if theirs.specials != ours.specials:
+        raise SpeechLMError(f"{name}: has other special tokens than this recipe's data")
+    if theirs != ours or (text.is_file() and text.read_bytes() != data.text.model):
+        raise SpeechLMError(
+            f"{name}: has other pieces of text than this recipe's data: name its {text.name} in "
+            "data.text"
+        )
 
 
 def _below_a_plan(weights: dict[str, Tensor], model: UnitLM) -> dict[str, Tensor]:

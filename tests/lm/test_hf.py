@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from speechlm import hub
 from speechlm.errors import SpeechLMError
 from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
@@ -158,12 +159,34 @@ def test_some_pieces_are_shared(tmp_path: Path) -> None:
     assert not other.embedding.weight[0].any()
 
 
+def test_no_piece_is_shared(tmp_path: Path) -> None:
+    """Another text tokenizer, or none: nothing would be kept of the embeddings."""
+    model = tiny.model("flatten")
+    hf.export(model, tmp_path)
+    other = UnitLM(replace(model.config, ids=IdsConfig(8, 11, 20, 3)))
+    with pytest.raises(SpeechLMError, match="none of this recipe's pieces of text"):
+        hf.warm_start(other, tmp_path, ["a", "b"])
+
+
+def test_no_model_of_ours_is_overwritten(tmp_path: Path) -> None:
+    model = tiny.model()
+    folder = hub.save_model(tmp_path, model.config, model.state_dict())
+    before = (folder / hub.WEIGHTS).read_bytes()
+    with pytest.raises(SpeechLMError, match="holds a model already: name another folder"):
+        hf.export(model, folder)
+    assert (folder / hub.WEIGHTS).read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"hidden_size": 64}, "dim is 64 there, 32 here"),
         ({"model_type": "gpt2"}, "gpt2"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "llama3"),
+        (
+            {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 4}},
+            "scaling of rotary positions is linear there",
+        ),
         ({"attention_bias": True}, "biases"),
         ({"num_key_value_heads": None}, "kv_heads is 4 there"),
     ],

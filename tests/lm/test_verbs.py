@@ -208,7 +208,8 @@ def test_export(folders: dict[str, Path], run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "llama"
     run("export", "hf", folder, "--model", folders["depth"])
     assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
-    assert (folder / "vocabulary.json").is_file()
+    assert Vocabulary.load(folder) == Vocabulary.load(folders["depth"])
+    assert (folder / "tokenizer.model").read_bytes() == (folders["depth"] / TEXT_MODEL).read_bytes()
 
 
 def test_text_parts() -> None:

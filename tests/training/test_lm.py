@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from speechlm import audio, declaration, hub
+from speechlm.cli_lm import export_hf
 from speechlm.codec import NeuralCodec
 from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
@@ -266,8 +267,63 @@ def test_init_starts_from_a_model_or_from_a_llama(data: Path, tmp_path: Path) ->
     with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
         LMObjective(recipe(data, tmp_path, f"init={first}", "lm.layers=2"))
     TextTokenizer.train(["other words"]).save(tmp_path / "text.model")
-    with pytest.raises(SpeechLMError, match="another vocabulary than this recipe's data"):
+    with pytest.raises(SpeechLMError, match="other pieces of text than this recipe's data"):
         LMObjective(recipe(data, tmp_path, f"init={first}", f"data.text={tmp_path / 'text.model'}"))
+
+
+def other_letters(data: Path, folder: Path) -> str:
+    """The option that names a tokenizer of as many pieces as the data's, of other letters."""
+    ours = TextTokenizer.load(data / "text.model")
+    letters = {piece for piece in ours.pieces if len(piece) == 1 and piece != "\u2581"}
+    others = [chr(ord("a") + number) for number in range(26) if chr(97 + number) not in letters]
+    greek = [chr(0x3B1 + number) for number in range(24)]
+    made = TextTokenizer.train([" ".join((others + greek)[: len(letters)])])
+    assert made.size == ours.size and made.pieces != ours.pieces
+    made.save(folder / "other.model")
+    return f"data.text={folder / 'other.model'}"
+
+
+def other_units(folder: Path) -> str:
+    """The option that names a corpus of as many units as the data's, of other weights."""
+    tokenized(folder / "other", 240, replace(units(), weights="76543210"))
+    return f"data.corpora=[{folder / 'other'}]"
+
+
+def exported(model: Path, folder: Path) -> Path:
+    """What the command line writes of a model folder."""
+    export_hf(folder, str(model))
+    return folder
+
+
+@pytest.mark.parametrize("form", ["ours", "llama"])
+def test_init_takes_no_other_letters_or_units_of_equal_number(
+    form: str, data: Path, tmp_path: Path
+) -> None:
+    model = run(recipe(data, tmp_path / "first"))
+    init = f"init={model if form == 'ours' else exported(model, tmp_path / 'llama')}"
+    LMObjective(recipe(data, tmp_path, init))
+    for option, says in (
+        (other_letters(data, tmp_path), "has other pieces of text than this recipe's data"),
+        (other_units(tmp_path), r"speaks 2 levels of toy \(01234567\), and .* toy \(76543210\)"),
+    ):
+        with pytest.raises(SpeechLMError, match=says) as no:
+            LMObjective(recipe(data, tmp_path, init, option))
+        assert "\n" not in str(no.value)
+
+
+def test_an_export_shares_its_pieces_with_models_of_other_units(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = run(recipe(data, tmp_path / "first"))
+    llama = exported(model, tmp_path / "llama")
+    tokenized(tmp_path / "more", 240, units(levels=3))
+    option = f"data.corpora=[{tmp_path / 'more'}]"
+    found = LMObjective(recipe(data, tmp_path, option, "data.levels=3", f"init={llama}"))
+    text = found.data.vocabulary.text
+    saved = hub.load_model(model, LMConfig)[1]["embedding.weight"]
+    kept = found.model.embedding.weight[text.start : text.stop]
+    assert torch.equal(kept, saved[text.start : text.stop])
+    assert f"{len(text)} of {found.model.size} ids keep" in capfd.readouterr().err
 
 
 def test_embeddings_begin_by_the_codebooks_of_the_units_codec(data: Path, tmp_path: Path) -> None:
