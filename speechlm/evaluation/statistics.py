@@ -99,12 +99,35 @@ def of_sums(sums: Floats, statistics: Callable[[Floats], Floats], n: int) -> lis
     found = []
     for centre, resampled in zip(whole.tolist(), drawn.T, strict=True):
         low = high = math.nan
-        if n >= 2 and np.isfinite(resampled).mean() >= 0.95:
+        if n >= 2 and _mostly_finite(resampled):
             low, high = _ends(resampled)
         known = n if math.isfinite(centre) else 0
         ends = (low, high) if known else (math.nan, math.nan)
         found.append(Interval(centre, *ends, known, len(sums) - known))
     return found
+
+
+def of_pairs(values: Floats) -> Interval:
+    """Mean over pairs of ``n`` things, above the diagonal of ``values`` (n, n).
+
+    Things are the resampling unit, not pairs: a resampled pair weighs the product of how often its
+    two were drawn. There is no interval where too few things make no pair in many resampled sets.
+    """
+    n = len(values)
+    rows, columns = np.triu_indices(n, 1)
+    found = values[rows, columns]
+    if not len(found):
+        return Interval(math.nan, math.nan, math.nan, n, 0)
+    counts = _counts(n)
+    weights = counts[:, rows] * counts[:, columns]
+    total = weights.sum(axis=1)
+    resampled = np.divide(weights @ found, total, out=np.full(len(total), np.nan), where=total > 0)
+    low, high = _ends(resampled) if _mostly_finite(resampled) else (math.nan, math.nan)
+    return Interval(float(found.mean()), low, high, n, 0)
+
+
+def _mostly_finite(resampled: Floats) -> bool:
+    return bool(np.isfinite(resampled).mean() >= 0.95)
 
 
 def _ends(resampled: Floats) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from speechlm.files import atomic_path, remove_unfinished
 from speechlm.processes import progress
 from speechlm.units import features
 from speechlm.units.features import Teacher
-from speechlm.units.forms import Frames, Pieces, build, runs
+from speechlm.units.forms import Frames, Pieces, build, check, runs
 from speechlm.units.kmeans import KMeansConfig
 
 SHARD = 64
@@ -70,10 +70,15 @@ def train_units(recipe: UnitsRecipe) -> Path:
     """Cluster as the recipe says; return the model folder.
 
     Raises:
-        SpeechLMError: when there is no speech, or less than frames for that many clusters, or when
-            ``training.out`` has features of something else.
+        SpeechLMError: when there is no speech, or less than frames for that many clusters, when
+            ``training.out`` has features of something else, or for settings that cannot be.
     """
     config, seed = recipe.units, recipe.training.seed
+    counts = {"units.clusters": config.clusters, "training.passes": recipe.training.passes}
+    for name, value in counts.items():
+        if value < 1:
+            raise SpeechLMError(f"{name} is 1 or more, not {value}")
+    check(config.form)
     out = Path(recipe.training.out)
     teacher = features.build(config.teacher)
     found = draw(recipe.data, seed)
@@ -127,7 +132,8 @@ class _Kept:
     """Features of utterances, in files of :data:`SHARD` utterances each, made where they lack.
 
     Raises:
-        SpeechLMError: when the folder has those of another teacher or other utterances.
+        SpeechLMError: when the folder has those of another teacher or other utterances, or a file
+            of it is damaged.
     """
 
     def __init__(self, folder: Path, teacher: Teacher, found: Sequence[Speech]):
@@ -137,7 +143,7 @@ class _Kept:
         facts = {"teacher": teacher.fingerprint, "utterances": speech.digest(list(found))}
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "features.json"
-        if path.exists() and json.loads(path.read_text("utf-8")) != facts:
+        if path.exists() and _facts(path) != facts:
             raise SpeechLMError(
                 f"{folder}: features of another teacher or other speech; remove it, or give "
                 "another training.out"
@@ -172,10 +178,25 @@ class _Kept:
 
     def shard(self, number: int) -> list[Features]:
         """Features (frames, dim) of each utterance of a file."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        content = load_file(self._path(number))
+        try:
+            content = load_file(self._path(number))
+        except SafetensorError:
+            raise _damaged(self._path(number)) from None
         return np.split(content["features"], np.cumsum(content["lengths"])[:-1])
+
+
+def _facts(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError:
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> SpeechLMError:
+    return SpeechLMError(f"{path} is damaged; remove it, and run the same command again")
 
 
 def cluster(

@@ -15,10 +15,12 @@ from speechlm.codec.losses import SpectralLoss
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.data.unit_crops import UnitCrops, utterances
+from speechlm.errors import SpeechLMError
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
 from speechlm.units.load import TOKENIZER, embed, load
 from speechlm.units.semantic import SemanticUnits
+from speechlm.units.stacked import StackedUnits
 from speechlm.vocoder.config import VocoderConfig
 from speechlm.vocoder.model import VocodedUnits, framed
 from speechlm.vocoder.network import Filters, VocoderNetwork
@@ -84,6 +86,10 @@ class VocoderObjective(AdversarialObjective):
         tokenizer = load(recipe.units, recipe.levels)
         if isinstance(tokenizer, VocodedUnits):
             tokenizer = tokenizer.tokenizer
+        if isinstance(tokenizer, StackedUnits):
+            raise SpeechLMError(
+                f"units={recipe.units}: stacked units need no vocoder, their codec makes sound"
+            )
         self.tokenizer = tokenizer
         units = framed(tokenizer)
         self.config = replace(
@@ -136,7 +142,7 @@ class VocoderObjective(AdversarialObjective):
             terms = self.spectral_loss(estimate, wave, self.recipe.loss.draws)
             del terms["complex"]  # nobody knows the phase
             terms |= _sung(filters, pitch)
-            terms["duration"] = _duration_loss(self.model, batch["units"][:, 0])
+            terms["duration"] = duration_loss(self.model, batch["units"][:, 0])
         total = self._weighted(terms)
         return self.deceive(total, terms, estimate, wave, step)
 
@@ -161,7 +167,7 @@ class VocoderObjective(AdversarialObjective):
         terms = self.spectral_loss(estimate, batch["wave"])
         del terms["complex"]
         terms |= _sung(filters, self._pitch(batch["wave"]))
-        terms["duration"] = _duration_loss(model, batch["units"][:, 0])
+        terms["duration"] = duration_loss(model, batch["units"][:, 0])
         figures = {name: float(value) for name, value in terms.items()}
         loss = self.recipe.loss
         return {"loss": loss.mel * figures["mel"] + loss.linear * figures["linear"], **figures}
@@ -183,7 +189,7 @@ def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _duration_loss(model: VocoderNetwork, units: Tensor) -> Tensor:
+def duration_loss(model: VocoderNetwork, units: Tensor) -> Tensor:
     """Mean distance (nats) of what runs of ``units`` (batch, frames) last; not of those cut off."""
     losses = []
     for row in units:

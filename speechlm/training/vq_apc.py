@@ -55,6 +55,9 @@ class VqApcObjective(Objective):
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.model: VqApcNetwork = VqApcNetwork(recipe.units)
+        shift, frames = recipe.units.shift, round(recipe.data.seconds * RATE) // recipe.units.hop
+        if not 1 <= shift < frames:
+            raise SpeechLMError(f"units.shift is 1 to {frames - 1} frames, not {shift}")
         data = recipe.data
         self.crops = self._crops("train", data.batch, data.gain_db)
         self.held_out = self._crops("dev", data.validation)

@@ -152,14 +152,19 @@ class Pieces(Form):
             path.write_bytes(self.model)
 
 
+def check(config: FormConfig) -> None:
+    """Raises: SpeechLMError, unless ``config`` names a form."""
+    if config.kind not in KINDS:
+        raise SpeechLMError(f"form.kind is one of {', '.join(KINDS)}, not {config.kind}")
+
+
 def build(config: FormConfig, units: int, folder: Path | None = None) -> Form:
     """The form that ``config`` names; pieces by the model that ``folder`` has.
 
     Raises:
         SpeechLMError: for another name, or when the folder has no model of pieces.
     """
-    if config.kind not in KINDS:
-        raise SpeechLMError(f"form.kind is one of {', '.join(KINDS)}, not {config.kind}")
+    check(config)
     if config.kind == "pieces":
         path = (folder or Path()) / FILE
         try:

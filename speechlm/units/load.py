@@ -58,6 +58,6 @@ def embed(name: str | Path | None, folder: Path) -> None:
     if (source / TOKENIZER).is_dir():
         source = source / TOKENIZER
     (folder / TOKENIZER).mkdir(exist_ok=True)
-    for file in source.iterdir():
+    for file in filter(Path.is_file, source.iterdir()):
         with atomic_path(folder / TOKENIZER / file.name) as path:
             shutil.copyfile(file, path)

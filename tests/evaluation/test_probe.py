@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe import abx, information, labels, run
+from speechlm.evaluation.probe.config import PhonesConfig
 from speechlm.evaluation.probe.labels import Phone
 from speechlm.training import recipes
+from speechlm.units.base import Units, UnitStream, UnitTokenizer
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
@@ -75,8 +80,17 @@ def test_abx() -> None:
     alike = {name: [random.integers(8, size=4) for _ in range(50)] for name in "abcdefgh"}
     found = abx.error(alike, 20)
     assert found.low < 0.5 < found.high
-    assert found.n == 28
+    assert found.n == 8
     assert math.isnan(abx.error({"a": apart["a"], "b": apart["b"][:1]}, 10).mean)
+
+
+def test_abx_is_of_phones() -> None:
+    """Three of eight sound alike, so which phones are asked matters; of pairs, high is .11."""
+    units = {name: 9 if name in "abc" else number for number, name in enumerate("abcdefgh")}
+    found = abx.error({name: [np.full(3, unit)] * 3 for name, unit in units.items()}, 2)
+    assert found.mean == pytest.approx(0.5 * 3 / 28)
+    assert found.low == 0
+    assert found.high > 0.15
 
 
 def test_labels(tmp_path: Path) -> None:
@@ -87,6 +101,10 @@ def test_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels.of_frames(phones, 15, 50), [0] * 5 + [1] * 7 + [-1] * 3)
     assert labels.find(tmp_path, "festvox-ru_1") == path
     assert labels.find(tmp_path, "ru_2") is None
+    for rate, units in ((50, [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9, 10, 11]]), (2, [[0], [0]])):
+        for phone, expected in zip(phones, units, strict=True):
+            assert labels.during(phone, np.arange(15), rate).tolist() == expected
+    assert not len(labels.during(Phone("a", 1, 2), np.arange(15), 50))
     for text in ("", "#\n0.1 125\n", "#\nx 125 a\n"):
         path.write_text(text)
         with pytest.raises(SpeechLMError, match=r"ru_1\.lab: not a file of labels"):
@@ -129,16 +147,76 @@ def test_a_tokenizer_of_tones_knows_them(tmp_path: Path, tiny_model: Path) -> No
     assert tones_["phones"]["mean"] > 0.75
     assert tones_["phones"]["low"] > codec["phones"]["high"]  # of random weights
     assert tones_["abx"]["mean"] < 0.05
-    assert tones_["abx"]["n"] == 6
+    assert tones_["abx"]["n"] == 4
     assert 0 < tones_["speakers"]["mean"] < 0.5
     assert (tones_["kinds"]["mean"], codec["kinds"]["mean"]) == (16, 1024)
     assert tones_["rate"]["mean"] < 50 * 0.7
     assert tones_["bitrate"]["mean"] <= 4 * tones_["rate"]["mean"]
-    with pytest.raises(SpeechLMError, match=r"phones\.triples are 1 or more"):
-        run.run(tmp_path / "probe.yaml", ["phones.triples=0"], tmp_path / "none.json")
+    for setting, says in (
+        ("phones.triples=0", r"phones\.triples are 1 or more"),
+        ("speakers.speakers=-1", r"speakers\.speakers is 2 or more"),
+        ("phones.silence=[pau,tone0,tone1,tone2,tone3]", r"no phones but those of phones\.silence"),
+    ):
+        with pytest.raises(SpeechLMError, match=says):
+            run.run(tmp_path / "probe.yaml", [setting], tmp_path / "none.json")
     # Nothing of one utterance is known to be a phone.
     (tmp_path / "labels" / "3.lab").write_text("#\n")
     one = ["tokenizers.codec=null", "phones.triples=1"]
     assert run.run(tmp_path / "probe.yaml", one, tmp_path / "out" / "one.json").row_count == 1
     with pytest.raises(SpeechLMError, match="has no label file of"):
         run.run(tmp_path / "probe.yaml", [f"phones.labels={tmp_path}"], tmp_path / "none.json")
+
+
+class Hears(UnitTokenizer):
+    """Units of a frame ``hop`` samples long: its mean, as a number."""
+
+    def __init__(self, hop: int):
+        self.units = Units("hears", "0", RATE, hop, 1, 8)
+
+    def encode(self, wave: torch.Tensor) -> torch.Tensor:
+        frames = wave.shape[1] // self.units.hop * self.units.hop
+        means = wave[:, :frames].unflatten(1, (-1, self.units.hop)).mean(dim=2)
+        return (8 * means).long()[:, None]
+
+    def begin(self, wave: torch.Tensor) -> torch.Tensor:
+        return self.encode(wave)
+
+    def decode(self, units: torch.Tensor, *_: object) -> torch.Tensor:
+        raise NotImplementedError
+
+    def stream_decoder(self, voice: torch.Tensor | None = None) -> UnitStream:
+        raise NotImplementedError
+
+
+def probed(hop: int, values: dict[str, int], seconds: float) -> run.Figures:
+    """What units tell that are ``values`` of a phone's name, of phones of ``seconds``."""
+    random = np.random.default_rng(0)
+    spoken = []
+    for number in range(10):
+        names = random.choice(list(values), 40).tolist()
+        levels = np.array([values[name] / 8 + 0.06 for name in names], np.float32)
+        sound = np.repeat(levels, round(seconds * RATE))
+        times = (np.arange(len(names) + 1) * seconds).tolist()
+        phones = [Phone(name, *times[at : at + 2]) for at, name in enumerate(names)]
+        spoken.append((Speech(str(number), "train", partial(_sound, sound), speaker="a"), phones))
+    config = PhonesConfig("", "", triples=2)
+    return run.probe(Hears(hop), config, spoken, [each for each, _ in spoken])
+
+
+def _sound(sound: np.ndarray) -> tuple[np.ndarray, int]:
+    return sound, RATE
+
+
+def test_silence_is_no_phone() -> None:
+    """Units that tell speech from silence alone tell nothing of phones."""
+    told = probed(320, {"pau": 0, "a": 1, "e": 1, "o": 1, "u": 1}, 0.1)
+    assert told["phones"].mean < 0.01
+    known = probed(320, {"pau": 0, "a": 1, "e": 2, "o": 3, "u": 4}, 0.1)
+    assert known["phones"].mean > 0.95
+
+
+def test_phones_are_the_same_of_any_frame_rate() -> None:
+    values = {"pau": 0, "a": 1, "e": 2, "o": 3, "u": 4}
+    for hop in (160, 320, 640):  # 4, 2, 1 frames
+        assert probed(hop, values, 0.04)["abx"].n == 4
+        assert probed(hop, values, 0.03)["abx"].n == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm.evaluation.statistics import difference, mean, share
+from speechlm.evaluation.statistics import difference, mean, of_pairs, share
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
@@ -19,6 +19,28 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         found = mean(random.exponential(2.0, size=60))
         covered += found.low <= 2.0 <= found.high
     assert 0.87 <= covered / 150 <= 0.99
+
+
+def test_intervals_of_pairs_cover_it_too():
+    """Of pairs taken for independent they would not: a pair shares each of its two with others."""
+    random = np.random.default_rng(0)
+    covered = naive = 0
+    for _ in range(150):
+        hard = random.exponential(2.0, size=30)
+        pairs = hard[:, None] + hard + random.normal(0, 1, size=(30, 30))
+        found, alone = of_pairs(pairs), mean(pairs[np.triu_indices(30, 1)])
+        assert found.mean == pytest.approx(alone.mean)
+        covered += found.low <= 4.0 <= found.high
+        naive += alone.low <= 4.0 <= alone.high
+    assert 0.87 <= covered / 150 <= 0.99
+    assert naive / 150 < 0.5
+
+
+@pytest.mark.parametrize(("n", "known"), [(0, False), (1, False), (2, True)])
+def test_few_have_no_interval_of_pairs(n, known):
+    found = of_pairs(np.ones((n, n)))
+    assert (math.isnan(found.mean), math.isnan(found.low)) == (not known, True)
+    assert not math.isnan(of_pairs(np.ones((5, 5))).low)
 
 
 def test_the_interval_is_the_usual_one_for_a_normal_sample():

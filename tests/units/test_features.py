@@ -109,6 +109,9 @@ def test_mistakes_are_one_line(hubert: Path) -> None:
         (TeacherConfig("transformers", "/no/such"), "/no/such: no audio model"),
         (TeacherConfig("transformers", str(hubert), 3), "has layers 1 to 2, not 3"),
         (TeacherConfig("torchaudio", "NOTHING"), "no bundle 'NOTHING'"),
+        (TeacherConfig("whisper", layer=2), r"kind=whisper has no teacher\.layer=2"),
+        (TeacherConfig("whisper", hop=160), r"kind=whisper has no teacher\.hop=160"),
+        (TeacherConfig("mfcc", "tiny"), r"kind=mfcc has no teacher\.model=tiny"),
     ):
         with pytest.raises(SpeechLMError, match=says) as no:
             build(config)

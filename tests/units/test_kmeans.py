@@ -162,6 +162,22 @@ def test_mistakes_are_one_line(corpus: Path, folder: Path, tmp_path: Path) -> No
         with pytest.raises(SpeechLMError, match=says) as no:
             train(corpus, tmp_path / "out", *settings)
         assert "\n" not in str(no.value)
+    for settings, says in (
+        (["units.clusters=0"], r"units\.clusters is 1 or more, not 0"),
+        (["training.passes=0"], r"training\.passes is 1 or more, not 0"),
+        (["units.form.kind=words"], "form.kind is one of"),
+    ):
+        with pytest.raises(SpeechLMError, match=says):
+            train(corpus, tmp_path / "none", *settings)
+        assert not (tmp_path / "none").exists()  # before any work
+    for name in ("features.json", "00000.safetensors"):
+        damaged = tmp_path / "out" / "features" / name
+        whole = damaged.read_bytes()
+        damaged.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(SpeechLMError, match=rf"{name} is damaged; remove it"):
+            train(corpus, tmp_path / "out")
+        damaged.unlink()
+        assert train(corpus, tmp_path / "out").is_dir()
     broken = tmp_path / "broken"
     broken.mkdir()
     text = (folder / "config.yaml").read_text().replace("clusters: 12", "clusters: 13")

@@ -61,3 +61,6 @@ def test_it_predicts(corpus: Path, tmp_path: Path) -> None:
 def test_mistakes_are_one_line(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(SpeechLMError, match="no train recordings"):
         train(corpus, tmp_path, "data.corpora=[]")
+    for shift in (0, 50):
+        with pytest.raises(SpeechLMError, match=rf"units\.shift is 1 to 49 frames, not {shift}"):
+            train(corpus, tmp_path, f"units.shift={shift}")

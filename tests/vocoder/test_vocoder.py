@@ -21,6 +21,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import SystemConfig
 from speechlm.evaluation.systems import Absent, build, specs
 from speechlm.training import recipes
+from speechlm.training.vocoder import duration_loss
 from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
@@ -291,6 +292,52 @@ def test_a_codec_that_is_a_folder_comes_with_it(
     moved = shutil.move(model, tmp_path / "moved")
     shutil.rmtree(codec)
     assert units.load(moved).units.levels == 2
+
+
+def test_a_tokenizer_comes_without_what_else_is_in_its_folder(
+    trained: dict[str, Path], tmp_path: Path
+) -> None:
+    source = shutil.copytree(trained["tokenizer"], tmp_path / "source")
+    (source / "notes").mkdir()
+    (tmp_path / "model").mkdir()
+    units.embed(source, tmp_path / "model")
+    assert units.load(tmp_path / "model" / "units").units == units.load(source).units
+    assert not (tmp_path / "model" / "units" / "notes").exists()
+
+
+def test_stacked_units_are_refused(
+    trained: dict[str, Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    stacked = recipes.run(
+        ROOT / "recipes" / "units-stacked.yaml",
+        [
+            f"semantic={trained['tokenizer']}",
+            f"units.codec={tiny_model}",
+            "units.levels=2",
+            f"training.out={tmp_path / 'stacked'}",
+        ],
+    )
+    settings = [f"units={stacked}", f"data.corpora=[{trained['corpus']}]"]
+    settings += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}", *SMALL]
+    with pytest.raises(SpeechLMError, match="stacked units need no vocoder"):
+        recipes.run(ROOT / "recipes" / "vocoder.yaml", settings)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_durations_are_learnt() -> None:
+    """Unit 3 always lasts 2 frames, unit 7 nine: no constant is within one of both."""
+    made = network().train()
+    optimizer = torch.optim.Adam(made.durations.parameters(), 1e-2)
+    row = torch.tensor(([3] * 2 + [7] * 9) * 4)
+    for _ in range(60):
+        optimizer.zero_grad()
+        duration_loss(made, row.repeat(2, 1)).backward()
+        optimizer.step()
+    said = torch.tensor([[3, 7, 3, 7, 3, 7]])
+    with torch.no_grad():
+        lasting, _ = made.durations.step(said, made.durations.initial_state(said))
+    expected = torch.tensor([2.0, 9.0] * 2)
+    assert ((lasting[0, 2:].exp() - expected).abs() < 1).all()
 
 
 def test_recordings_of_another_rate_are_refused(trained: dict[str, Path], tmp_path: Path) -> None:

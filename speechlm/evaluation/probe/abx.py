@@ -38,13 +38,15 @@ def distance(one: Token, other: Token) -> float:
 def error(tokens: Mapping[str, Sequence[Token]], triples: int, seed: int = 0) -> Interval:
     """Share of wrong answers, the mean over pairs of phones; an equal distance is half wrong.
 
-    Of each pair ``triples`` are drawn, in both directions by turns. The interval is over pairs.
-    Phones that were said less than twice are left out.
+    Of each pair ``triples`` are drawn, in both directions by turns. The interval is over phones,
+    since all pairs of a phone share what is hard about it. Phones that were said less than twice
+    are left out.
     """
     random = np.random.default_rng(seed)
     known = sorted(name for name, said in tokens.items() if len(said) > 1)
-    errors = []
-    for pair in combinations(known, 2):
+    errors = np.full((len(known), len(known)), np.nan)
+    for one, other in combinations(range(len(known)), 2):
+        pair = (known[one], known[other])
         wrong = 0.0
         for number in range(triples):
             first, second = pair if number % 2 else pair[::-1]
@@ -53,5 +55,5 @@ def error(tokens: Mapping[str, Sequence[Token]], triples: int, seed: int = 0) ->
             nearer = distance(tokens[first][a], tokens[first][x])
             farther = distance(tokens[second][b], tokens[first][x])
             wrong += (nearer > farther) + 0.5 * (nearer == farther)
-        errors.append(wrong / triples)
-    return statistics.mean(errors)
+        errors[one, other] = wrong / triples
+    return statistics.of_pairs(errors)

@@ -18,7 +18,9 @@ class PhonesConfig:
     utterances: int = 150
     """So many at most, evenly spread."""
     silence: list[str] = field(default_factory=lambda: ["pau", "H#", "sil", "ssil", "#"])
-    """Labels that are no phones: discrimination leaves them out."""
+    """Labels that are no phones: nothing that is said of phones counts them."""
+    shortest: float = 0.04
+    """Seconds of a phone that discrimination judges, whatever the frame rate of a tokenizer."""
     triples: int = 12
     """For each pair of phones."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def of_frames(phones: list[Phone], frames: int, rate: float) -> NDArray[np.int64
     middles = (np.arange(frames) + 0.5) / rate
     found = np.searchsorted([phone.end for phone in phones], middles, side="right")
     return np.where(found < len(phones), found, -1)
+
+
+def during(phone: Phone, units: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
+    """The ``units`` (frames,) whose middles hear ``phone``; where none does, that of its middle.
+
+    Nothing, of a phone after the last.
+    """
+    first, last = (math.ceil(time * rate - 0.5) for time in (phone.start, phone.end))
+    if first >= last:
+        first = int((phone.start + phone.end) / 2 * rate)
+    return units[first : max(last, first + 1)]
 
 
 def find(folder: Path, utterance: str) -> Path | None:

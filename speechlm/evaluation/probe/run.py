@@ -62,6 +62,8 @@ def run(config: Path, overrides: list[str], out: Path) -> Table:
         raise SpeechLMError(f"{config}: no tokenizer to probe; add one under tokenizers")
     if min(declared.phones.utterances, declared.phones.triples) < 1:
         raise SpeechLMError(f"{config}: phones.utterances and phones.triples are 1 or more")
+    if declared.speakers.speakers < 2:
+        raise SpeechLMError(f"{config}: speakers.speakers is 2 or more")
     loaded = {name: load(each.model, 1, framed=True) for name, each in subjects.items()}
     spoken = with_phones(declared.phones)
     speakers = _with_speakers(declared.speakers)
@@ -88,7 +90,7 @@ def with_phones(config: PhonesConfig) -> list[tuple[Speech, list[labels.Phone]]]
     """The utterances that have labels, evenly chosen.
 
     Raises:
-        SpeechLMError: when none has.
+        SpeechLMError: when none has, or nothing but silence.
     """
     folder = Path(config.labels)
     found = [
@@ -98,7 +100,10 @@ def with_phones(config: PhonesConfig) -> list[tuple[Speech, list[labels.Phone]]]
     ]
     if not found:
         raise SpeechLMError(f"phones.labels: {folder} has no label file of {config.corpus}")
-    return [(one, labels.read(path)) for one, path in _spread(found, config.utterances)]
+    spoken = [(one, labels.read(path)) for one, path in _spread(found, config.utterances)]
+    if all(phone.name in config.silence for _, phones in spoken for phone in phones):
+        raise SpeechLMError(f"phones.labels: {folder} has no phones but those of phones.silence")
+    return spoken
 
 
 def _with_speakers(config: SpeakersConfig) -> list[Speech]:
@@ -117,20 +122,23 @@ def probe(
 ) -> Figures:
     """The figures of one tokenizer (its level 0)."""
     kinds, rate = tokenizer.units.cardinality, tokenizer.units.frame_rate
-    names = sorted({phone.name for _, phones in spoken for phone in phones})
+    names = sorted({phone.name for _, phones in spoken for phone in phones} - {*config.silence})
     numbers = {name: number for number, name in enumerate(names)}
     joint, counts, tokens = [], [], defaultdict(list)
     for utterance, phones in spoken:
         units = _encode(tokenizer, utterance)
         heard = labels.of_frames(phones, len(units), rate)
-        inside = heard >= 0
-        which = np.array([numbers[phone.name] for phone in phones], np.int64)[heard[inside]]
-        joint.append(joint_counts(units[inside], which, (kinds, len(names))))
+        # The last is for frames after the last phone.
+        which = np.array([*(numbers.get(phone.name, -1) for phone in phones), -1], np.int64)[heard]
+        said = which >= 0
+        joint.append(joint_counts(units[said], which[said], (kinds, len(names))))
         counts.append(_counted(units, kinds))
-        for number, phone in enumerate(phones):
-            said = units[heard == number]
-            if phone.name not in config.silence and len(said) > 1:
-                tokens[phone.name].append(said)
+        for phone in phones:
+            token = labels.during(phone, units, rate)
+            # To the tenth of a millisecond: times are differences of decimals.
+            lasts = round(phone.end - phone.start, 4)
+            if phone.name in numbers and lasts >= config.shortest and len(token):
+                tokens[phone.name].append(token)
     people = sorted({one.speaker or "" for one in speakers})
     voices = []
     for one in speakers:

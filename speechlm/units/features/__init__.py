@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from speechlm.errors import SpeechLMError
 from speechlm.units.features.base import Teacher, TeacherConfig
 
 __all__ = ["KINDS", "Teacher", "TeacherConfig", "build"]
 
-KINDS = ("log-mel", "mfcc", "whisper", "transformers", "torchaudio")
+KINDS = {
+    "log-mel": ("hop",),
+    "mfcc": ("hop",),
+    "whisper": ("model",),
+    "transformers": ("model", "layer"),
+    "torchaudio": ("model", "layer"),
+}
+"""The fields of a teacher's configuration that each kind uses."""
 
 
 def build(config: TeacherConfig) -> Teacher:
     """The teacher that ``config`` names.
 
     Raises:
-        SpeechLMError: for an unknown kind, or one that cannot be had on this machine.
+        SpeechLMError: for an unknown kind, one that cannot be had on this machine, or a field that
+            it does not use.
     """
+    _check(config)
     if config.kind in ("log-mel", "mfcc"):
         from speechlm.units.features import spectral
 
@@ -25,11 +36,18 @@ def build(config: TeacherConfig) -> Teacher:
         from speechlm.units.features.whisper import WhisperEncoder
 
         return WhisperEncoder(config.model)
-    if config.kind in ("transformers", "torchaudio"):
-        from speechlm.units.features import pretrained
+    from speechlm.units.features import pretrained
 
-        if config.model is None:
-            raise SpeechLMError(f"teacher.kind={config.kind} needs teacher.model=NAME")
-        makers = {"transformers": pretrained.Transformers, "torchaudio": pretrained.Torchaudio}
-        return makers[config.kind](config.model, config.layer)
-    raise SpeechLMError(f"teacher.kind is one of {', '.join(KINDS)}, not {config.kind}")
+    if config.model is None:
+        raise SpeechLMError(f"teacher.kind={config.kind} needs teacher.model=NAME")
+    makers = {"transformers": pretrained.Transformers, "torchaudio": pretrained.Torchaudio}
+    return makers[config.kind](config.model, config.layer)
+
+
+def _check(config: TeacherConfig) -> None:
+    if config.kind not in KINDS:
+        raise SpeechLMError(f"teacher.kind is one of {', '.join(KINDS)}, not {config.kind}")
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name not in ("kind", *KINDS[config.kind]) and value != field.default:
+            raise SpeechLMError(f"teacher.kind={config.kind} has no teacher.{field.name}={value}")
