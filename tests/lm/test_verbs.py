@@ -101,6 +101,38 @@ def test_continue(kind: str, folders: dict[str, Path], run: Run, tmp_path: Path)
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("seconds", [1e-9, 0.005, 0.01])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_least_is_a_frame(
+    kind: str,
+    seconds: float,
+    folders: dict[str, Path],
+    tokenizer: UnitTokenizer,
+    run: Run,
+    tmp_path: Path,
+) -> None:
+    prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
+    soundfile.write(prompt, np.zeros(RATE), RATE)
+    run("continue", prompt, out, "--seconds", seconds, model=folders[kind])
+    _, heard = verbs.begin_of(prompt, tokenizer)
+    all_of_it = tokenizer.decode(torch.zeros(1, 2, heard.shape[1] + 1, dtype=torch.int64))
+    assert soundfile.info(out).frames == all_of_it.shape[1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("cold", [1e-7, 1e-50, 5e-324])
+def test_the_coldest_speech_is_the_most_probable(
+    cold: float, folders: dict[str, Path], run: Run, tmp_path: Path
+) -> None:
+    prompt = tmp_path / "prompt.wav"
+    soundfile.write(prompt, np.zeros(RATE), RATE)
+    outs = [tmp_path / "cold.wav", tmp_path / "zero.wav"]
+    for out, temperature in zip(outs, (cold, 0), strict=True):
+        options = ["--seconds", 0.2, "--temperature", temperature]
+        run("continue", prompt, out, *options, model=folders["depth"])
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_streamed_is_offline(
     kind: str, folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, tmp_path: Path
@@ -255,7 +287,10 @@ def test_long_recordings(
         (["continue", "absent.wav", "out.wav", "MODEL"], "absent.wav"),
         (["continue", "good.wav", "out.mp4", "MODEL"], "out.mp4"),
         (["continue", "good.wav", "out.wav", "--seconds", 0, "MODEL"], "seconds"),
+        (["continue", "good.wav", "out.wav", "--seconds", "inf", "MODEL"], "seconds"),
         (["continue", "good.wav", "out.wav", "--top-p", 2, "MODEL"], "top-p"),
+        (["continue", "good.wav", "out.wav", "--temperature", "inf", "MODEL"], "temperature"),
+        (["say", "hello", "out.wav", "--guidance", "inf", "MODEL"], "guidance"),
         (["continue", "short.wav", "out.wav", "MODEL"], "short.wav"),
         (["say", "", "out.wav", "MODEL"], "no text"),
         (["say", "hello", "out.wav", "--voice", "absent.wav", "MODEL"], "absent.wav"),
