@@ -7,7 +7,7 @@ import re
 import textwrap
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +116,10 @@ def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> Score
     Raises:
         SpeechLMError: when the source cannot be read.
     """
-    wave, _ = audio.read(source, tokenizer.units.sample_rate)
-    return model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
+    rate = tokenizer.units.sample_rate
+    wave, _ = audio.read(source, rate)
+    found = model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
+    return replace(found, length=len(wave) / rate)  # of which the last frame may be a part
 
 
 def begin_of(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Codes]:
