@@ -50,6 +50,7 @@ class Generator:
         frames: int,
         frame_rate: float,
         sampling: Sampling,
+        text: bool = False,
     ) -> Iterator[list[Codes | None]]:
         """Frames of speech that go on after each prompt, one by one.
 
@@ -61,12 +62,13 @@ class Generator:
             frames: so many at most.
             frame_rate: frames a second.
             sampling: how to choose.
+            text: whether the prompts have a text to say, by which there is guidance.
 
         Yields:
             The codes (levels,) of the next frame of each example; None for one that has ended.
         """
         loop = round(sampling.loop * frame_rate)
-        sampling, views = self._guidance(sampling, text=False)
+        sampling, views = self._guidance(sampling, text)
         units = self.heads.units(0)
         choice = Choice(self.heads, units, end, sampling, len(prompts), loop, views)
         starts, tails = [], []

@@ -138,7 +138,7 @@ class LanguageModel:
         name = "read" if self.network.config.reads else "tts"
         prompt = self.layout.prompt(TASKS[name if voice is None else f"{name}-voice"], example)
         if name == "tts":
-            return self._speak(prompt, self.nothing, frames, sampling)
+            return self._speak(prompt, self.nothing, frames, sampling, text=True)
         return self._read(prompt, text, frames, sampling, [] if unended is None else unended)
 
     @property
@@ -254,10 +254,10 @@ class LanguageModel:
         yield from (frame[self.plans :] for [frame] in read if frame is not None)
 
     def _speak(
-        self, prompt: Codes, heard: Codes, frames: int, sampling: Sampling
+        self, prompt: Codes, heard: Codes, frames: int, sampling: Sampling, text: bool = False
     ) -> Iterator[Codes]:
         end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
         given = [self._unplanned(heard)]
-        for [frame] in self.generator.speak([prompt], given, end, frames, rate, sampling):
+        for [frame] in self.generator.speak([prompt], given, end, frames, rate, sampling, text):
             if frame is not None:
                 yield frame[self.plans :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,7 @@ class UnitLM(nn.Module):
         """Ids that the backbone itself predicts: 0 to this one."""
         if min(ids.specials, ids.cardinality) < 1 or not 0 <= ids.pad < ids.specials:
             raise SpeechLMError("a language model needs special tokens, pad among them, and units")
+        _check_sizes(config)
         try:
             self.backbone = build(config)
             self.depth = None
@@ -210,6 +212,15 @@ class UnitLM(nn.Module):
             first = self.first + row * self.config.ids.cardinality
             places = place(example[asked], row, column[asked])
             yield y[asked, row - 1], self.depth.heads[row - 1], first, places
+
+
+def _check_sizes(config: LMConfig) -> None:
+    names = ("dim", "layers", "heads", "kv_heads", "hidden", "kernel")
+    sizes = {name: getattr(config, name) for name in names}
+    sizes |= {f"depth.{name}": size for name, size in asdict(config.depth).items()}
+    for name, size in sizes.items():
+        if size < 1:
+            raise SpeechLMError(f"language model: {name} is 1 or more, not {size}")
 
 
 def _inside(segments: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,13 +13,16 @@ from torch import Tensor
 
 from speechlm.errors import SpeechLMError
 
+COLD = 1e-6
+"""A temperature below which the most probable token is all but certain, and float32 overflows."""
+
 
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are chosen.
 
     Attributes:
-        temperature: divides the logits; 0 takes the most probable token.
+        temperature: divides the logits; 0 (or less than ``COLD``) takes the most probable token.
         top_k: only so many of the most probable tokens may come; 0 for all.
         top_p: only the most probable tokens may come that reach this probability together.
         loop: seconds for which a stretch of speech may repeat itself before that is made less and
@@ -41,16 +45,16 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise SpeechLMError(f"temperature is 0 or more, not {self.temperature:g}")
+        if not 0 <= self.temperature < math.inf:
+            raise SpeechLMError(f"temperature is 0 or more and finite, not {self.temperature:g}")
         if self.top_k < 0:
             raise SpeechLMError(f"top-k is 0 (all) or more, not {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise SpeechLMError(f"top-p is above 0 and at most 1, not {self.top_p:g}")
-        if self.guidance is not None and not self.guidance >= 0:
-            raise SpeechLMError(f"guidance is 0 or more, not {self.guidance:g}")
-        if not self.loop >= 0:
-            raise SpeechLMError(f"loop is 0 (for ever) or more seconds, not {self.loop:g}")
+        if self.guidance is not None and not 0 <= self.guidance < math.inf:
+            raise SpeechLMError(f"guidance is 0 or more and finite, not {self.guidance:g}")
+        if not 0 <= self.loop < math.inf:
+            raise SpeechLMError(f"loop is 0 (for ever) or so many seconds, not {self.loop:g}")
 
     @property
     def guides(self) -> bool:
@@ -79,7 +83,7 @@ class Sampler:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Chosen indices (batch,) for logits (batch, n)."""
-        if self.sampling.temperature == 0:
+        if self.sampling.temperature < COLD:
             return logits.argmax(1)
         pairs = zip(logits.numpy(), self.random, strict=True)
         return torch.tensor([self._draw(row, random) for row, random in pairs])

@@ -7,7 +7,7 @@ import re
 import textwrap
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,20 +51,20 @@ def continue_recording(
     Of a recording beyond three quarters of the context, the model hears the last half context.
 
     Raises:
-        SpeechLMError: when the source cannot be read or the target not be written.
+        SpeechLMError: when the source cannot be read or the target not be written, or for a time
+            that is none.
     """
-    if not seconds > 0:
-        raise SpeechLMError(f"seconds is above 0, not {seconds:g}")
+    units = model.units
+    most = frames_in(seconds, units.frame_rate)
     wave, heard = begin_of(source, tokenizer)
     stream = tokenizer.stream_decoder(wave)
     with audio.Writer(target, tokenizer.units.sample_rate) as writer:
         for piece in np.array_split(heard, 1 + heard.shape[1] // 500, axis=1):
             writer.write(stream.push(torch.from_numpy(piece)[None])[0].cpu().numpy())
-        units = model.units
-        frames = model.continue_speech(heard, round(seconds * units.frame_rate), how)
+        frames = model.continue_speech(heard, most, how)
         # Units that differ in length are so many a second on average alone.
-        most = seconds if units.variable else math.inf
-        return _write(sound(frames, stream), writer, units.sample_rate, most)
+        longest = seconds if units.variable else math.inf
+        return _write(sound(frames, stream), writer, units.sample_rate, longest)
 
 
 def say(
@@ -116,8 +116,10 @@ def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> Score
     Raises:
         SpeechLMError: when the source cannot be read.
     """
-    wave, _ = audio.read(source, tokenizer.units.sample_rate)
-    return model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
+    rate = tokenizer.units.sample_rate
+    wave, _ = audio.read(source, rate)
+    found = model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
+    return replace(found, length=len(wave) / rate)  # of which the last frame may be a part
 
 
 def begin_of(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Codes]:
@@ -170,6 +172,17 @@ def _said(text: str, model: LanguageModel, voice: Codes | None, how: Sampling) -
             yield frame
         if voice is None and said:
             voice = np.stack(said, axis=1)
+
+
+def frames_in(seconds: float, rate: float) -> int:
+    """Frames in so many seconds, at ``rate`` a second: one at least.
+
+    Raises:
+        SpeechLMError: unless the seconds are above 0, and finite.
+    """
+    if not 0 < seconds * rate < math.inf:
+        raise SpeechLMError(f"seconds is above 0 and finite, not {seconds:g}")
+    return max(round(seconds * rate), 1)
 
 
 def most_frames(text: str, rate: float) -> int:

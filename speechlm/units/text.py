@@ -58,7 +58,7 @@ class TextTokenizer:
             SpeechLMError: when there is none, or it is not sentencepiece's.
         """
         try:
-            return cls(Path(path).read_bytes())
+            found = cls(Path(path).read_bytes())
         except FileNotFoundError:
             raise SpeechLMError(
                 f"{path}: no such file; make one with speechlm text-tokenizer {path} TEXTS"
@@ -66,6 +66,9 @@ class TextTokenizer:
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or "not a sentencepiece model"
             raise SpeechLMError(f"{path}: {reason}") from None
+        if not found.size:  # as an empty file is to sentencepiece
+            raise SpeechLMError(f"{path}: not a sentencepiece model: it has no pieces")
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write the model file."""

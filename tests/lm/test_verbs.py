@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +20,11 @@ from speechlm.cli import main
 from speechlm.errors import SpeechLMError
 from speechlm.lm import verbs
 from speechlm.lm.config import DepthConfig, LMConfig
+from speechlm.lm.generation import Generator
 from speechlm.lm.load import LanguageModel
 from speechlm.lm.model import UnitLM
 from speechlm.lm.sampling import Sampling
+from speechlm.lm.tasks import TASKS, Example
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.training.lm import ids_of
 from speechlm.units import load as units
@@ -101,6 +103,38 @@ def test_continue(kind: str, folders: dict[str, Path], run: Run, tmp_path: Path)
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("seconds", [1e-9, 0.005, 0.01])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_least_is_a_frame(
+    kind: str,
+    seconds: float,
+    folders: dict[str, Path],
+    tokenizer: UnitTokenizer,
+    run: Run,
+    tmp_path: Path,
+) -> None:
+    prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
+    soundfile.write(prompt, np.zeros(RATE), RATE)
+    run("continue", prompt, out, "--seconds", seconds, model=folders[kind])
+    _, heard = verbs.begin_of(prompt, tokenizer)
+    all_of_it = tokenizer.decode(torch.zeros(1, 2, heard.shape[1] + 1, dtype=torch.int64))
+    assert soundfile.info(out).frames == all_of_it.shape[1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("cold", [1e-7, 1e-50, 5e-324])
+def test_the_coldest_speech_is_the_most_probable(
+    cold: float, folders: dict[str, Path], run: Run, tmp_path: Path
+) -> None:
+    prompt = tmp_path / "prompt.wav"
+    soundfile.write(prompt, np.zeros(RATE), RATE)
+    outs = [tmp_path / "cold.wav", tmp_path / "zero.wav"]
+    for out, temperature in zip(outs, (cold, 0), strict=True):
+        options = ["--seconds", 0.2, "--temperature", temperature]
+        run("continue", prompt, out, *options, model=folders["depth"])
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_streamed_is_offline(
     kind: str, folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, tmp_path: Path
@@ -166,6 +200,74 @@ def test_say_and_transcribe(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_voice_is_what_the_model_is_given(
+    kind: str,
+    folders: dict[str, Path],
+    tokenizer: UnitTokenizer,
+    run: Run,
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A quarter of the context of it."""
+    given = []
+
+    def nothing(self: Generator, prompts: list[np.ndarray], *more: Any) -> Iterator[Any]:
+        given.extend(prompts)
+        return iter(())
+
+    monkeypatch.setattr(Generator, "speak", nothing)
+    run("say", "hello", tmp_path / "out.wav", "--voice", sample, model=folders[kind])
+    model = LanguageModel.from_pretrained(folders[kind])
+    _, heard = verbs.begin_of(sample, tokenizer)
+    voice = heard[:, : 50 if kind == "flatten" else 100]
+    example = Example(text=model.text.encode("hello"), voice=voice)
+    [prompt] = given
+    assert np.array_equal(prompt, model.layout.prompt(TASKS["tts-voice"], example))
+
+
+def test_guidance_moves_away_from_what_is_said_without_the_text(folders: dict[str, Path]) -> None:
+    model = LanguageModel.from_pretrained(folders["depth"])
+    torch.manual_seed(0)
+    for weight in model.network.parameters():
+        if weight.ndim > 1:
+            weight.add_(0.15 * torch.randn_like(weight))
+
+    def said(text: str, guidance: float | None) -> list[list[int]]:
+        how = Sampling(temperature=0.0, guidance=guidance)
+        return [frame.tolist() for frame in model.say(text, 10, how)]
+
+    assert said("hello", 0.0) == said("world", 0.0)  # which does not see it
+    assert said("hello", 1.0) != said("world", 1.0)
+    assert said("hello", 1.0) != said("hello", 8.0)
+    assert said("hello", None) == said("hello", 1.0)
+    model.generator.guidance = 8.0
+    assert said("hello", None) == said("hello", 8.0)
+
+
+def test_options_reach_the_verbs(
+    folders: dict[str, Path], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def note(*arguments: object) -> verbs.Spoken:
+        given.append(arguments)
+        return verbs.Spoken(1.0, 0.1, 0.5)
+
+    monkeypatch.setattr(verbs, "continue_recording", note)
+    monkeypatch.setattr(verbs, "say", note)
+    options = ["--temperature", 0.5, "--top-k", 7, "--top-p", 0.6, "--seed", 3]
+    run("continue", "in.wav", "out.wav", "--seconds", 2.5, *options, model=folders["depth"])
+    more = ["--guidance", 4, "--voice", "me.wav"]
+    run("say", "hello", "out.wav", *options, *more, model=folders["depth"])
+    went_on, said = given
+    how = Sampling(temperature=0.5, top_k=7, top_p=0.6, seed=3)
+    assert (went_on[0], went_on[1], *went_on[4:]) == (Path("in.wav"), Path("out.wav"), 2.5, how)
+    how = replace(how, guidance=4.0)
+    assert (said[0], said[1], *said[4:]) == ("hello", Path("out.wav"), Path("me.wav"), how)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_score(
     kind: str, folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, run: Run
 ) -> None:
@@ -179,6 +281,18 @@ def test_score(
     assert all(10 * 50 < bits < 12.5 * 50 for bits in levels)
     assert found["text"]["pieces"] == len(" hello") + 1
     assert found["text"]["bits"] > 0
+
+
+def test_a_score_is_of_the_recordings_own_length(
+    folders: dict[str, Path], run: Run, tmp_path: Path
+) -> None:
+    """Its units last longer: whole frames, and the codec's delay."""
+    soundfile.write(tmp_path / "short.wav", np.full(1, 0.1), RATE)
+    found = json.loads(run("score", tmp_path / "short.wav", "--json", model=folders["depth"]))
+    speech = found["speech"]
+    assert speech["seconds"] == 1 / RATE
+    assert speech["bits_per_second"] == pytest.approx(RATE * speech["bits"])
+    assert sum(speech["bits_per_second_by_level"]) == pytest.approx(RATE * speech["bits"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -255,7 +369,10 @@ def test_long_recordings(
         (["continue", "absent.wav", "out.wav", "MODEL"], "absent.wav"),
         (["continue", "good.wav", "out.mp4", "MODEL"], "out.mp4"),
         (["continue", "good.wav", "out.wav", "--seconds", 0, "MODEL"], "seconds"),
+        (["continue", "good.wav", "out.wav", "--seconds", "inf", "MODEL"], "seconds"),
         (["continue", "good.wav", "out.wav", "--top-p", 2, "MODEL"], "top-p"),
+        (["continue", "good.wav", "out.wav", "--temperature", "inf", "MODEL"], "temperature"),
+        (["say", "hello", "out.wav", "--guidance", "inf", "MODEL"], "guidance"),
         (["continue", "short.wav", "out.wav", "MODEL"], "short.wav"),
         (["say", "", "out.wav", "MODEL"], "no text"),
         (["say", "hello", "out.wav", "--voice", "absent.wav", "MODEL"], "absent.wav"),

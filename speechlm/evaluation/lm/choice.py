@@ -15,6 +15,7 @@ from speechlm.evaluation.lm.subject import Held, Subject
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.lm.patterns import Codes
+from speechlm.lm.verbs import frames_in
 from speechlm.processes import progress
 
 REAL = "real"
@@ -93,8 +94,9 @@ def find(config: ChoiceConfig, subject: Subject) -> list[Window]:
     Raises:
         SpeechLMError: when no utterance is long enough.
     """
-    first = round(config.prompt / subject.seconds)
-    size = first + round(config.seconds / subject.seconds)
+    rate = subject.model.units.frame_rate
+    first = frames_in(config.prompt, rate)
+    size = first + frames_in(config.seconds, rate)
     held = subject.split("test")
     places = sorted(
         (start, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,8 +155,8 @@ def fill(declared: DictConfig, path: Path) -> LMSuiteConfig:
     for part, names in PARTS.items():
         declared_part = getattr(config, part)
         for name in names:
-            if declared_part is not None and not getattr(declared_part, name) > 0:
-                raise SpeechLMError(f"{path}: {part}.{name} is above 0")
+            if declared_part is not None and not (0 < getattr(declared_part, name) < math.inf):
+                raise SpeechLMError(f"{path}: {part}.{name} is above 0 and finite")
     if config.tts is not None and config.tts.clips is None and config.tts.made_up < 1:
         raise SpeechLMError(f"{path}: tts has nothing to say: give tts.clips or tts.made_up")
     if config.sweep is not None:

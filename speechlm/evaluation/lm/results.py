@@ -37,7 +37,7 @@ GOALS = (
     Goal("choice", "shuffled", 90.0, least=400),
     Goal("choice", "reversed", 90.0, least=400),
     Goal("choice", "spliced", 90.0, least=400),
-    Goal("asr", "wer", 30.0, 10.0),
+    Goal("asr", "written", 30.0, 10.0),
     Goal("tts", "cer", 25.0, 10.0),
     Goal("tts made-up", "cer", 25.0, 10.0),
     Goal("tts", "ended", 95.0),

@@ -8,7 +8,7 @@ from speechlm.evaluation.wording import NONE
 
 SHOWN = (
     ("likelihood", "bits"),
-    ("asr", "written"),
+    ("asr", "wer"),
     *((goal.section, goal.column) for goal in GOALS),
     *(("sweep points", column) for column in POINT_COLUMNS),
 )
