@@ -22,46 +22,73 @@ from speechlm.evaluation.lm.operating import points
 from speechlm.evaluation.words import WordModel
 from tests.data.trees import fetched
 
-TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=6), min_size=1, max_size=5)
+TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=6), min_size=2, max_size=5)
 
 
-def pairs(words: list[str]) -> list[tuple[str, ...]]:
-    return list(itertools.pairwise(words))
+def grams(words: list[str], order: int) -> list[tuple[str, ...]]:
+    return [tuple(words[at : at + order]) for at in range(len(words) - order + 1)]
 
 
-def repeated(found: list[str] | list[tuple[str, ...]]) -> float:
-    rest = [found[:at] + found[at + 1 :] for at in range(len(found))]
-    return sum(each in others for each, others in zip(found, rest, strict=True)) / (len(found) or 1)
+def repeated(words: list[str], order: int) -> float:
+    """As GSLM's code has it: what is left of a gram and what is right of it, apart."""
+    found = grams(words, order)
+    again = [
+        gram in grams(words[:at], order) + grams(words[at + order :], order)
+        for at, gram in enumerate(found)
+    ]
+    return sum(again) / (len(found) or 1)
 
 
-@given(TEXTS)
-def test_auto_bleu_is_what_occurs_elsewhere_in_the_text(texts: list[list[str]]) -> None:
-    for words in texts:
-        wanted = (repeated(words) + repeated(pairs(words))) / 2
-        assert auto_bleu(words) == pytest.approx(wanted)
+@given(st.lists(st.sampled_from("abc"), max_size=9))
+def test_auto_bleu_is_what_occurs_elsewhere_in_the_text(words: list[str]) -> None:
+    assert auto_bleu(words) == pytest.approx((repeated(words, 1) + repeated(words, 2)) / 2)
 
 
-@given(TEXTS)
-def test_self_bleu_is_what_the_others_have(texts: list[list[str]]) -> None:
-    for number, (found, words) in enumerate(zip(self_bleu(texts), texts, strict=True)):
-        others = texts[:number] + texts[number + 1 :]
-        shares = []
-        for own, rest in (
-            (Counter(words), [Counter(each) for each in others]),
-            (Counter(pairs(words)), [Counter(pairs(each)) for each in others]),
-        ):
-            most = Counter()
-            for other in rest:
-                most |= other
-            shares.append((own & most).total() / (own.total() or 1))
-        assert found == pytest.approx(sum(shares) / 2)
+def bleu(words: list[str], others: tuple[list[str], ...]) -> float:
+    shares = []
+    for order in (1, 2):
+        own = Counter(grams(words, order))
+        most: Counter[tuple[str, ...]] = Counter()
+        for other in others:
+            most |= Counter(grams(other, order))
+        shares.append((own & most).total() / (own.total() or 1))
+    return sum(shares) / 2
+
+
+@given(TEXTS, st.data())
+def test_self_bleu_is_the_mean_over_all_choices_of_references(
+    texts: list[list[str]], data: st.DataObject
+) -> None:
+    references = data.draw(st.integers(1, len(texts) - 1))
+    for number, found in enumerate(self_bleu(texts, references)):
+        choices = itertools.combinations(texts[:number] + texts[number + 1 :], references)
+        every = [bleu(texts[number], others) for others in choices]
+        assert found == pytest.approx(sum(every) / len(every))
+
+
+def test_self_bleu_does_not_grow_with_the_number_of_texts() -> None:
+    random = np.random.default_rng(0)
+    words = np.array([f"w{each}" for each in range(60)])
+    texts = [random.choice(words, 8).tolist() for _ in range(240)]
+
+    def mean(some: list[list[str]], references: int) -> float:
+        return float(np.mean(self_bleu(some, references)))
+
+    whole = mean(texts, 20)
+    for part in (texts[:120], texts[120:], texts[:60]):
+        assert mean(part, 20) == pytest.approx(whole, abs=0.02)
+    # With all others as references, it would.
+    assert mean(texts[:60], 59) < mean(texts, 239) - 0.1
+    with pytest.raises(ValueError, match="3 references for each of 3 texts"):
+        self_bleu(texts[:3], 3)
 
 
 def test_what_repeats_is_seen() -> None:
     assert auto_bleu(["one", "two", "one", "two"]) == (1 + 2 / 3) / 2
     assert auto_bleu(["one", "two", "three"]) == auto_bleu(["one"]) == auto_bleu([]) == 0
-    assert self_bleu([["one", "two"]] * 3) == [1, 1, 1]
-    assert self_bleu([["one", "two"], ["three"]]) == self_bleu([["one"]] * 1 + [["two"]]) == [0, 0]
+    assert auto_bleu(["no"] * 3) == 0.5
+    assert self_bleu([["one", "two"]] * 3, 2) == [1, 1, 1]
+    assert self_bleu([["one", "two"], ["three"]], 1) == self_bleu([["one"], ["two"]], 1) == [0, 0]
 
 
 LINES = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog sat"] * 4
@@ -117,6 +144,20 @@ def test_a_curve_is_read_where_it_passes_the_recordings() -> None:
     assert math.isnan(points(curve[:1], np.array([10.0, 150.0, 99])).auc)
     unheard = np.full((3, 3), np.nan)
     assert math.isnan(points(unheard, np.array([25.0, 150.0, 99])).ppx)
+
+
+def test_a_curve_that_goes_up_and_down_has_no_area() -> None:
+    curve = np.array([[11.4, 5870, 98], [13.2, 15546, 94], [9.6, 3013, 96], [9.6, 9361, 96]])
+    found = points(curve, np.array([10.7, 11732, 93]))
+    assert 3013 < found.ppx < 15546
+    assert math.isnan(found.vert) and math.isnan(found.auc)
+    # Both points are met once, but VERT rises in between.
+    curve = np.array([[40.0, 100, 90], [30, 200, 80], [35, 300, 80], [20, 400, 60]])
+    found = points(curve, np.array([25.0, 150.0, 99]))
+    assert (found.vert, round(found.ppx)) == (35, 367) and math.isnan(found.auc)
+    # The hotter, the more probable: which side is better is not known.
+    found = points(np.array([[20.0, 100, 90], [30, 200, 80]]), np.array([25.0, 180, 90]))
+    assert found.ppx == 150 and math.isnan(found.auc)
 
 
 def test_a_statistic_of_sums_has_the_interval_of_the_mean() -> None:

@@ -269,11 +269,11 @@ def test_a_sweep_is_a_suite_of_its_own(
     assert found.data["absent"] == {}
     swept = found.sections["sweep"]
     assert swept.systems == [f"{NAME} at 0.5", f"{NAME} at 1", "recording"]
-    # All that the parrot hears is the same, and so there are no two temperatures to go between.
+    # All that the parrot hears is the same, and so the recordings are at no one temperature.
     assert swept.data["summary"]["recording"]["self"]["mean"] == 100
-    assert found.sections["sweep points"].data["summary"][NAME]["auc"]["failed"] == 0
+    assert found.sections["sweep points"].data["summary"][NAME]["auc"]["failed"] == 3
     assert "VERT-2" in (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "AUC, n=3" in markdown({"a": found})
+    assert "AUC, n=0" in markdown({"a": found})
 
 
 def test_the_least_that_goes_on_is_a_frame(world: SimpleNamespace, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from speechlm.evaluation.lm import sweep
 from speechlm.evaluation.lm.config import SweepConfig
 from speechlm.evaluation.lm.ears import Heard
 from speechlm.evaluation.lm.operating import points
+from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.results import Results
 from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import Sampling
@@ -117,6 +118,8 @@ def test_each_temperature_is_a_row_beside_the_recordings(found: dict[str, Result
         assert len(found["sweep"].data["rows"][system]) == 3
     texts = [row["text"] for row in found["sweep"].data["rows"]["recording"]]
     assert texts == REAL
+    # Of the hotter two, two texts are heard, so that each is compared with one other.
+    assert "each text with 1 others" in found["sweep"].data["about"]
     assert summary(found, "teller at 0.5", "self")["mean"] == 100
     assert summary(found, "teller at 0.5", "auto")["mean"] == pytest.approx(90)
     assert summary(found, "teller at 0.5", "ended")["mean"] == 100
@@ -183,7 +186,9 @@ def test_a_point_that_is_not_reached_has_a_reason(config: SweepConfig) -> None:
     places = sweep.run(cold, teller)["sweep points"].results().data["summary"]["teller"]
     for figure in places.values():
         assert figure["mean"] is None and figure["failed"] == 3
-        assert figure["reasons"] == {"no two temperatures have it between them": 3}
+    for name in ("ppx", "vert", "words"):
+        assert places[name]["reasons"] == {sweep.PLACELESS: 3}
+    assert places["auc"]["reasons"] == {sweep.AREALESS: 3}
 
 
 def test_all_numbers_are_one_word_and_in_every_dictionary(config: SweepConfig) -> None:
@@ -208,3 +213,20 @@ def test_nobody_listens_or_nothing_is_long_enough(config: SweepConfig) -> None:
         with pytest.raises(SpeechLMError, match=says):
             sweep.run(other, hearing)
     assert Path(config.words[0]).is_file()
+
+
+def test_texts_are_compared_with_as_many_in_every_row(config: SweepConfig) -> None:
+    """Of three systems, with 30, 10 and 1 texts heard."""
+    reader = sweep.Reader(config, "basic")
+    one = sweep._Said(Heard("we went home"), {})
+    none = sweep._Said(Heard(""), {})
+    said = {"all": [one] * 30, "some": [one] * 10 + [none] * 20, "last": [one] + [none] * 29}
+    assert sweep._references(said, reader) == 9
+    assert sweep._references({"all": said["all"]}, reader) == sweep.REFERENCES
+    section = Section("", "", sweep.COLUMNS)
+    section.items = [{"id": str(number)} for number in range(30)]
+    section.system("last", "")
+    sweep._add(section, "last", said["last"], reader, 9)
+    last = section.results().data["summary"]["last"]
+    assert last["self"]["reasons"] == {sweep.FEW: 1, sweep.NOTHING: 29}
+    assert last["vert"]["mean"] is None and last["ppx"]["mean"] > 1

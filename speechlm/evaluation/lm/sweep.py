@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -32,7 +33,9 @@ REAL = "recording"
 ABOUT = (
     "The model hears the beginning of a recording and goes on, for as long as the speaker did at "
     "most, at several temperatures and without other limits on what it draws. The figures are of "
-    "the words that {} hears in that alone; beside them, in what the speaker went on with."
+    "the words that {} hears in that alone; beside them, in what the speaker went on with. More "
+    "texts have more in common, so self-BLEU, and so VERT, is of each text with {} others, on the "
+    "mean of all choices of them."
 )
 POINTS = (
     "No one temperature compares two models: a cold one repeats itself, a hot one babbles. After "
@@ -72,6 +75,11 @@ POINT_COLUMNS = {
 HEARD = "self", "auto", "bits", "words", "heard"
 """Columns of what is heard of one item."""
 NOTHING = "no word was heard"
+PLACELESS = "the curve has it between no two temperatures, or more than once"
+AREALESS = "from one point to the other, VERT does not fall while perplexity rises; or one is none"
+FEW = "words were heard once alone"
+REFERENCES = 20
+"""Texts to compare each with, or as many as every system has: so that models compare too."""
 
 
 class Reader:
@@ -128,9 +136,7 @@ def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
     if not clips:
         raise SpeechLMError(f"no recording is longer than a prompt of {config.prompt:g} s")
     subject.warm()
-    section = Section(
-        "Continuations over temperatures", ABOUT.format(subject.ears.names[0]), COLUMNS
-    )
+    section = Section("Continuations over temperatures", "", COLUMNS)
     said: dict[str, list[_Said]] = {}
     size = round(config.prompt * subject.rate)
     with progress("sweep     ", len(clips) * len(config.temperatures)) as advance:
@@ -150,9 +156,11 @@ def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
             said.setdefault(REAL, []).append(_Said(heard, {}))
             cards.append(Card(REAL, wave[:end], {"heard": heard.text}))
             section.shown.append(Shown(clip.id, clip.text, cards))
+    references = _references(said, reader)
+    section.about = ABOUT.format(subject.ears.names[0], references)
     for name, every in said.items():
         section.system(name, "what the speaker went on with" if name == REAL else "goes on")
-        _add(section, name, every, reader)
+        _add(section, name, every, reader, references)
     return {"sweep": section, "sweep points": _figures(section, subject.name)}
 
 
@@ -175,21 +183,30 @@ def _hear(wave: Wave, subject: Subject) -> Heard:
     return subject.ears.hear(wave, subject.rate)[subject.ears.names[0]]
 
 
-def _add(section: Section, name: str, every: list[_Said], reader: Reader) -> None:
+def _references(said: dict[str, list[_Said]], reader: Reader) -> int:
+    """How many others each text is compared with, for all systems of which two are heard."""
+    heard = [sum(bool(reader.words(one.heard.text)) for one in every) for every in said.values()]
+    return min([REFERENCES, *(texts - 1 for texts in heard if texts > 1)])
+
+
+def _add(section: Section, name: str, every: list[_Said], reader: Reader, references: int) -> None:
     """Add the rows of a system, and its figures."""
     words = [reader.words(one.heard.text) for one in every]
     some = [number for number, each in enumerate(words) if each]
-    beside = dict(zip(some, diversity.self_bleu([words[n] for n in some]), strict=True))
+    beside = {}
+    if len(some) > 1:
+        own = diversity.self_bleu([words[n] for n in some], references)
+        beside = {n: Score(100 * share) for n, share in zip(some, own, strict=True)}
     for number, (one, each) in enumerate(zip(every, words, strict=True)):
         if one.heard.reason:
             cells = dict.fromkeys(HEARD, failed(one.heard.reason))
         else:
-            other = Score(100 * beside[number]) if each else failed(NOTHING)
+            other = beside.get(number, failed(FEW if each else NOTHING))
             cells = {"self": other, "heard": Score(100.0 * bool(each)), **reader.cells(each)}
         section.add(name, cells | one.cells, text=one.heard.text)
     sums, n = _sums(section, name), len(some)
     for column, found in zip(("vert", "ppx"), statistics.of_sums(sums, _read, n), strict=False):
-        section.figure(name, column, found)
+        section.figure(name, column, found, FEW if some else NOTHING)
 
 
 def _figures(swept: Section, name: str) -> Section:
@@ -198,10 +215,9 @@ def _figures(swept: Section, name: str) -> Section:
     section.items = swept.items
     section.system(name, "the model")
     sums = np.stack([_sums(swept, each) for each in swept.systems], axis=1)
-    reason = "no two temperatures have it between them"
     every = statistics.of_sums(sums, _points, len(swept.items))
     for column, found in zip(POINT_COLUMNS, every, strict=True):
-        section.figure(name, column, found, reason)
+        section.figure(name, column, found, AREALESS if column == "auc" else PLACELESS)
     return section
 
 
@@ -217,9 +233,9 @@ def _sums(section: Section, name: str) -> Floats:
     found = np.zeros((len(section.rows[name]), 6))
     for one, row in zip(found, section.rows[name], strict=True):
         own, auto, bits, known = (row["cells"][column] for column in HEARD[:-1])
-        if own["value"] is not None:
+        if auto["value"] is not None:
             words = bits.get("weight", 1.0)
-            one[:3] = own["value"], auto["value"], 1
+            one[:3] = math.nan if own["value"] is None else own["value"], auto["value"], 1
             one[3:] = bits["value"] * words, known["value"] * words, words
     return found
 
