@@ -33,6 +33,7 @@ def go_on(
     source: Source,
     target: Target,
     seconds: Annotated[float, typer.Option(help="So much more, at most.")] = 8.0,
+    least: Annotated[float, typer.Option(help="Seconds before it may end by itself.")] = 0.0,
     temperature: Temperature = 0.9,
     top_k: TopK = 0,
     top_p: TopP = 0.95,
@@ -47,7 +48,7 @@ def go_on(
     from speechlm.lm.load import LanguageModel
     from speechlm.lm.sampling import Sampling
 
-    how = Sampling(temperature, top_k, top_p, seed=seed)
+    how = Sampling(temperature, top_k, top_p, seed=seed, least=least)
     loaded = LanguageModel.from_pretrained(model)
     _report(verbs.continue_recording(source, target, loaded, loaded.tokenizer(units), seconds, how))
 

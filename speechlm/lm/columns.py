@@ -52,6 +52,8 @@ class Heads:
 class Choice:
     """Chooses among ``ids``, until an example has chosen ``end``, the last of them.
 
+    That cannot be among the first ``least`` that are chosen.
+
     Attributes:
         ended: of each example, whether it has.
     """
@@ -65,8 +67,9 @@ class Choice:
         batch: int,
         loop: int,
         views: Views = ALL,
+        least: int = 0,
     ):
-        self.views = views
+        self.views, self.least = views, least
         self.ids = torch.tensor([*ids, end])
         self.head = heads.of([*ids, end])
         self.sampler = Sampler(sampling, batch)
@@ -78,8 +81,11 @@ class Choice:
         logits = self.head(self.views.plan(h))
         logits = guided(logits, len(self.ended), self.sampler.sampling.guidance)
         discourage(logits, self.loops)
-        chosen = self.sampler(logits)
         last = logits.shape[1] - 1
+        if self.least > 0:
+            logits[:, last] = -torch.inf
+            self.least -= 1
+        chosen = self.sampler(logits)
         for example, index in enumerate(chosen.tolist()):
             if index == last:
                 self.ended[example] = True

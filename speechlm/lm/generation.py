@@ -70,7 +70,8 @@ class Generator:
         loop = round(sampling.loop * frame_rate)
         sampling, views = self._guidance(sampling, text)
         units = self.heads.units(0)
-        choice = Choice(self.heads, units, end, sampling, len(prompts), loop, views)
+        least = round(sampling.least * frame_rate)
+        choice = Choice(self.heads, units, end, sampling, len(prompts), loop, views, least)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
             laid = self.pattern.build(shifted(codes, self.heads.offsets.numpy()))

@@ -32,6 +32,7 @@ class Sampling:
             guidance, Ho and Salimans 2022). For models that were trained with ``masking.given`` or
             ``masking.plan``, and two or three times the work. None: as the model is configured.
         seed: of the random numbers. In a batch, example number i has those of ``seed + i`` alone.
+        least: seconds that speech which goes on lasts before it may end.
 
     Raises:
         SpeechLMError: for a value outside its range.
@@ -43,6 +44,7 @@ class Sampling:
     loop: float = 1.0
     guidance: float | None = None
     seed: int = 0
+    least: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -55,6 +57,8 @@ class Sampling:
             raise SpeechLMError(f"guidance is 0 or more and finite, not {self.guidance:g}")
         if not 0 <= self.loop < math.inf:
             raise SpeechLMError(f"loop is 0 (for ever) or so many seconds, not {self.loop:g}")
+        if not 0 <= self.least < math.inf:
+            raise SpeechLMError(f"least is 0 or so many seconds, not {self.least:g}")
 
     @property
     def guides(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -155,6 +156,20 @@ def test_a_word_has_a_ceiling_and_reading_one_too() -> None:
     assert len(read(model, words, 5, GREEDY)) == 15
     assert len(read(model, words * 5, 5, GREEDY)) == 40
     assert len(read(model, words, 5, warm)) <= 15
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_speech_may_not_end_before_its_least(kind: str, seconds: float) -> None:
+    model = tiny.model(kind)
+    generator = Generator(model)
+    generator.heads.of = partial(_with_an_end_of, generator.heads.of, 1e4)
+    for how in (GREEDY, warm):
+        speech = generator.speak(
+            [prompt(model)], [codes(2)], END, 20, RATE, replace(how, least=seconds)
+        )
+        frames = [frame for [frame] in speech if frame is not None]
+        assert len(frames) == round(seconds * RATE)
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)

@@ -257,12 +257,23 @@ def test_options_reach_the_verbs(
     monkeypatch.setattr(verbs, "continue_recording", note)
     monkeypatch.setattr(verbs, "say", note)
     options = ["--temperature", 0.5, "--top-k", 7, "--top-p", 0.6, "--seed", 3]
-    run("continue", "in.wav", "out.wav", "--seconds", 2.5, *options, model=folders["depth"])
+    run(
+        "continue",
+        "in.wav",
+        "out.wav",
+        "--seconds",
+        2.5,
+        "--least",
+        1.5,
+        *options,
+        model=folders["depth"],
+    )
     more = ["--guidance", 4, "--voice", "me.wav"]
     run("say", "hello", "out.wav", *options, *more, model=folders["depth"])
     went_on, said = given
     how = Sampling(temperature=0.5, top_k=7, top_p=0.6, seed=3)
-    assert (went_on[0], went_on[1], *went_on[4:]) == (Path("in.wav"), Path("out.wav"), 2.5, how)
+    on = (Path("in.wav"), Path("out.wav"), 2.5, replace(how, least=1.5))
+    assert (went_on[0], went_on[1], *went_on[4:]) == on
     how = replace(how, guidance=4.0)
     assert (said[0], said[1], *said[4:]) == ("hello", Path("out.wav"), Path("me.wav"), how)
 

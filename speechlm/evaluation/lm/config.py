@@ -83,6 +83,8 @@ class ContinuingConfig:
     prompt: float = 3.0
     seconds: float = 8.0
     """Of the prompt, and at most of what follows."""
+    least: float = 0.0
+    """Seconds before the model may end by itself."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
 

@@ -84,7 +84,7 @@ def _continued(
 ) -> Card:
     """Let the model go on after ``prompt`` (samples,), and add its row."""
     try:
-        how = config.sampling.sampling(number)
+        how = replace(config.sampling.sampling(number), least=config.least)
         before, made = go_on(prompt, config.seconds, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
