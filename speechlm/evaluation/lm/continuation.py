@@ -66,7 +66,7 @@ def go_on(prompt: Wave, seconds: float, how: Sampling, subject: Subject) -> tupl
     units = subject.tokenizer.units
     # What the stream still owes of the prompt; where units differ in length, nobody can say.
     owed = 0 if units.variable else max(codes.shape[2] * units.hop - len(before), 0)
-    most = frames_in(seconds, units.frame_rate)
+    most = frames_in(seconds, 1 / subject.seconds)
     frames = subject.model.continue_speech(codes[0].cpu().numpy(), most, how)
     samples = owed + round(seconds * subject.rate)
     made = generating.generate(frames, most, subject.levels, stream, samples)
