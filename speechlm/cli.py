@@ -418,14 +418,25 @@ def probe(
 @app.command()
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A/results.json")],
-    after: Annotated[Path, typer.Argument(metavar="B/results.json")],
+    after: Annotated[Path | None, typer.Argument(metavar="B/results.json")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Compare the systems of A with this one of them instead.")
+    ] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
     system: Annotated[list[str] | None, typer.Option(help="Only this system (repeatable).")] = None,
 ) -> None:
-    """Paired differences of two results; status 1 when B is worse beyond the interval."""
-    from speechlm.evaluation.compare import compare as compare_results
+    """Paired differences of two results; status 1 when B is worse beyond the interval.
 
-    comparison = compare_results(before, after, metric or [], system or [])
+    With --to, of the systems of one result from one of them, such as the original.
+    """
+    from speechlm.evaluation import compare as comparing
+
+    if (after is None) == (to is None):
+        raise SpeechLMError("compare: give B/results.json, or --to SYSTEM of A")
+    if after is None:
+        comparison = comparing.against(before, str(to), metric or [], system or [])
+    else:
+        comparison = comparing.compare(before, after, metric or [], system or [])
     console.print(comparison.table)
     if comparison.worse:
         raise typer.Exit(1)
