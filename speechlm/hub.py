@@ -139,6 +139,12 @@ def _is_model(folder: Path) -> bool:
     return (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file()
 
 
+def parts(folder: Path) -> list[Path]:
+    """What a model folder holds besides weights and context model: files, relative to it."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(file for file in files if str(file) not in (WEIGHTS, CONTEXT))
+
+
 def save_context(
     folder: Path, model: ContextModel, weights: str, facts: dict[str, Any] | None = None
 ) -> None:
