@@ -264,16 +264,21 @@ def test_a_sweep_is_a_suite_of_its_own(
     own += [f"sweep.{key}=[{texts}]" for key in ("texts", "words")]
     own += [f"sweep.clips.sources=[{world.clips}]", "sweep.clips.min_seconds=0.5"]
     own += ["sweep.prompt=0.3", "sweep.seconds=0.2", "sweep.temperatures=[0.5,1]"]
-    found = suites.run(GSLM, [*own, "normaliser=basic"], tmp_path / "out")
+    own += ["recognisers.base={kind: whisper, model: /a/folder}", "normaliser=basic"]
+    found = suites.run(GSLM, own, tmp_path / "out")
     assert isinstance(found, LMResults)
     assert found.data["absent"] == {}
-    swept = found.sections["sweep"]
-    assert swept.systems == [f"{NAME} at 0.5", f"{NAME} at 1", "recording"]
-    # All that the parrot hears is the same, and so the recordings are at no one temperature.
-    assert swept.data["summary"]["recording"]["self"]["mean"] == 100
-    assert found.sections["sweep points"].data["summary"][NAME]["auc"]["failed"] == 3
-    assert "VERT-2" in (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "AUC, n=0" in markdown({"a": found})
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "VERT-2" in page
+    for who in ("tiny-en", "base"):
+        swept = found.sections[f"sweep:{who}"]
+        assert swept.systems == [f"{NAME} at 0.5", f"{NAME} at 1", "recording"]
+        # All that the parrot hears is the same, and so the recordings are at no one temperature.
+        assert swept.data["summary"]["recording"]["self"]["mean"] == 100
+        points = found.sections[f"sweep points:{who}"]
+        assert points.data["summary"][NAME]["auc"]["failed"] == 3
+        assert f"Operating points of the sweep, heard by {who}" in page
+        assert f"heard by {who}: AUC, n=0" in markdown({"a": found})
 
 
 def test_the_least_that_goes_on_is_a_frame(world: SimpleNamespace, tmp_path: Path) -> None:
