@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from speechlm import demo, hub
 from speechlm.cli import main
@@ -279,6 +281,18 @@ def test_a_sweep_is_a_suite_of_its_own(
         assert points.data["summary"][NAME]["auc"]["failed"] == 3
         assert f"Operating points of the sweep, heard by {who}" in page
         assert f"heard by {who}: AUC, n=0" in markdown({"a": found})
+
+
+@pytest.mark.parametrize(("variable", "samples"), [(False, 100), (True, 150)])
+def test_units_that_may_last_longer_are_heard_whole(variable: bool, samples: int) -> None:
+    def decode(units: torch.Tensor, length: int | None, voice: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(1, 150)[:, :length]
+
+    tokenizer: Any = SimpleNamespace(
+        units=SimpleNamespace(variable=variable), encode=lambda wave: wave, decode=decode
+    )
+    subject: Any = SimpleNamespace(tokenizer=tokenizer)
+    assert len(Subject.given_back(subject, np.zeros(100, np.float32))) == samples
 
 
 def test_the_least_that_goes_on_is_a_frame(world: SimpleNamespace, tmp_path: Path) -> None:
