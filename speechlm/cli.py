@@ -241,6 +241,30 @@ def mean(
 
 
 @app.command()
+def shrink(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, name or hub id.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the smaller one.")],
+    encoder: Annotated[
+        bool, typer.Option("--encoder", help="Of a codec, too: it is then one of other codes.")
+    ] = False,
+) -> None:
+    """Store a model in about half the room: matrices in eight bits instead of sixteen."""
+    use_threads(1)
+    from speechlm.shrink import shrink
+
+    sizes = shrink(model, out, encoder)
+    table = Table("bytes of", "before", "after")
+    for name, size in sizes.items():
+        table.add_row(name, str(size.before), "-" if size.after is None else str(size.after))
+    before = sum(size.before for size in sizes.values())
+    table.add_row("all", str(before), str(sum(size.after or 0 for size in sizes.values())))
+    console.print(table)
+    for name in (name for name, size in sizes.items() if size.after is None):
+        console.print(f"{name} is left out: it is of other codes", highlight=False)
+    console.print(f"model: {out}", highlight=False)
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")],
@@ -418,14 +442,25 @@ def probe(
 @app.command()
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A/results.json")],
-    after: Annotated[Path, typer.Argument(metavar="B/results.json")],
+    after: Annotated[Path | None, typer.Argument(metavar="B/results.json")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Compare the systems of A with this one of them instead.")
+    ] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
     system: Annotated[list[str] | None, typer.Option(help="Only this system (repeatable).")] = None,
 ) -> None:
-    """Paired differences of two results; status 1 when B is worse beyond the interval."""
-    from speechlm.evaluation.compare import compare as compare_results
+    """Paired differences of two results; status 1 when B is worse beyond the interval.
 
-    comparison = compare_results(before, after, metric or [], system or [])
+    With --to, of the systems of one result from one of them, such as the original.
+    """
+    from speechlm.evaluation import compare as comparing
+
+    if (after is None) == (to is None):
+        raise SpeechLMError("compare: give B/results.json, or --to SYSTEM of A")
+    if after is None:
+        comparison = comparing.against(before, str(to), metric or [], system or [])
+    else:
+        comparison = comparing.compare(before, after, metric or [], system or [])
     console.print(comparison.table)
     if comparison.worse:
         raise typer.Exit(1)

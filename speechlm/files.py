@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             raise SpeechLMError(f"{target}: cannot be written: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file; the folder of ``target`` is made if there is none.
+
+    Raises:
+        SpeechLMError: as :func:`atomic_path` does.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as path:
+        shutil.copyfile(source, path)
 
 
 def remove_unfinished(path: str | Path) -> None:

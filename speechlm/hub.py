@@ -1,13 +1,15 @@
 """Model folders, local or on a hub.
 
 ``config.yaml``, ``model.safetensors`` and a card; a codec may have ``context.safetensors``, the
-context model of its codes.
+context model of its codes. Weights are in half precision; a matrix may be in eight bits instead
+(:mod:`speechlm.int8`), its scales beside it under its name and ``:scale``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from speechlm import declaration
+from speechlm import declaration, int8
 from speechlm.bitstream.entropy import ContextModel, EntropyCoder
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
@@ -23,6 +25,7 @@ from speechlm.files import atomic_path
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
 CONTEXT = "context.safetensors"
+SCALE = ":scale"
 LANGUAGE = "vocabulary.json", "text.model"
 """What a language model has besides."""
 UNITS = "pieces.model", "units/*"
@@ -51,18 +54,27 @@ def save_model(
 
 
 def save_weights(
-    folder: Path, weights: dict[str, Tensor], facts: dict[str, Any] | None = None
+    folder: Path,
+    weights: dict[str, Tensor],
+    facts: dict[str, Any] | None = None,
+    packed: Collection[str] = (),
 ) -> None:
-    """Write the weights of a model folder, as :func:`save_model` does."""
+    """Write the weights of a model folder, as :func:`save_model` does.
+
+    Those named in ``packed``, which must all :func:`~speechlm.int8.pays`, are in eight bits.
+    """
     from safetensors.torch import save_file
 
-    half = {
-        name: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in weights.items()
-    }
+    stored = {}
+    for name, value in weights.items():
+        if name in packed:
+            stored[name], stored[name + SCALE] = int8.pack(value)
+        else:
+            half = value.half() if value.is_floating_point() else value
+            stored[name] = half.contiguous().cpu()
     metadata = {name: json.dumps(value) for name, value in (facts or {}).items()}
     with atomic_path(folder / WEIGHTS) as path:
-        save_file(half, path, metadata={"format": "pt", **metadata})
+        save_file(stored, path, metadata={"format": "pt", **metadata})
 
 
 def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Tensor]]:
@@ -89,13 +101,33 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    weights = {}
     try:
-        weights = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
+        stored = load_file(folder / WEIGHTS)
+        for name in [name for name in stored if not name.endswith(SCALE)]:
+            value, scale = stored[name], stored.get(name + SCALE)
+            if scale is not None:
+                value = int8.unpack(value, scale)
+            weights[name] = value.float() if value.is_floating_point() else value
+    except (SafetensorError, OSError, ValueError) as error:
         raise SpeechLMError(f"{folder / WEIGHTS}: {error}") from None
-    return {
-        key: value.float() if value.is_floating_point() else value for key, value in weights.items()
-    }
+    return weights
+
+
+def load_facts(folder: Path) -> dict[str, Any]:
+    """What :func:`save_model` was told of the weights.
+
+    Raises:
+        SpeechLMError: when the file is not there, or is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            metadata = file.metadata() or {}
+        return {name: json.loads(value) for name, value in metadata.items() if name != "format"}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise SpeechLMError(f"{folder / WEIGHTS}: {error}") from None
 
 
 def find_model(name: str | Path | None) -> Path:
@@ -137,6 +169,28 @@ def shipped(name: str) -> Path | None:
 
 def _is_model(folder: Path) -> bool:
     return (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file()
+
+
+def new_folder(folder: str | Path) -> Path:
+    """Make a folder for a model, unless there is one.
+
+    Raises:
+        SpeechLMError: when it holds a model already, or cannot be made.
+    """
+    folder = Path(folder)
+    if (folder / CONFIG).is_file():
+        raise SpeechLMError(f"{folder}: holds a model already: name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpeechLMError(f"{folder}: cannot be made: {error.strerror}") from None
+    return folder
+
+
+def parts(folder: Path) -> list[Path]:
+    """What a model folder holds besides weights and context model: files, relative to it."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(file for file in files if str(file) not in (WEIGHTS, CONTEXT))
 
 
 def save_context(

@@ -18,6 +18,8 @@ from speechlm.errors import SpeechLMError
 
 from .codec.tiny import ARCHITECTURES, KINDS, codec, config, network, waves
 
+MATRIX = "encoder.stack.stages.0.linear.weight"
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
@@ -63,6 +65,18 @@ def test_facts_go_into_the_weights_file(tmp_path):
     data = (tmp_path / hub.WEIGHTS).read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     assert header["__metadata__"] == {"format": "pt", "step": "7", "loss": "0.5"}
+    assert hub.load_facts(tmp_path) == {"step": 7, "loss": 0.5}
+
+
+def test_facts_that_are_none_are_one_line(folder):
+    assert hub.load_facts(folder) == {}
+    tensors = load_file(folder / hub.WEIGHTS)
+    save_file(tensors, folder / hub.WEIGHTS, {"format": "pt", "loss": "low"})
+    for harm in (lambda folder: None, cut(100), remove(hub.WEIGHTS)):
+        harm(folder)
+        with pytest.raises(SpeechLMError, match=r"model\.safetensors: ") as caught:
+            hub.load_facts(folder)
+        assert "\n" not in str(caught.value)
 
 
 def test_any_codec_loads_through_the_seam(folder):
@@ -158,6 +172,14 @@ def cut(size: int) -> Callable[[Path], None]:
         (edit("update: ema", "update: sgd"), "'ema' or 'gradient', not 'sgd'"),
         (weights(lambda tensors: tensors.popitem()), "the weights do not fit"),
         (weights(lambda tensors: tensors.update(more=torch.zeros(1))), "the weights do not fit"),
+        (
+            weights(lambda tensors: tensors.update({f"{MATRIX}{hub.SCALE}": torch.zeros(3)})),
+            r"model.safetensors: scales \(3,\) of torch.float16 \(16, 26\)",
+        ),
+        (
+            weights(lambda tensors: tensors.update({f"{MATRIX}{hub.SCALE}": tensors.pop(MATRIX)})),
+            "the weights do not fit",
+        ),
         (write(hub.WEIGHTS, ""), "model.safetensors: "),
         (write(hub.WEIGHTS, "PK\3\4"), "model.safetensors: "),
         (cut(100), "model.safetensors: "),

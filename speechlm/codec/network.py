@@ -93,16 +93,22 @@ class CodecNetwork(nn.Module):
 
         ``bypass`` decodes the latents unquantized.
         """
-        samples = wave.shape[1]
-        padded = F.pad(wave, (0, self.frames(samples) * self.config.hop - samples))
-        z = self.encoder(padded).float()
+        z = self.encoder(self.padded(wave)).float()
         if bypass:
             quantized = Quantized(z, torch.empty(len(z), 0, z.shape[2], dtype=torch.int64))
         else:
             with torch.autocast(wave.device.type, enabled=False):
                 quantized = self.quantizer(z, levels)
-        estimate = self.decoder(quantized.z).float()
-        return estimate[:, self.delay : self.delay + samples], quantized
+        return self.sound(quantized.z, wave.shape[1]), quantized
+
+    def padded(self, wave: Tensor) -> Tensor:
+        """``wave`` (batch, samples), and silence to the end of the frames that cover it."""
+        samples = wave.shape[1]
+        return F.pad(wave, (0, self.frames(samples) * self.config.hop - samples))
+
+    def sound(self, z: Tensor, samples: int) -> Tensor:
+        """Waveform (batch, samples) of latents (batch, dim, frames) that cover it."""
+        return self.decoder(z).float()[:, self.delay : self.delay + samples]
 
 
 def _is_count(name: str) -> bool:

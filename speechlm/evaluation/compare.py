@@ -1,9 +1,9 @@
-"""Two results of one suite: what changed, and whether it got worse."""
+"""Two results of one suite, or two systems of one: what changed, and whether it got worse."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,28 +63,61 @@ def compare(
             share no clip.
     """
     first, second = Results.load(a), Results.load(b)
-    known = [name for name, facts in first.columns.items() if facts["better"]]
+    known = _known(first)
     chosen_metrics, chosen_systems = list(metrics or known), list(systems or first.systems)
-    for name, names in [(n, known) for n in chosen_metrics] + [
-        (n, first.systems) for n in chosen_systems
-    ]:
-        if name not in names:
-            raise SpeechLMError(f"{a}: has no {name!r}, only {', '.join(names)}")
+    _check(a, chosen_metrics, known)
+    _check(a, chosen_systems, first.systems)
     shared = _shared_clips(first, second)
     if not shared:
         raise SpeechLMError(f"{a} and {b} share no clip")
     changes = [
-        _change(first, second, system, column, shared)
+        _change((first, system), (second, system), column, shared)
         for system in chosen_systems
-        for column in first.columns
-        if column in known
+        for column in known
     ]
     regressions = [
         change
         for change in changes
         if change.column in chosen_metrics and change.verdict in ("worse", "missing")
     ]
-    return Comparison(changes, regressions, _table(first, changes, chosen_metrics))
+    title = "B minus A, paired, with 95 % intervals"
+    return Comparison(changes, regressions, _table(title, first, changes, chosen_metrics))
+
+
+def against(
+    path: Path, reference: str, metrics: Sequence[str] = (), systems: Sequence[str] = ()
+) -> Comparison:
+    """Paired differences of the other ``systems`` from ``reference``, all of one ``results.json``.
+
+    ``metrics`` restricts the columns. A difference is no regression here.
+
+    Raises:
+        SpeechLMError: for a file that is no results, and names that it does not have.
+    """
+    results = Results.load(path)
+    columns = list(metrics or _known(results))
+    others = list(systems or (name for name in results.systems if name != reference))
+    _check(path, columns, _known(results))
+    _check(path, [reference, *others], results.systems)
+    every = _shared_clips(results, results)
+    changes = [
+        _change((results, reference), (results, other), column, every)
+        for other in others
+        for column in columns
+    ]
+    title = f"Minus {reference} (A), paired, with 95 % intervals"
+    return Comparison(changes, [], _table(title, results, changes, columns))
+
+
+def _known(results: Results) -> list[str]:
+    """Columns in which one value is better than another."""
+    return [name for name, facts in results.columns.items() if facts["better"]]
+
+
+def _check(path: Path, names: Sequence[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise SpeechLMError(f"{path}: has no {name!r}, only {', '.join(known)}")
 
 
 def _shared_clips(first: Results, second: Results) -> list[tuple[int, int]]:
@@ -97,20 +130,25 @@ def _shared_clips(first: Results, second: Results) -> list[tuple[int, int]]:
 
 
 def _change(
-    first: Results, second: Results, system: str, column: str, shared: list[tuple[int, int]]
+    before: tuple[Results, str],
+    after: tuple[Results, str],
+    column: str,
+    shared: list[tuple[int, int]],
 ) -> Change:
+    """Of a column, between a system of some results and one of others."""
+    (first, old), (second, new) = before, after
     mine, theirs = (np.array(places) for places in zip(*shared, strict=True))
-    values, weights = (array[mine] for array in first.cells(system, column))
-    present = system in second.systems and column in second.columns
+    values, weights = (array[mine] for array in first.cells(old, column))
+    present = new in second.systems and column in second.columns
     if present:
-        others, other_weights = (array[theirs] for array in second.cells(system, column))
+        others, other_weights = (array[theirs] for array in second.cells(new, column))
     else:
         others, other_weights = np.full_like(values, np.nan), np.ones_like(values)
     lost = np.isfinite(values) & ~np.isfinite(others)
     change = statistics.difference(others, values, other_weights, weights)
     judged = verdict(change, first.columns[column]["better"])
     return Change(
-        system,
+        new,
         column,
         statistics.mean(values, weights),
         statistics.mean(others, other_weights),
@@ -119,8 +157,8 @@ def _change(
     )
 
 
-def _table(results: Results, changes: list[Change], gated: list[str]) -> Table:
-    table = Table(title="B minus A, paired, with 95 % intervals")
+def _table(title: str, results: Results, changes: list[Change], gated: list[str]) -> Table:
+    table = Table(title=title)
     for title in ("system", "metric", "A", "B", "difference", "n", ""):
         table.add_column(title, justify="left" if title in ("system", "metric", "") else "right")
     previous = ""

@@ -58,13 +58,7 @@ def export(model: UnitLM, folder: str | Path) -> Path:
     config = model.config
     if config.backbone != "llama":
         raise SpeechLMError(f"{config.name}: a backbone of kind {config.backbone} is no Llama")
-    folder = Path(folder)
-    if (folder / hub.CONFIG).is_file():
-        raise SpeechLMError(f"{folder}: holds a model already: name another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpeechLMError(f"{folder}: cannot be made: {error.strerror}") from None
+    folder = hub.new_folder(folder)
     weights = model.state_dict()
     tensors = dict(_to_llama(config, weights))
     tensors["model.embed_tokens.weight"] = weights["embedding.weight"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -21,9 +22,11 @@ from speechlm.data.crops import Crops, Recording, recordings
 from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
+from speechlm.training import ragged
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
 from speechlm.training.distillation import Distillation, DistillationConfig
+from speechlm.training.hearing import Hearing, HearingConfig
 
 T = TypeVar("T", float, Tensor)
 
@@ -65,6 +68,9 @@ class CodecLossConfig:
     """First steps, without the quantizer."""
     full: float = 0.25
     """Share of the examples that keep all levels; the others draw their number evenly."""
+    ragged: float = 0.0
+    """With ``decoder_only``: share of the examples whose frames keep what a variable rate leaves
+    them, each their own number of levels (:mod:`speechlm.training.ragged`)."""
 
 
 @dataclass
@@ -87,11 +93,14 @@ class CodecRecipe:
     loss: CodecLossConfig = field(default_factory=CodecLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    hearing: HearingConfig = field(default_factory=HearingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 class CodecObjective(AdversarialObjective):
     """Reconstruction at a random number of levels for each example."""
+
+    silence: Tensor
 
     def __init__(self, recipe: CodecRecipe):
         super().__init__()
@@ -99,6 +108,8 @@ class CodecObjective(AdversarialObjective):
             raise SpeechLMError("decoder_only: name in init the model whose decoder to train")
         if recipe.decoder_only and recipe.distillation.teacher is not None:
             raise SpeechLMError("decoder_only leaves units as they are: no distillation.teacher")
+        if recipe.loss.ragged and not recipe.decoder_only:
+            raise SpeechLMError("loss.ragged needs codes that stay as they are: decoder_only=true")
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
@@ -107,11 +118,16 @@ class CodecObjective(AdversarialObjective):
         if recipe.decoder_only:
             self.model.encoder.requires_grad_(False)
             self.model.quantizer.requires_grad_(False)
+            silence = ragged.silence(self.model.eval())
+            self.register_buffer("silence", silence, persistent=False)
         self.oppose(recipe.adversarial)
         self.distillation: Distillation | None = None
         if recipe.distillation.teacher is not None:
             self.distillation = Distillation(recipe.distillation.teacher, recipe.codec)
         self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
+        self.hearing: Hearing | None = None
+        if recipe.hearing.weight:
+            self.hearing = Hearing(recipe.hearing, recipe.codec.sample_rate)
         train, dev = _splits(recipe.data)
         data = recipe.data
         self.crops: Crops | ShardCrops
@@ -147,11 +163,15 @@ class CodecObjective(AdversarialObjective):
             return self.discriminate(wave), {}
         loss = self.recipe.loss
         levels = self._draw_levels(len(wave)).to(wave.device)
-        estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
-        with torch.autocast(wave.device.type, enabled=False):
-            terms = self.spectral_loss(estimate, wave, loss.draws)
-        total = self._weighted(terms)
         if self.recipe.decoder_only:
+            qualities = self._draw_qualities(len(wave))
+            z = ragged.latents(self.model, wave, self.silence, levels, qualities)
+            estimate, quantized = self.model.sound(z, wave.shape[1]), None
+        else:
+            estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
+        terms = self._distances(estimate, wave, loss.draws)
+        total = self._weighted(terms)
+        if quantized is None:
             return self.deceive(total, terms, estimate, wave, step)
         if quantized.losses:
             terms |= quantized.losses
@@ -163,10 +183,22 @@ class CodecObjective(AdversarialObjective):
             total = total + self.recipe.distillation.weight * terms["distilled"]
         return self.deceive(total, terms, estimate, wave, step)
 
+    def _distances(
+        self, estimate: Tensor, wave: Tensor, draws: int | None = None
+    ) -> dict[str, Tensor]:
+        with torch.autocast(wave.device.type, enabled=False):
+            terms = self.spectral_loss(estimate, wave, draws)
+        if self.hearing is not None:
+            terms["hearing"] = self.hearing(estimate, wave)
+        return terms
+
     def _weighted(self, terms: Mapping[str, T]) -> T:
         loss = self.recipe.loss
         mel, linear, phase = terms["mel"], terms["linear"], terms["complex"]
-        return loss.mel * mel + loss.linear * linear + loss.complex * phase
+        total = loss.mel * mel + loss.linear * linear + loss.complex * phase
+        return (
+            total if self.hearing is None else total + self.recipe.hearing.weight * terms["hearing"]
+        )
 
     def train(self, mode: bool = True) -> CodecObjective:
         super().train(mode)
@@ -183,6 +215,13 @@ class CodecObjective(AdversarialObjective):
         full = torch.rand(every) < self.recipe.loss.full
         return torch.where(full, torch.full_like(drawn, most), drawn)[self.share.rows(every)]
 
+    def _draw_qualities(self, number: int) -> Tensor:
+        """For as many examples: of those with a variable rate; NaN for the others."""
+        every = number * self.share.count
+        chosen = torch.rand(every) < self.recipe.loss.ragged
+        drawn = torch.where(chosen, ragged.HIGHEST * torch.rand(every), math.nan)
+        return drawn[self.share.rows(every)]
+
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Losses at a quarter, half and all of the levels; ``loss`` is their mean."""
@@ -195,7 +234,7 @@ class CodecObjective(AdversarialObjective):
             for wave in waves.split(16):
                 kept = torch.full((len(wave),), levels, device=wave.device)
                 estimate, _ = model(wave, kept)
-                for name, value in self.spectral_loss(estimate, wave).items():
+                for name, value in self._distances(estimate, wave).items():
                     sums.setdefault(name, []).append(float(value))
             means = {name: float(np.mean(values)) for name, values in sums.items()}
             figures |= {f"{name}@{levels}": value for name, value in means.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
@@ -20,7 +19,7 @@ from speechlm.codec import NeuralCodec
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.files import copy
 from speechlm.training.config import TrainingConfig
 from speechlm.training.context_network import ContextConfig, ContextNetwork
 from speechlm.training.objective import Objective
@@ -145,8 +144,7 @@ class ContextObjective(Objective):
         assert isinstance(model, ContextNetwork)
         folder.mkdir(parents=True, exist_ok=True)
         for name in (hub.CONFIG, hub.WEIGHTS):
-            with atomic_path(folder / name) as path:
-                shutil.copyfile(self.folder / name, path)
+            copy(self.folder / name, folder / name)
         targets = [folder]
         if facts["step"] == self.recipe.training.steps:
             targets.append(self.folder)

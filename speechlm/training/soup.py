@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.files import copy
 
 
 def mean(models: Sequence[str], shares: Sequence[float], out: Path) -> Path:
@@ -28,11 +27,7 @@ def mean(models: Sequence[str], shares: Sequence[float], out: Path) -> Path:
     if out.resolve() in [folder.resolve() for folder in folders]:
         raise SpeechLMError(f"{out}: is one of the models")
     first = folders[0]
-    others = sorted(
-        path.relative_to(first)
-        for path in first.rglob("*")
-        if path.is_file() and path.name not in (hub.WEIGHTS, hub.CONTEXT, "README.md")
-    )
+    others = [file for file in hub.parts(first) if file.name != "README.md"]
     total: dict[str, torch.Tensor] = {}
     for folder, share in zip(folders, shares, strict=True):
         for file in others:
@@ -50,8 +45,6 @@ def mean(models: Sequence[str], shares: Sequence[float], out: Path) -> Path:
             else:
                 total.setdefault(name, value)
     for file in others:
-        (out / file).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(out / file) as path:
-            shutil.copyfile(first / file, path)
+        copy(first / file, out / file)
     hub.save_weights(out, total)
     return out

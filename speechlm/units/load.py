@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 from pathlib import Path
 from typing import Any
 
 from speechlm import codec, declaration, hub
 from speechlm.codec.load import PEERS
-from speechlm.files import atomic_path
+from speechlm.files import copy
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.codec import CodecUnits
 
@@ -57,7 +56,5 @@ def embed(name: str | Path | None, folder: Path) -> None:
     source = hub.find_model(name)
     if (source / TOKENIZER).is_dir():
         source = source / TOKENIZER
-    (folder / TOKENIZER).mkdir(exist_ok=True)
     for file in filter(Path.is_file, source.iterdir()):
-        with atomic_path(folder / TOKENIZER / file.name) as path:
-            shutil.copyfile(file, path)
+        copy(file, folder / TOKENIZER / file.name)

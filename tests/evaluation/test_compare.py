@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.compare import compare
+from speechlm.evaluation.compare import against, compare
 from speechlm.evaluation.results import FORMAT, Results
 
 COLUMNS = {
@@ -142,3 +142,23 @@ def test_what_cannot_be_compared_is_refused(files, tmp_path):
     for name, reason in (("none.json", "No such file"), ("x.json", "is not a results.json")):
         with pytest.raises(SpeechLMError, match=reason):
             compare(tmp_path / name, tmp_path / "a.json")
+
+
+def test_systems_of_one_result_are_told_from_one_of_them(tmp_path):
+    data = results()
+    for old, new in zip(data["rows"]["a 3"], data["rows"]["a 6"], strict=True):
+        for name, better in (("pesq", 0.5), ("wer:x", -4.0)):
+            new["cells"][name] = old["cells"][name] | {
+                "value": old["cells"][name]["value"] + better
+            }
+    path = tmp_path / "a.json"
+    Results(data).save(path)
+    found = {change.column: change for change in against(path, "a 3").changes}
+    assert {change.system for change in found.values()} == {"a 6"}
+    assert found["pesq"].change.mean == pytest.approx(0.5)
+    assert found["wer:x"].change.high == pytest.approx(-4.0)
+    assert found["pesq"].verdict == found["wer:x"].verdict == "better"
+    (back,) = against(path, "a 6", ["pesq"]).changes
+    assert (back.system, back.verdict) == ("a 3", "worse")
+    with pytest.raises(SpeechLMError, match="has no 'original', only a 3, a 6"):
+        against(path, "original")

@@ -337,6 +337,22 @@ def test_export(folders: dict[str, Path], run: Run, tmp_path: Path) -> None:
     assert (folder / "tokenizer.model").read_bytes() == (folders["depth"] / TEXT_MODEL).read_bytes()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shrunk_model_is_nearly_the_same(
+    kind: str, folders: dict[str, Path], run: Run, tmp_path: Path
+) -> None:
+    run("shrink", folders[kind], tmp_path / "small")
+    sizes = [
+        (folder / hub.WEIGHTS).stat().st_size for folder in (folders[kind], tmp_path / "small")
+    ]
+    assert sizes[1] < 0.65 * sizes[0]
+    whole, small = (LanguageModel.from_pretrained(f) for f in (folders[kind], tmp_path / "small"))
+    codes = np.random.default_rng(0).integers(0, 1024, (2, 50))
+    assert small.units == whole.units
+    assert 0 < abs(small.score(codes).rate / whole.score(codes).rate - 1) < 0.01
+    assert small.score_text("hello").rate == pytest.approx(whole.score_text("hello").rate, rel=0.01)
+
+
 def test_text_parts() -> None:
     text = "One two. Three four five six seven! Eight, nine."
     assert verbs.text_parts(text, 100) == [text]

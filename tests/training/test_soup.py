@@ -54,6 +54,19 @@ def test_of_one_model_it_is_that_model(models: list[str], tmp_path: Path) -> Non
     assert config == (Path(models[0]) / hub.CONFIG).read_bytes()
 
 
+def test_the_weights_of_a_tokenizer_inside_are_no_weights_of_the_model(
+    models: list[str], tmp_path: Path
+) -> None:
+    for model in models[:2]:
+        shutil.copytree(models[2], Path(model) / "units")
+    mean(models[:2], [1, 1], tmp_path / "out")
+    inside = tmp_path / "out" / "units" / hub.WEIGHTS
+    assert inside.read_bytes() == (Path(models[2]) / hub.WEIGHTS).read_bytes()
+    save_file({"a": torch.ones(2)}, Path(models[1]) / "units" / hub.WEIGHTS)
+    with pytest.raises(SpeechLMError, match="only weights can be averaged"):
+        mean(models[:2], [1, 1], tmp_path / "other")
+
+
 def test_the_verb_takes_equal_shares_unless_told(models: list[str], tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     assert CliRunner().invoke(app, ["mean", str(one), *models[:2]]).exit_code == 0

@@ -1,0 +1,149 @@
+"""A loss by what a recogniser hears: layers of Whisper's encoder, of an estimate and its target.
+
+Deep feature losses as in Germain et al. 2018, with a recogniser as in Phone-Fortified Perceptual
+Loss (Hsieh et al. 2020). A recogniser so used is no judge of what was trained with it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from speechlm import whisper
+from speechlm.errors import SpeechLMError
+
+RATE, WINDOW, HOP, MELS = 16000, 400, 160, 80
+"""Of Whisper's spectra (Radford et al. 2022); its encoder has a frame for two of theirs."""
+
+
+@dataclass
+class HearingConfig:
+    """The loss by what a recogniser hears; none at weight 0.
+
+    ``model`` is a folder of Whisper for CTranslate2 in floating point, or null: tiny.en (extra
+    ``asr``).
+    """
+
+    weight: float = 0.0
+    model: str | None = None
+
+
+class Hearing(nn.Module):
+    """Mean absolute difference of each layer's features, normalised by frame; a mean over layers.
+
+    Raises:
+        SpeechLMError: when the model is not there, or the rate is not Whisper's.
+    """
+
+    def __init__(self, config: HearingConfig, sample_rate: int):
+        super().__init__()
+        if sample_rate != RATE:
+            raise SpeechLMError(f"hearing: Whisper hears {RATE} Hz, not {sample_rate}")
+        weights = read_encoder(Path(whisper.find(config.model)[0]) / "model.bin")
+        self.heads = int(weights.pop("num_heads"))
+        self.layers = sum(name.endswith("/ffn/linear_0/weight") for name in weights)
+        for name, value in weights.items():
+            self.register_buffer(name.replace("/", "_"), value, persistent=False)
+        bank = torchaudio.functional.melscale_fbanks(
+            WINDOW // 2 + 1, 0.0, RATE / 2, MELS, RATE, "slaney", "slaney"
+        )
+        self.register_buffer("bank", bank, persistent=False)
+        self.register_buffer("hann", torch.hann_window(WINDOW), persistent=False)
+
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """The loss, of waveforms (batch, samples) of up to 30 s."""
+        with torch.no_grad():
+            wanted = self.heard(target)
+        pairs = zip(self.heard(estimate), wanted, strict=True)
+        return torch.stack([(x.float() - y.float()).abs().mean() for x, y in pairs]).mean()
+
+    def heard(self, wave: Tensor) -> list[Tensor]:
+        """Features (batch, frames, dim) of all layers, each frame of mean 0 and variance 1."""
+        x = self.spectrum(wave)
+        x = F.gelu(F.conv1d(x, self._weight("conv1_weight"), self._weight("conv1_bias"), padding=1))
+        x = F.conv1d(x, self._weight("conv2_weight"), self._weight("conv2_bias"), 2, padding=1)
+        x = F.gelu(x).mT
+        x = x + self._weight("position_encodings_encodings")[: x.shape[1]]
+        layers = []
+        for layer in range(self.layers):
+            x = x + self._attention(x, f"layer_{layer}_self_attention_")
+            ffn = f"layer_{layer}_ffn_"
+            y = F.gelu(self._linear(self._norm(x, ffn), ffn + "linear_0"))
+            x = x + self._linear(y, ffn + "linear_1")
+            layers.append(F.layer_norm(x, x.shape[-1:]))
+        return layers
+
+    def spectrum(self, wave: Tensor) -> Tensor:
+        """Whisper's log-mel spectrum (batch, mels, 2 * frames)."""
+        with torch.autocast(wave.device.type, enabled=False):
+            spectrum = torch.stft(
+                wave, WINDOW, HOP, window=self._weight("hann"), return_complex=True
+            )
+            power = spectrum[..., :-1].real.square() + spectrum[..., :-1].imag.square()
+            mel = (power.mT @ self._weight("bank")).mT.clamp_min(1e-10).log10()
+            loudest = mel.amax(dim=(1, 2), keepdim=True).detach()
+            return (torch.maximum(mel, loudest - 8) + 4) / 4
+
+    def _attention(self, x: Tensor, name: str) -> Tensor:
+        y = self._linear(self._norm(x, name), name + "linear_0")
+        query, key, value = y.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(query, key, value)
+        return self._linear(y.transpose(1, 2).flatten(2), name + "linear_1")
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        name += "layer_norm_"
+        return F.layer_norm(
+            x, x.shape[-1:], self._weight(name + "gamma"), self._weight(name + "beta")
+        )
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        return F.linear(x, self._weight(name + "_weight"), self._weight(name + "_bias"))
+
+    def _weight(self, name: str) -> Tensor:
+        return cast(Tensor, getattr(self, name))
+
+
+def read_encoder(path: Path) -> dict[str, Tensor]:
+    """Weights of the encoder in a file of CTranslate2 (its binary format 6), by name, as float32.
+
+    Raises:
+        SpeechLMError: when the file is not one of Whisper in floating point.
+    """
+    weights: dict[str, Tensor] = {}
+    try:
+        with path.open("rb") as file:
+            version, spec = _number(file, "I"), _text(file)
+            if version != 6 or spec != "WhisperSpec":
+                raise ValueError("no Whisper of binary format 6")
+            _number(file, "I")
+            for _ in range(_number(file, "I")):
+                name, rank = _text(file), _number(file, "B")
+                shape = [_number(file, "I") for _ in range(rank)]
+                kind, size = _number(file, "B"), _number(file, "I")
+                content = file.read(size)
+                if name.startswith("encoder/"):
+                    value = np.frombuffer(content, _KINDS[kind]).astype(np.float32)
+                    weights[name.removeprefix("encoder/")] = torch.from_numpy(value).view(shape)
+    except (OSError, ValueError, KeyError, RuntimeError, struct.error) as error:
+        raise SpeechLMError(f"{path}: cannot be read as Whisper's encoder: {error}") from None
+    return weights
+
+
+_KINDS = {0: "<f4", 2: "<i2", 4: "<f2"}
+"""Of numbers: eight-bit weights, which have scales of their own, are none of them."""
+
+
+def _number(file: BinaryIO, kind: str) -> int:
+    return int(struct.unpack("<" + kind, file.read(struct.calcsize("<" + kind)))[0])
+
+
+def _text(file: BinaryIO) -> str:
+    return file.read(_number(file, "H")).rstrip(b"\0").decode()

@@ -1,0 +1,59 @@
+"""What a decoder is given where the rate is variable: frames of different numbers of levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speechlm import rate
+from speechlm.codec.network import CodecNetwork
+from speechlm.codec.neural import SILENT_FRAMES
+
+HIGHEST = 7.0
+"""Quality (of ``speechlm compress --quality``, 0 to 10) above which nearly all keep all levels."""
+
+
+@torch.no_grad()
+def silence(network: CodecNetwork) -> Tensor:
+    """Latents (1, 1, dim, 1) of the middle of a long silence: what a frame without levels holds."""
+    quantizer = network.quantizer
+    wave = torch.zeros(1, SILENT_FRAMES * network.config.hop)
+    return quantizer.decode(quantizer.encode(network.encoder(wave)))[None, :, :, -1:]
+
+
+@torch.no_grad()
+def latents(
+    network: CodecNetwork, wave: Tensor, silence: Tensor, levels: Tensor, qualities: Tensor
+) -> Tensor:
+    """Latents (batch, dim, frames) of the codes that are kept of ``wave`` (batch, samples).
+
+    Args:
+        silence: see :func:`silence`.
+        levels: (batch,) how many each frame of an example keeps.
+        qualities: (batch,) of examples that are cut as ``speechlm compress --quality`` does
+            instead, by prices of packed bits; NaN for the others.
+    """
+    quantizer, hop = network.quantizer, network.config.hop
+    z = network.encoder(network.padded(wave)).float()
+    with torch.autocast(wave.device.type, enabled=False):
+        kept = quantizer.partial(quantizer.encode(z))
+    kept = torch.cat([silence.expand(len(kept), 1, -1, kept.shape[3]), kept], dim=1)
+    errors = (kept - kept[:, -1:]).square().mean(dim=2).cpu().numpy()
+    bits = float(np.log2(quantizer.cardinality))
+    counts = levels[:, None].repeat(1, kept.shape[3])
+    for row, quality in enumerate(qualities.tolist()):
+        if not np.isnan(quality):
+            heard = rate.Loudness(hop, network.config.sample_rate)
+            heard.push(wave[row].cpu().numpy())
+            loss = errors[row] * rate.weights(heard.take(kept.shape[3]))
+            counts[row] = torch.from_numpy(_cut(loss, bits, quality))
+    place = counts[:, None, None].expand(-1, 1, kept.shape[2], -1)
+    return kept.gather(1, place)[:, 0]
+
+
+def _cut(loss: NDArray[np.float64], bits: float, quality: float) -> NDArray[np.int64]:
+    most, frames = len(loss) - 1, loss.shape[1]
+    spent = rate.cumulative(np.full((most, frames), bits))
+    return rate.keep(loss, spent, rate.quality_price(quality), most)
