@@ -426,12 +426,12 @@ def evaluate(
 
 @app.command()
 def probe(
-    config: Annotated[Path, typer.Argument(help="Which tokenizers, as eval/probe.yaml.")],
+    config: Annotated[Path, typer.Argument(help="As eval/probe.yaml, or eval/layers.yaml.")],
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="File for the figures.")] = Path("runs/probe.json"),
     threads: Threads = 1,
 ) -> None:
-    """What the units of tokenizers tell of phones, and of speakers."""
+    """What units of tokenizers, or of layers of a teacher, tell of phones, words and speakers."""
     use_threads(threads)
     from speechlm.evaluation.probe.run import run
 

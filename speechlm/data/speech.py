@@ -30,7 +30,7 @@ PIECE = 60
 class Speech:
     """An utterance, not read yet: ``load`` gives float32 (samples,) and its sample rate.
 
-    ``segments`` are (text, start, end) in seconds: words where they are aligned, or else
+    ``segments`` are (text, start, end) in seconds: words where they are ``aligned``, or else
     sentences, if there are two or more.
     """
 
@@ -41,6 +41,8 @@ class Speech:
     language: str | None = None
     speaker: str | None = None
     segments: tuple[tuple[str, float, float], ...] = ()
+    aligned: bool = False
+    """Whether all segments are words."""
     pieces: Callable[[], Pieces | None] = short
     """What ``load`` gives, piece by piece, of a recording of more than ``LONG`` seconds."""
 
@@ -115,13 +117,14 @@ def _of_cut(cut: Cut, split: str) -> Speech:
     said = sorted(cut.supervisions, key=lambda supervision: supervision.start)
     texts = [supervision.text for supervision in said if supervision.text]
     segments: list[tuple[str, float, float]] = []
-    aligned = False
+    aligned = sentences = False
     for supervision in said:
         words = (supervision.alignment or {}).get("word", [])
         if words:
             aligned = True
             segments += [(word.symbol, word.start, word.end) for word in words if word.symbol]
         elif supervision.text:
+            sentences = True
             segments.append((supervision.text, supervision.start, supervision.end))
     first = said[0] if said else None
     return Speech(
@@ -133,6 +136,7 @@ def _of_cut(cut: Cut, split: str) -> Speech:
         language=first.language if first else None,
         speaker=first.speaker if first else None,
         segments=tuple(segments) if aligned or len(segments) > 1 else (),
+        aligned=aligned and not sentences,
     )
 
 

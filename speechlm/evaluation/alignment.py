@@ -19,7 +19,7 @@ COHERENT = 0.3  # below this correlation the waveforms do not show where they be
 
 @dataclass(frozen=True)
 class Aligned:
-    """Two waves of equal length, and how they came to be so.
+    """Two waves, of equal length if they are in time, and how they came to be so.
 
     ``delay`` is in samples, positive when the estimate is late; ``note`` says what was cut.
     """

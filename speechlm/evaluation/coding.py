@@ -1,4 +1,8 @@
-"""One clip through one system: coded, decoded, saved as a listener would have it, and lined up."""
+"""One clip through one system: coded, decoded, saved as a listener would have it, and lined up.
+
+What a system gives back without the timing of the original is left as it is: no delay would make
+the two comparable moment by moment.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from speechlm.files import atomic_path
 
 VERSION = 1  # of what this file does to audio: part of the cache's keys
 LONGEST_EXCESS = 0.5  # seconds; an output this much off is not the same recording
+UNTIMED = "the units kept no timing, so the output is not in time with the original"
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def code(system: System, reference: Wave, rate: int, target: Path) -> Coded:
     encoded = system.encode(resample(reference, rate, system.sample_rate))
     wave = decoded(system, encoded, reference, rate)
     off = len(wave) - len(reference)
-    if abs(off) > LONGEST_EXCESS * rate:
+    if system.timed and abs(off) > LONGEST_EXCESS * rate:
         raise Failed(f"the output is {off / rate:+.2f} s off the original's length")
     samples = pcm16(wave)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +56,7 @@ def code(system: System, reference: Wave, rate: int, target: Path) -> Coded:
             np.save(path, encoded.codes.astype(np.int32))
     with atomic_path(target) as path:
         soundfile.write(path, samples, rate, subtype="PCM_16")
-    pair = lined_up(reference, target)
+    pair = lined_up(reference, target, system.timed)
     return Coded(
         seconds=len(reference) / rate,
         payload_bits=encoded.payload_bits,
@@ -76,7 +81,10 @@ def decoded(system: System, encoded: Encoded, reference: Wave, rate: int) -> Wav
     return result[: len(reference)] if 0 < len(result) - len(reference) <= spare else result
 
 
-def lined_up(reference: Wave, path: Path) -> Aligned:
-    """``reference`` and the decoded file, cut to what they share."""
+def lined_up(reference: Wave, path: Path, timed: bool = True) -> Aligned:
+    """``reference`` and the decoded file, cut to what they share: whole unless ``timed``."""
     estimate, rate = soundfile.read(path, dtype="float32")
+    if not timed:
+        off = (len(estimate) - len(reference)) / rate
+        return Aligned(reference, estimate, 0, f"{UNTIMED}; it is {off:+.2f} s off in length")
     return align(reference, estimate, rate)

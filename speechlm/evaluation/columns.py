@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from speechlm.evaluation.clips import Clip
+from speechlm.evaluation.coding import UNTIMED
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.plan import Plan
@@ -63,13 +64,16 @@ def cells(outcome: Outcome, clip: Clip, spec: Spec, plan: Plan) -> dict[str, Sco
     coded = outcome.coded
     if coded is None:
         return {name: failed(outcome.error) for name in columns(plan)}
-    by_file = plan.present[spec].compared == "file"
-    bits = 8 * coded.file_bytes if by_file else coded.payload_bits
+    system = plan.present[spec]
+    bits = 8 * coded.file_bytes if system.compared == "file" else coded.payload_bits
     found = {
         "kbps": Score(bits / coded.seconds / 1000, weight=coded.seconds),
         "delay": Score(1000 * coded.delay),
         **outcome.scores,
     }
+    if not system.timed:
+        moments = "delay", *(metric.name for metric in plan.metrics if metric.timed)
+        found |= dict.fromkeys(moments, failed(UNTIMED))
     for who, made in plan.listeners.items():
         reason = made if isinstance(made, str) else outcome.unheard.get(who.name, "")
         text = outcome.texts.get(who.name, "")

@@ -67,6 +67,7 @@ class _Cached:
 
     def __init__(self, plan: Plan, store: Store, row: Row) -> None:
         self.plan, self.store, self.row = plan, store, row
+        self.timed = plan.present[row.spec].timed
         known = store.get(row.key)
         if known is not None and row.audio.is_file():
             row.outcome.coded = Coded(**known)
@@ -75,12 +76,17 @@ class _Cached:
     def task(self) -> Task | None:
         """What is still to be done, or None."""
         row, outcome = self.row, self.row.outcome
-        metrics = tuple(m.name for m in self.plan.metrics if m.name not in outcome.scores)
+        metrics = tuple(
+            metric.name
+            for metric in self.plan.metrics
+            if metric.name not in outcome.scores and (self.timed or not metric.timed)
+        )
         listeners = tuple(who for who in self.plan.hearing if who.name not in outcome.texts)
         if outcome.coded is not None and not metrics and not listeners:
             return None
         rate = self.plan.config.sample_rate
-        return Task(row.spec, row.clip, rate, row.audio, outcome.coded, metrics, listeners)
+        known = row.audio, outcome.coded
+        return Task(row.spec, row.clip, rate, *known, metrics, listeners, self.timed)
 
     def keep(self, outcome: Outcome) -> None:
         """Add what a task gave; remember all of it that will not change."""
@@ -120,4 +126,5 @@ class _Cached:
         coded = self.row.outcome.coded
         assert coded is not None
         rate = self.plan.config.sample_rate
-        return key(kind, alignment.VERSION, self.row.clip.digest, rate, coded.audio, judge)
+        aligned = alignment.VERSION if self.timed else "not aligned"
+        return key(kind, aligned, self.row.clip.digest, rate, coded.audio, judge)

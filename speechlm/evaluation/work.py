@@ -16,7 +16,10 @@ from speechlm.evaluation.systems import Failed, Spec
 
 @dataclass(frozen=True)
 class Task:
-    """A row that is not finished. ``coded`` is None while ``target`` (FLAC) is still to be made."""
+    """A row that is not finished. ``coded`` is None while ``target`` (FLAC) is still to be made.
+
+    ``timed`` is the system's.
+    """
 
     spec: Spec
     clip: Clip
@@ -25,6 +28,7 @@ class Task:
     coded: Coded | None
     metrics: tuple[str, ...]
     listeners: tuple[Listener, ...]
+    timed: bool = True
 
 
 @dataclass
@@ -53,7 +57,7 @@ def perform(task: Task) -> Outcome:
             return Outcome(error=str(reason))
         except Exception as error:  # a codec's crash costs its own row, and is shown there
             return Outcome(error=f"{type(error).__name__}: {error}")
-    pair = lined_up(reference, task.target)
+    pair = lined_up(reference, task.target, task.timed)
     for metric in named(task.metrics):
         outcome.scores[metric.name] = metric(pair.reference, pair.estimate, task.sample_rate)
     for listener in task.listeners:

@@ -7,7 +7,7 @@ stopped goes on where it was. Clustering them takes a minute or so, is seeded, a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,9 @@ def train_units(recipe: UnitsRecipe) -> Path:
     out = Path(recipe.training.out)
     teacher = features.build(config.teacher)
     found = draw(recipe.data, seed)
-    kept = _Kept(out / "features", teacher, found)
-    utterances = [each for shard in range(kept.shards) for each in kept.shard(shard)]
+    kept = Kept(out / "features", teacher, found)
+    utterances = list(kept)
     whole = np.concatenate([np.zeros((0, teacher.dim), np.float16), *utterances])
-    if len(whole) <= config.clusters:
-        raise SpeechLMError(f"{len(whole)} frames of speech for {config.clusters} clusters")
     weights, units, facts = cluster(whole, config.clusters, seed, recipe.training.passes)
     lengths = [len(each) for each in utterances]
     every = np.split(units, np.cumsum(lengths)[:-1])
@@ -128,7 +126,7 @@ def draw(data: UnitsDataConfig, seed: int) -> list[Speech]:
     return chosen
 
 
-class _Kept:
+class Kept:
     """Features of utterances, in files of :data:`SHARD` utterances each, made where they lack.
 
     Raises:
@@ -139,7 +137,6 @@ class _Kept:
     def __init__(self, folder: Path, teacher: Teacher, found: Sequence[Speech]):
         self.folder, self.teacher = folder, teacher
         self.parts = [found[first : first + SHARD] for first in range(0, len(found), SHARD)]
-        self.shards = len(self.parts)
         facts = {"teacher": teacher.fingerprint, "utterances": speech.digest(list(found))}
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "features.json"
@@ -150,7 +147,7 @@ class _Kept:
             )
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(facts) + "\n", "utf-8")
-        missing = [n for n in range(self.shards) if not self._path(n).exists()]
+        missing = [n for n in range(len(self.parts)) if not self._path(n).exists()]
         with progress("features", len(missing)) as advance:
             for number in missing:
                 self._make(number)
@@ -176,8 +173,12 @@ class _Kept:
         whole = audio.resample(wave, rate, self.teacher.sample_rate)
         return self.teacher(torch.from_numpy(whole)).numpy()
 
-    def shard(self, number: int) -> list[Features]:
-        """Features (frames, dim) of each utterance of a file."""
+    def __iter__(self) -> Iterator[Features]:
+        """Features (frames, dim) of each utterance."""
+        for number in range(len(self.parts)):
+            yield from self._read(number)
+
+    def _read(self, number: int) -> list[Features]:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -208,8 +209,11 @@ def cluster(
     the frames, and the share of the variance that units leave unexplained.
 
     Raises:
-        SpeechLMError: when scikit-learn is not installed.
+        SpeechLMError: when scikit-learn is not installed, or when there are no more frames than
+            clusters.
     """
+    if len(whole) <= clusters:
+        raise SpeechLMError(f"{len(whole)} frames of speech for {clusters} clusters")
     try:
         from sklearn.cluster import MiniBatchKMeans
     except ImportError:

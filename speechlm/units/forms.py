@@ -67,6 +67,10 @@ class Form(ABC):
     def read(self, codes: Ints) -> tuple[Ints, Ints | None]:
         """Units (n,) and the frames (n,) that each lasts, if ``codes`` tell; levels may lack."""
 
+    @abstractmethod
+    def timed(self, levels: int) -> bool:
+        """Whether so many levels tell how long each unit lasts."""
+
 
 class Frames(Form):
     """A unit a frame."""
@@ -81,6 +85,9 @@ class Frames(Form):
 
     def read(self, codes: Ints) -> tuple[Ints, Ints | None]:
         return codes[0], np.ones_like(codes[0])
+
+    def timed(self, levels: int) -> bool:
+        return True
 
 
 class Runs(Form):
@@ -100,7 +107,10 @@ class Runs(Form):
         return np.stack([np.repeat(kept, parts), whole - 1])
 
     def read(self, codes: Ints) -> tuple[Ints, Ints | None]:
-        return codes[0], codes[1] + 1 if len(codes) > 1 else None
+        return codes[0], codes[1] + 1 if self.timed(len(codes)) else None
+
+    def timed(self, levels: int) -> bool:
+        return levels > 1
 
 
 class Pieces(Form):
@@ -121,6 +131,9 @@ class Pieces(Form):
     def read(self, codes: Ints) -> tuple[Ints, Ints | None]:
         text = "".join(self._processor.id_to_piece(int(piece) + 1) for piece in codes[0])
         return np.array([ord(letter) - FIRST for letter in text], np.int64), None
+
+    def timed(self, levels: int) -> bool:
+        return False
 
     @classmethod
     def train(cls, utterances: Iterable[Ints], units: int, size: int) -> Pieces:

@@ -31,9 +31,27 @@ class KMeansConfig:
     form: FormConfig = field(default_factory=FormConfig)
 
 
+class Clusters:
+    """The nearest centroid of each frame.
+
+    ``weights`` are ``mean`` and ``scale`` (dim,) of the features, and ``centroids`` (clusters, dim)
+    of what is left of them.
+    """
+
+    def __init__(self, weights: dict[str, Tensor]):
+        self.mean, self.scale = weights["mean"], weights["scale"]
+        self.centroids = weights["centroids"]
+        self._offset = 0.5 * self.centroids.square().sum(dim=1)
+
+    @torch.inference_mode()
+    def __call__(self, features: Tensor) -> Tensor:
+        """Units int64 (frames,) of ``features`` (frames, dim)."""
+        x = (features - self.mean) / self.scale
+        return (x @ self.centroids.T - self._offset).argmax(dim=1)
+
+
 class KMeans(FrameUnits):
-    """``weights`` are ``mean`` and ``scale`` (dim,) of the features, and ``centroids``
-    (clusters, dim) of what is left of them.
+    """``weights`` are those of :class:`Clusters`.
 
     Raises:
         SpeechLMError: when the teacher cannot be had, or the weights are of another.
@@ -47,16 +65,12 @@ class KMeans(FrameUnits):
         wanted = {"mean": (dim,), "scale": (dim,), "centroids": (config.clusters, dim)}
         if {name: tuple(value.shape) for name, value in weights.items()} != wanted:
             raise SpeechLMError(f"{config.name}: the weights do not fit the configuration")
-        self.mean, self.scale = weights["mean"], weights["scale"]
-        self.centroids = weights["centroids"]
-        self._offset = 0.5 * self.centroids.square().sum(dim=1)
+        self.nearest = Clusters(weights)
         whole = f"{hub.weights_hash(weights)} {self.teacher.fingerprint}"
         self.weights_hash = hashlib.sha256(whole.encode()).hexdigest()[:8]
 
-    @torch.inference_mode()
     def __call__(self, wave: Tensor) -> Tensor:
-        x = (self.teacher(wave) - self.mean) / self.scale
-        return (x @ self.centroids.T - self._offset).argmax(dim=1)
+        return self.nearest(self.teacher(wave))
 
 
 def load(folder: Path, levels: int | None = None, framed: bool = False) -> SemanticUnits:

@@ -33,6 +33,11 @@ class VocodedUnits(UnitTokenizer):
         self.form = tokenizer.form if isinstance(tokenizer, SemanticUnits) else None
         check(framed(tokenizer), network.config)
 
+    @property
+    def timed(self) -> bool:
+        """Whether units tell how long each lasts; if not, the vocoder predicts it."""
+        return self.form is None or self.form.timed(self.units.levels)
+
     def encode(self, wave: Tensor) -> Tensor:
         return self.tokenizer.encode(wave)
 

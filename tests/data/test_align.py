@@ -109,6 +109,7 @@ def test_a_corpus_is_aligned_once_and_tokenized_with_its_words(
     assert "aligned │ 1" in align()
     assert cuts() == aligned
     [one] = find(corpus)
+    assert one.aligned
     assert [text for text, _, _ in one.segments] == (one.text or "").split()
     assert len(one.load()[0])
     tokenize_share(corpus, tmp_path / "tokens", Share(), str(tiny_model))

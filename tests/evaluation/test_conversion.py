@@ -20,6 +20,7 @@ from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.conversion import pairs
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.metrics.base import Unscored
+from speechlm.evaluation.recognition import Listener
 from speechlm.units import load as units
 from speechlm.units.load import embed
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
@@ -80,6 +81,18 @@ def settings(world: SimpleNamespace, *more: str) -> list[str]:
     return [*own, *more]
 
 
+class Deaf(Parrot):
+    fingerprint = about = "a deaf parrot"
+
+    def transcribe(self, wave: np.ndarray) -> str:
+        return "one"
+
+
+def judge(who: Listener) -> Parrot:
+    assert who.model == (None if who.name == "tiny-en" else "/a/folder")
+    return Parrot() if who.name == "tiny-en" else Deaf()
+
+
 @pytest.fixture(scope="module")
 def found(world: SimpleNamespace) -> LMResults:
     """With a vocoder that repeats the prompt, and a judge who knows recordings by their samples."""
@@ -102,8 +115,9 @@ def found(world: SimpleNamespace) -> LMResults:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "embedding", heard)
         patch.setattr(VocodedUnits, "decode", repeat)
-        patch.setattr("speechlm.evaluation.plan.recognition.build", lambda who: Parrot())
-        made = suites.run(SUITE, settings(world), world.folder / "out")
+        patch.setattr("speechlm.evaluation.plan.recognition.build", judge)
+        second = "recognisers.base={kind: whisper, model: /a/folder}"
+        made = suites.run(SUITE, settings(world, second), world.folder / "out")
     assert isinstance(made, LMResults)
     return made
 
@@ -140,10 +154,12 @@ def test_what_is_understood_is_of_the_source(found: LMResults, world: SimpleName
     for system in ("recording", "own voice", "converted"):
         assert summary[system]["cer:tiny-en"]["mean"] == 0
         assert summary[system]["cer:tiny-en"]["n"] == 6
+        assert summary[system]["wer:base"]["mean"] == 50  # beside it
     assert summary["target"]["cer:tiny-en"]["n"] == 0  # it says something else
     assert LMResults.load(world.folder / "out" / "results.json").data == found.data
     page = (world.folder / "out" / "report.html").read_text("utf-8")
     assert "Cosine to target" in page and "data:audio" in page
+    assert "WER tiny-en" in page and "WER base" in page and "a deaf parrot" in page
 
 
 def test_a_vocoder_speaks_in_it(

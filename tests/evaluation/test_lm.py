@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from speechlm import demo, hub
 from speechlm.cli import main
@@ -264,16 +266,33 @@ def test_a_sweep_is_a_suite_of_its_own(
     own += [f"sweep.{key}=[{texts}]" for key in ("texts", "words")]
     own += [f"sweep.clips.sources=[{world.clips}]", "sweep.clips.min_seconds=0.5"]
     own += ["sweep.prompt=0.3", "sweep.seconds=0.2", "sweep.temperatures=[0.5,1]"]
-    found = suites.run(GSLM, [*own, "normaliser=basic"], tmp_path / "out")
+    own += ["recognisers.base={kind: whisper, model: /a/folder}", "normaliser=basic"]
+    found = suites.run(GSLM, own, tmp_path / "out")
     assert isinstance(found, LMResults)
     assert found.data["absent"] == {}
-    swept = found.sections["sweep"]
-    assert swept.systems == [f"{NAME} at 0.5", f"{NAME} at 1", "recording"]
-    # All that the parrot hears is the same, and so the recordings are at no one temperature.
-    assert swept.data["summary"]["recording"]["self"]["mean"] == 100
-    assert found.sections["sweep points"].data["summary"][NAME]["auc"]["failed"] == 3
-    assert "VERT-2" in (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "AUC, n=0" in markdown({"a": found})
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "VERT-2" in page
+    for who in ("tiny-en", "base"):
+        swept = found.sections[f"sweep:{who}"]
+        assert swept.systems == [f"{NAME} at 0.5", f"{NAME} at 1", "recording"]
+        # All that the parrot hears is the same, and so the recordings are at no one temperature.
+        assert swept.data["summary"]["recording"]["self"]["mean"] == 100
+        points = found.sections[f"sweep points:{who}"]
+        assert points.data["summary"][NAME]["auc"]["failed"] == 3
+        assert f"Operating points of the sweep, heard by {who}" in page
+        assert f"heard by {who}: AUC, n=0" in markdown({"a": found})
+
+
+@pytest.mark.parametrize(("variable", "samples"), [(False, 100), (True, 150)])
+def test_units_that_may_last_longer_are_heard_whole(variable: bool, samples: int) -> None:
+    def decode(units: torch.Tensor, length: int | None, voice: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(1, 150)[:, :length]
+
+    tokenizer: Any = SimpleNamespace(
+        units=SimpleNamespace(variable=variable), encode=lambda wave: wave, decode=decode
+    )
+    subject: Any = SimpleNamespace(tokenizer=tokenizer)
+    assert len(Subject.given_back(subject, np.zeros(100, np.float32))) == samples
 
 
 def test_the_least_that_goes_on_is_a_frame(world: SimpleNamespace, tmp_path: Path) -> None:

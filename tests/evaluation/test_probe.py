@@ -9,18 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
 
 from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.probe import abx, information, labels, run
-from speechlm.evaluation.probe.config import PhonesConfig
-from speechlm.evaluation.probe.labels import Phone
+from speechlm.evaluation import statistics
+from speechlm.evaluation.probe import (
+    abx,
+    figures,
+    information,
+    labels,
+    run,
+    subjects,
+    xwaves,
+)
+from speechlm.evaluation.probe.config import LabelsConfig
+from speechlm.evaluation.probe.labels import Label
+from speechlm.evaluation.statistics import Interval
 from speechlm.training import recipes
 from speechlm.units.base import Units, UnitStream, UnitTokenizer
+
+from .tones import say_tones
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
@@ -41,7 +53,7 @@ def test_what_is_told() -> None:
     def told(units: np.ndarray, kinds: int = 8) -> tuple[float, float, float]:
         pairs = zip(units, said, strict=True)
         counts = np.stack([information.joint_counts(u, a, (kinds, 4)) for u, a in pairs])
-        interval = information.told(counts)
+        interval = statistics.mean(*information.shares(counts))
         assert interval.n == 60
         return interval.low, interval.mean, interval.high
 
@@ -96,75 +108,79 @@ def test_abx_is_of_phones() -> None:
 def test_labels(tmp_path: Path) -> None:
     path = tmp_path / "ru_1.lab"
     path.write_text("separator ;\n#\n 0.10 125 pau\n 0.25 125 a\n")
-    phones = labels.read(path)
-    assert phones == [Phone("pau", 0, 0.1), Phone("a", 0.1, 0.25)]
+    phones = xwaves.read(path)
+    assert phones == [Label("pau", 0, 0.1), Label("a", 0.1, 0.25)]
     np.testing.assert_array_equal(labels.of_frames(phones, 15, 50), [0] * 5 + [1] * 7 + [-1] * 3)
-    assert labels.find(tmp_path, "festvox-ru_1") == path
-    assert labels.find(tmp_path, "ru_2") is None
+    assert xwaves.of("festvox-ru_1", tmp_path) == path
+    assert xwaves.of("ru_2", tmp_path) is None
     for rate, units in ((50, [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9, 10, 11]]), (2, [[0], [0]])):
         for phone, expected in zip(phones, units, strict=True):
             assert labels.during(phone, np.arange(15), rate).tolist() == expected
-    assert not len(labels.during(Phone("a", 1, 2), np.arange(15), 50))
+    assert not len(labels.during(Label("a", 1, 2), np.arange(15), 50))
     for text in ("", "#\n0.1 125\n", "#\nx 125 a\n"):
         path.write_text(text)
         with pytest.raises(SpeechLMError, match=r"ru_1\.lab: not a file of labels"):
-            labels.read(path)
+            xwaves.read(path)
+
+
+def rows(table: object) -> list[str]:
+    assert isinstance(table, Table)
+    return [str(cell) for cell in table.columns[0].cells]
+
+
+def test_what_has_no_label_has_none() -> None:
+    """Before, between and after labels, of any of which the middle of a frame decides."""
+    known = [Label("a", 0.05, 0.1), Label("b", 0.2, 0.25)]
+    heard = labels.of_frames(known, 15, 50)
+    np.testing.assert_array_equal(heard, [-1] * 2 + [0] * 3 + [-1] * 5 + [1] * 2 + [-1] * 3)
+    np.testing.assert_array_equal(labels.of_frames([], 3, 50), [-1] * 3)
 
 
 def test_a_tokenizer_of_tones_knows_them(tmp_path: Path, tiny_model: Path) -> None:
-    """Phones are tones, 20 ms of silence between them; speakers differ in which they use."""
-    random = np.random.default_rng(0)
-    tones = (250, 500, 1000, 2000)
-    (tmp_path / "labels").mkdir()
-    for number in range(12):
-        speaker = "ann" if number % 2 else "bob"
-        wave, lines, end = [], ["#"], 0.0
-        for _ in range(12):
-            which = random.choice(4, p=[0.4, 0.4, 0.1, 0.1] if number % 2 else [0.1, 0.1, 0.4, 0.4])
-            samples = int(random.integers(5, 12)) * 320
-            wave.append(0.3 * np.sin(2 * np.pi * tones[which] * np.arange(samples) / RATE))
-            for name, length in ((f"tone{which}", samples), ("pau", 320)):
-                end += length / RATE
-                lines.append(f"{end} 125 {name}")
-            wave.append(np.zeros(320))
-        sound = np.concatenate(wave) + 0.003 * random.standard_normal(len(np.concatenate(wave)))
-        path = tmp_path / "said" / speaker / f"{number}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, sound, RATE)
-        (tmp_path / "labels" / f"{number}.lab").write_text("\n".join(lines))
+    say_tones(tmp_path)
     settings = ["units.teacher.kind=log-mel", "units.clusters=16", f"training.out={tmp_path / 'k'}"]
     corpus = f"data.corpora=[{tmp_path / 'said'}]"
     model = recipes.run(ROOT / "recipes" / "units-mfcc.yaml", [corpus, *settings])
     (tmp_path / "probe.yaml").write_text(
-        f"phones: {{corpus: {tmp_path / 'said'}, labels: {tmp_path / 'labels'}}}\n"
+        f"labels: {{phones: {{corpus: {tmp_path / 'said'}, folder: {tmp_path / 'labels'}}}}}\n"
         f"speakers: {{corpus: {tmp_path / 'said'}}}\n"
         f"tokenizers: {{tones: {{model: {model}}}, codec: {{model: {tiny_model}}}}}\n"
     )
-    table = run.run(tmp_path / "probe.yaml", [], tmp_path / "out" / "probe.json")
-    assert table.row_count == 2
+    tables = run.run(tmp_path / "probe.yaml", [], tmp_path / "out" / "probe.json")
+    assert [rows(table) for table in tables.renderables] == [["tones", "codec"]] * 2
     found = json.loads((tmp_path / "out" / "probe.json").read_text())["tokenizers"]
     tones_, codec = found["tones"], found["codec"]
-    assert tones_["phones"]["mean"] > 0.75
-    assert tones_["phones"]["low"] > codec["phones"]["high"]  # of random weights
-    assert tones_["abx"]["mean"] < 0.05
-    assert tones_["abx"]["n"] == 4
+    assert tones_["told:phones"]["mean"] > 0.75
+    assert tones_["told:phones"]["low"] > codec["told:phones"]["high"]  # of random weights
+    assert tones_["abx:phones"]["mean"] < 0.05
+    assert tones_["abx:phones"]["n"] == 4
     assert 0 < tones_["speakers"]["mean"] < 0.5
     assert (tones_["kinds"]["mean"], codec["kinds"]["mean"]) == (16, 1024)
     assert tones_["rate"]["mean"] < 50 * 0.7
     assert tones_["bitrate"]["mean"] <= 4 * tones_["rate"]["mean"]
     for setting, says in (
-        ("phones.triples=0", r"phones\.triples are 1 or more"),
+        ("labels.phones.triples=0", r"labels\.phones\.utterances and \.triples are 1 or more"),
+        ("labels.phones.kind=lips", r"labels\.phones\.kind is one of xwaves, words, not lips"),
+        ("labels.phones.folder=null", r"labels\.phones\.folder is where"),
+        ("labels.phones.kind=words", "has no words with times: speechlm align"),
+        ("labels.phones=null", "no labels to tell of"),
         ("speakers.speakers=-1", r"speakers\.speakers is 2 or more"),
-        ("phones.silence=[pau,tone0,tone1,tone2,tone3]", r"no phones but those of phones\.silence"),
+        (
+            "labels.phones.silence=[pau,tone0,tone1,tone2]",
+            r"no two kinds but those of labels\.phones\.silence",
+        ),
     ):
         with pytest.raises(SpeechLMError, match=says):
             run.run(tmp_path / "probe.yaml", [setting], tmp_path / "none.json")
     # Nothing of one utterance is known to be a phone.
     (tmp_path / "labels" / "3.lab").write_text("#\n")
-    one = ["tokenizers.codec=null", "phones.triples=1"]
-    assert run.run(tmp_path / "probe.yaml", one, tmp_path / "out" / "one.json").row_count == 1
+    one = ["tokenizers.codec=null", "labels.phones.triples=1"]
+    tables = run.run(tmp_path / "probe.yaml", one, tmp_path / "out" / "one.json")
+    assert rows(tables.renderables[0]) == ["tones"]
     with pytest.raises(SpeechLMError, match="has no label file of"):
-        run.run(tmp_path / "probe.yaml", [f"phones.labels={tmp_path}"], tmp_path / "none.json")
+        run.run(
+            tmp_path / "probe.yaml", [f"labels.phones.folder={tmp_path}"], tmp_path / "none.json"
+        )
 
 
 class Hears(UnitTokenizer):
@@ -188,7 +204,7 @@ class Hears(UnitTokenizer):
         raise NotImplementedError
 
 
-def probed(hop: int, values: dict[str, int], seconds: float) -> run.Figures:
+def probed(hop: int, values: dict[str, int], seconds: float) -> dict[str, Interval]:
     """What units tell that are ``values`` of a phone's name, of phones of ``seconds``."""
     random = np.random.default_rng(0)
     spoken = []
@@ -197,10 +213,11 @@ def probed(hop: int, values: dict[str, int], seconds: float) -> run.Figures:
         levels = np.array([values[name] / 8 + 0.06 for name in names], np.float32)
         sound = np.repeat(levels, round(seconds * RATE))
         times = (np.arange(len(names) + 1) * seconds).tolist()
-        phones = [Phone(name, *times[at : at + 2]) for at, name in enumerate(names)]
+        phones = [Label(name, *times[at : at + 2]) for at, name in enumerate(names)]
         spoken.append((Speech(str(number), "train", partial(_sound, sound), speaker="a"), phones))
-    config = PhonesConfig("", "", triples=2)
-    return run.probe(Hears(hop), config, spoken, [each for each, _ in spoken])
+    known = {"phones": (LabelsConfig("a", triples=2), spoken)}
+    material = figures.Material(known, "a", [each for each, _ in spoken])
+    return figures.probe(subjects.of("hears", Hears(hop)), material)["hears"].figures
 
 
 def _sound(sound: np.ndarray) -> tuple[np.ndarray, int]:
@@ -210,13 +227,23 @@ def _sound(sound: np.ndarray) -> tuple[np.ndarray, int]:
 def test_silence_is_no_phone() -> None:
     """Units that tell speech from silence alone tell nothing of phones."""
     told = probed(320, {"pau": 0, "a": 1, "e": 1, "o": 1, "u": 1}, 0.1)
-    assert told["phones"].mean < 0.01
+    assert told["told:phones"].mean < 0.01
     known = probed(320, {"pau": 0, "a": 1, "e": 2, "o": 3, "u": 4}, 0.1)
-    assert known["phones"].mean > 0.95
+    assert known["told:phones"].mean > 0.95
 
 
 def test_phones_are_the_same_of_any_frame_rate() -> None:
     values = {"pau": 0, "a": 1, "e": 2, "o": 3, "u": 4}
     for hop in (160, 320, 640):  # 4, 2, 1 frames
-        assert probed(hop, values, 0.04)["abx"].n == 4
-        assert probed(hop, values, 0.03)["abx"].n == 0
+        assert probed(hop, values, 0.04)["abx:phones"].n == 4
+        assert probed(hop, values, 0.03)["abx:phones"].n == 0
+
+
+def test_discrimination_judges_what_is_said_most_often() -> None:
+    said = [np.arange(60)]
+    times = [("rare", 2), ("often", 4), ("oftener", 5)]
+    known = [Label(name, n, n + 0.1) for name, count in times for n in range(count)]
+    some = figures._tokens(
+        said, [(Speech("0", "train", lambda: None), known)], LabelsConfig("", most=2), 10
+    )
+    assert sorted(some) == ["often", "oftener"]

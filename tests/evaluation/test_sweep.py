@@ -44,7 +44,7 @@ class Teller:
 
     def __init__(self) -> None:
         self.model = self.tokenizer = self.ears = self
-        self.names, self.style = ["ear"], "basic"
+        self.names, self.style = ["ear", "other"], "basic"
         self.units = SimpleNamespace(hop=HOP, variable=False)
         self.how: list[Sampling] = []
 
@@ -71,11 +71,15 @@ class Teller:
         return iter(np.zeros((5, 1), np.int64))
 
     def hear(self, wave: np.ndarray, rate: int) -> dict[str, Heard]:
-        """Of what it says itself there are five frames; recordings are longer."""
+        """Of what it says itself there are five frames; recordings are longer.
+
+        The other ear is deaf to all but these.
+        """
         if len(wave) == 5 * HOP:
             how = self.how[-1]
-            return {"ear": Heard(SAID[how.temperature][how.seed - 10])}
-        return {"ear": Heard(REAL[len(wave) // HOP - 20])}
+            said = Heard(SAID[how.temperature][how.seed - 10])
+            return {"ear": said, "other": Heard(reason="deaf")}
+        return dict.fromkeys(self.names, Heard(REAL[len(wave) // HOP - 20]))
 
 
 @pytest.fixture(scope="module")
@@ -107,23 +111,35 @@ def found(config: SweepConfig) -> dict[str, Results]:
 
 
 def summary(found: dict[str, Results], system: str, column: str) -> dict[str, Any]:
-    figure: dict[str, Any] = found["sweep"].data["summary"][system][column]
+    figure: dict[str, Any] = found["sweep:ear"].data["summary"][system][column]
     return figure
 
 
 def test_each_temperature_is_a_row_beside_the_recordings(found: dict[str, Results]) -> None:
     systems = ["teller at 0.5", "teller at 1", "teller at 1.5", "recording"]
-    assert found["sweep"].systems == systems
+    assert found["sweep:ear"].systems == systems
     for system in systems:
-        assert len(found["sweep"].data["rows"][system]) == 3
-    texts = [row["text"] for row in found["sweep"].data["rows"]["recording"]]
+        assert len(found["sweep:ear"].data["rows"][system]) == 3
+    texts = [row["text"] for row in found["sweep:ear"].data["rows"]["recording"]]
     assert texts == REAL
     # Of the hotter two, two texts are heard, so that each is compared with one other.
-    assert "each text with 1 others" in found["sweep"].data["about"]
+    assert "each text with 1 others" in found["sweep:ear"].data["about"]
     assert summary(found, "teller at 0.5", "self")["mean"] == 100
     assert summary(found, "teller at 0.5", "auto")["mean"] == pytest.approx(90)
     assert summary(found, "teller at 0.5", "ended")["mean"] == 100
     assert summary(found, "recording", "ended")["n"] == 0
+
+
+def test_each_recogniser_is_heard(found: dict[str, Results]) -> None:
+    other, points = found["sweep:other"], found["sweep points:other"]
+    assert other.systems == found["sweep:ear"].systems
+    recordings = [each.data["summary"]["recording"]["ppx"] for each in (other, found["sweep:ear"])]
+    assert recordings[0] == recordings[1]
+    lost = other.data["summary"]["teller at 0.5"]
+    assert lost["bits"]["reasons"] == {"deaf": 3}
+    assert lost["ended"]["n"] == 3  # which nobody has to hear
+    assert points.data["summary"]["teller"]["ppx"]["mean"] is None
+    assert "that other hears in that alone" in other.data["about"]
 
 
 def test_what_is_not_heard_or_not_said_is_counted(found: dict[str, Results]) -> None:
@@ -138,7 +154,7 @@ def test_what_is_not_heard_or_not_said_is_counted(found: dict[str, Results]) -> 
 
 
 def test_figures_are_of_the_whole_set(found: dict[str, Results]) -> None:
-    for system in found["sweep"].systems:
+    for system in found["sweep:ear"].systems:
         own, auto, bits = (
             summary(found, system, name)["mean"] for name in ("self", "auto", "bits")
         )
@@ -151,7 +167,7 @@ def test_figures_are_of_the_whole_set(found: dict[str, Results]) -> None:
 
 def test_points_are_between_temperatures(found: dict[str, Results]) -> None:
     """Recordings are as diverse, and as probable, as what is said between 1 and 1.5."""
-    places = found["sweep points"].data["summary"]["teller"]
+    places = found["sweep points:ear"].data["summary"]["teller"]
 
     def at(temperature: str, column: str) -> float:
         return float(summary(found, f"teller at {temperature}", column)["mean"])
@@ -183,7 +199,7 @@ def test_a_curve_beyond_the_recordings_has_an_area_below_nothing() -> None:
 def test_a_point_that_is_not_reached_has_a_reason(config: SweepConfig) -> None:
     cold = SweepConfig(**{**vars(config), "temperatures": [0.5]})
     teller: Any = Teller()
-    places = sweep.run(cold, teller)["sweep points"].results().data["summary"]["teller"]
+    places = sweep.run(cold, teller)["sweep points:ear"].results().data["summary"]["teller"]
     for figure in places.values():
         assert figure["mean"] is None and figure["failed"] == 3
     for name in ("ppx", "vert", "words"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torchaudio
 
 from speechlm.errors import SpeechLMError
 from speechlm.units.features import TeacherConfig, build
+from tests.teachers import tiny_hubert
 from tests.tools import require
 
 RATE = 16000
@@ -59,19 +61,7 @@ def test_whisper(sample: Path) -> None:
 
 @pytest.fixture(scope="module")
 def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require(find_spec("transformers") is not None, "transformers (extra hf)")
-    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
-
-    torch.manual_seed(0)
-    config = HubertConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
-        conv_dim=[8] * 7, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
-        feat_extract_norm="layer",
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("hubert")
-    HubertModel(config).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
-    return folder
+    return tiny_hubert(tmp_path_factory.mktemp("hubert"))
 
 
 def test_transformers(hubert: Path) -> None:
@@ -82,6 +72,21 @@ def test_transformers(hubert: Path) -> None:
     wave = torch.randn(3200, generator=torch.manual_seed(0))
     assert not torch.allclose(first(wave), teacher(wave))
     assert first.fingerprint != teacher.fingerprint
+
+
+def check_layers(config: TeacherConfig) -> None:
+    """Several layers are side by side what each is alone, in any order."""
+    wave = torch.randn(3200, generator=torch.manual_seed(0))
+    both = build(config, [2, 1])
+    assert both.dim == 32
+    alone = [build(replace(config, layer=layer))(wave) for layer in (2, 1)]
+    torch.testing.assert_close(both(wave), torch.cat(alone, dim=1))
+    assert both.fingerprint != build(config, [1, 2]).fingerprint
+    assert build(config, [2]).fingerprint == build(config).fingerprint
+
+
+def test_layers_of_transformers(hubert: Path) -> None:
+    check_layers(TeacherConfig("transformers", str(hubert)))
 
 
 def test_torchaudio(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,8 +102,9 @@ def test_torchaudio(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torchaudio.pipelines, "TINY", Bundle, raising=False)
     teacher = build(TeacherConfig("torchaudio", "TINY"))
-    assert (teacher.hop, teacher.dim, teacher.layer) == (320, 16, 2)
+    assert (teacher.hop, teacher.dim, teacher.layers) == (320, 16, [2])
     check(teacher)
+    check_layers(TeacherConfig("torchaudio", "TINY"))
 
 
 def test_mistakes_are_one_line(hubert: Path) -> None:
@@ -116,3 +122,8 @@ def test_mistakes_are_one_line(hubert: Path) -> None:
         with pytest.raises(SpeechLMError, match=says) as no:
             build(config)
         assert "\n" not in str(no.value)
+    for kind in ("whisper", "mfcc"):
+        with pytest.raises(SpeechLMError, match=f"kind={kind} has no layers to choose from"):
+            build(TeacherConfig(kind), [1, 2])
+    with pytest.raises(SpeechLMError, match="has layers 1 to 2, not 3"):
+        build(TeacherConfig("transformers", str(hubert)), [1, 3])

@@ -84,15 +84,15 @@ def test_a_run_that_was_stopped_goes_on(
 ) -> None:
     """Features that were made are kept; the model is the same."""
     monkeypatch.setattr(training, "SHARD", 5)
-    real, calls = training._Kept._make, []
+    real, calls = training.Kept._make, []
 
-    def make(kept: training._Kept, number: int) -> None:
+    def make(kept: training.Kept, number: int) -> None:
         calls.append(number)
         if len(calls) == 2:
             raise KeyboardInterrupt
         real(kept, number)
 
-    monkeypatch.setattr(training._Kept, "_make", make)
+    monkeypatch.setattr(training.Kept, "_make", make)
     with pytest.raises(KeyboardInterrupt):
         train(corpus, tmp_path)
     model = train(corpus, tmp_path)

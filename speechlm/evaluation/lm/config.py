@@ -90,7 +90,7 @@ class ContinuingConfig:
 
 @dataclass
 class SweepConfig:
-    """Speech that goes on at several temperatures, and what a recogniser hears of it."""
+    """Speech that goes on at several temperatures, and what each recogniser hears of it."""
 
     clips: ClipsConfig = field(default_factory=ClipsConfig)
     prompt: float = 3.0

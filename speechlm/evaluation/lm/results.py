@@ -80,9 +80,9 @@ class LMResults:
         return {name: Results(data) for name, data in self.data["sections"].items()}
 
     def places(self, section: str, column: str) -> Iterator[tuple[str, str]]:
-        """Sections of this name, but for a number; and columns, but for what follows a colon."""
+        """Sections of this name, but for a number; of both, but for what follows a colon."""
         for name, found in self.sections.items():
-            if name.rstrip(" 0123456789") == section:
+            if name.partition(":")[0].rstrip(" 0123456789") == section:
                 for each in found.columns:
                     if each.partition(":")[0] == column:
                         yield name, each

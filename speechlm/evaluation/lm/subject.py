@@ -108,4 +108,6 @@ class Subject:
         """What is left of ``wave`` (samples,) in its units: the best that a model could say."""
         batch = torch.from_numpy(wave)[None]
         units = self.tokenizer.encode(batch)
-        return self.tokenizer.decode(units, len(wave), voice=batch)[0].cpu().numpy()
+        # Whole, where it may be longer since units do not tell how long they last.
+        length = None if self.tokenizer.units.variable else len(wave)
+        return self.tokenizer.decode(units, length, voice=batch)[0].cpu().numpy()

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from speechlm.data import texts
+from speechlm.data.texts import read_all
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import diversity, statistics
 from speechlm.evaluation.clips import find
 from speechlm.evaluation.columns import Column
 from speechlm.evaluation.lm import continuation, generating
 from speechlm.evaluation.lm.config import SweepConfig
-from speechlm.evaluation.lm.ears import Heard
+from speechlm.evaluation.lm.ears import Heard, texts
 from speechlm.evaluation.lm.operating import points
 from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.lm.subject import Subject
@@ -116,71 +116,80 @@ def _numberless(words: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Said:
-    """What is heard of one system after one prompt, and the cells that are known of it by then."""
+    """What one recogniser hears of one system after one prompt, and the cells known by then."""
 
     heard: Heard
     cells: dict[str, Score]
 
 
 def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
-    """A section with a row a temperature, and one with the operating points.
+    """For each recogniser, a section with a row a temperature, and one with the operating points.
+
+    They are called ``sweep:NAME`` and ``sweep points:NAME``; the first has what there is to hear.
 
     Raises:
         SpeechLMError: when no recording is longer than the prompt, no recogniser listens, or there
             are no texts to judge by.
     """
-    if not subject.ears.names:
+    listeners = subject.ears.names
+    if not listeners:
         raise SpeechLMError("somebody has to hear what is said: give recognisers")
     reader = Reader(config, subject.ears.style)
     clips = [clip for clip in find(config.clips) if clip.seconds > config.prompt]
     if not clips:
         raise SpeechLMError(f"no recording is longer than a prompt of {config.prompt:g} s")
     subject.warm()
-    section = Section("Continuations over temperatures", "", COLUMNS)
-    said: dict[str, list[_Said]] = {}
+    title = "Continuations over temperatures, heard by {}"
+    sections = {who: Section(title.format(who), "", COLUMNS) for who in listeners}
+    said: dict[str, dict[str, list[_Said]]] = {who: {} for who in listeners}
     size = round(config.prompt * subject.rate)
     with progress("sweep     ", len(clips) * len(config.temperatures)) as advance:
         for number, clip in enumerate(clips):
-            section.item(clip.id, seconds=clip.seconds, text=clip.text, speaker=clip.speaker)
+            for section in sections.values():
+                section.item(clip.id, seconds=clip.seconds, text=clip.text, speaker=clip.speaker)
             wave = subject.wave(clip)
             end = size + round(config.seconds * subject.rate)
             cards = []
             for temperature in config.temperatures:
                 seed = config.seed + number
                 how = Sampling(temperature, top_p=1.0, loop=0.0, guidance=1.0, seed=seed)
-                one, card = _gone_on(wave[:size], len(wave[size:end]), how, subject)
-                said.setdefault(card.name, []).append(one)
+                every, card = _gone_on(wave[:size], len(wave[size:end]), how, subject)
+                for who, one in every.items():
+                    said[who].setdefault(card.name, []).append(one)
                 cards.append(card)
                 advance(clip.id)
-            heard = _hear(wave[size:end], subject)
-            said.setdefault(REAL, []).append(_Said(heard, {}))
-            cards.append(Card(REAL, wave[:end], {"heard": heard.text}))
-            section.shown.append(Shown(clip.id, clip.text, cards))
-    references = _references(said, reader)
-    section.about = ABOUT.format(subject.ears.names[0], references)
-    for name, every in said.items():
-        section.system(name, "what the speaker went on with" if name == REAL else "goes on")
-        _add(section, name, every, reader, references)
-    return {"sweep": section, "sweep points": _figures(section, subject.name)}
+            heard = subject.ears.hear(wave[size:end], subject.rate)
+            for who in listeners:
+                said[who].setdefault(REAL, []).append(_Said(heard[who], {}))
+            cards.append(Card(REAL, wave[:end], texts(heard)))
+            sections[listeners[0]].shown.append(Shown(clip.id, clip.text, cards))
+    found = {}
+    for who, section in sections.items():
+        references = _references(said[who], reader)
+        section.about = ABOUT.format(who, references)
+        for name, several in said[who].items():
+            section.system(name, "what the speaker went on with" if name == REAL else "goes on")
+            _add(section, name, several, reader, references)
+        found[f"sweep:{who}"] = section
+        found[f"sweep points:{who}"] = _figures(section, subject.name, who)
+    return found
 
 
-def _gone_on(prompt: Wave, samples: int, how: Sampling, subject: Subject) -> tuple[_Said, Card]:
-    """What the model says after ``prompt`` (samples,), for ``samples`` at most."""
+def _gone_on(
+    prompt: Wave, samples: int, how: Sampling, subject: Subject
+) -> tuple[dict[str, _Said], Card]:
+    """What the model says after ``prompt`` (samples,), for ``samples`` at most, by who hears it."""
     name = f"{subject.name} at {how.temperature:g}"
     try:
         before, made = continuation.go_on(prompt, samples / subject.rate, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
-        return _Said(Heard(reason=str(error)), {}), Card(name, note=str(error))
-    heard = _hear(made.wave, subject)
+        nothing = _Said(Heard(reason=str(error)), {})
+        return dict.fromkeys(subject.ears.names, nothing), Card(name, note=str(error))
+    heard = subject.ears.hear(made.wave, subject.rate)
     cells = generating.cells(made, subject.rate)
     own = {column: cells[column] for column in ("ended", "unlooped", "seconds")}
-    card = Card(name, np.concatenate([before, made.wave]), {"heard": heard.text})
-    return _Said(heard, own), card
-
-
-def _hear(wave: Wave, subject: Subject) -> Heard:
-    """What the first recogniser hears."""
-    return subject.ears.hear(wave, subject.rate)[subject.ears.names[0]]
+    card = Card(name, np.concatenate([before, made.wave]), texts(heard))
+    return {who: _Said(what, own) for who, what in heard.items()}, card
 
 
 def _references(said: dict[str, list[_Said]], reader: Reader) -> int:
@@ -209,9 +218,10 @@ def _add(section: Section, name: str, every: list[_Said], reader: Reader, refere
         section.figure(name, column, found, FEW if some else NOTHING)
 
 
-def _figures(swept: Section, name: str) -> Section:
+def _figures(swept: Section, name: str, who: str) -> Section:
     """The operating points of a sweep."""
-    section = Section("Operating points of the sweep", POINTS, POINT_COLUMNS)
+    title = f"Operating points of the sweep, heard by {who}"
+    section = Section(title, POINTS, POINT_COLUMNS)
     section.items = swept.items
     section.system(name, "the model")
     sums = np.stack([_sums(swept, each) for each in swept.systems], axis=1)
@@ -252,4 +262,4 @@ def _lines(patterns: list[str], key: str) -> list[str]:
     found = [path for pattern in patterns for path in sorted(glob(pattern)) or [pattern]]  # noqa: PTH207 (may be absolute)
     if not found:
         raise SpeechLMError(f"sweep.{key}: name files; see speechlm verses and speechlm words")
-    return texts.read_all(map(Path, found))
+    return read_all(map(Path, found))

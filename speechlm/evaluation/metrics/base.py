@@ -55,7 +55,8 @@ class Metric:
     ``compute(reference, estimate, rate)`` takes two float arrays (samples,) of equal length in
     [-1, 1] at ``rate`` Hz, and returns a float or raises ``Unscored``. ``version`` changes when the
     same audio would get another number; with the versions of ``packages`` it keys the cache.
-    ``about`` names the formula's source in one line, for the page.
+    ``about`` names the formula's source in one line, for the page. One that is ``timed`` compares
+    moments: the two must be in time with each other, and of one length.
     """
 
     name: str
@@ -67,10 +68,11 @@ class Metric:
     version: int = 1
     packages: tuple[str, ...] = ()
     digits: int = 2
+    timed: bool = True
 
     def __call__(self, reference: Wave, estimate: Wave, rate: int) -> Score:
         """The score of ``estimate``: never an exception, never a default."""
-        problem = _problem(reference, estimate)
+        problem = _problem(reference, estimate, self.timed)
         if problem:
             return failed(problem)
         try:
@@ -107,12 +109,12 @@ def _installed(package: str) -> str:
         return "absent"
 
 
-def _problem(reference: Wave, estimate: Wave) -> str:
+def _problem(reference: Wave, estimate: Wave, timed: bool) -> str:
     if reference.ndim != 1 or estimate.ndim != 1:
         return f"not mono: shapes {reference.shape} and {estimate.shape}"
-    if len(reference) != len(estimate):
+    if timed and len(reference) != len(estimate):
         return f"lengths differ: {len(reference)} and {len(estimate)} samples"
-    if not len(reference):
+    if not (len(reference) and len(estimate)):
         return "no samples"
     if not (np.isfinite(reference).all() and np.isfinite(estimate).all()):
         return "NaN or infinity among the samples"

@@ -52,6 +52,7 @@ def _scale(name: str, title: str, key: str, what: str) -> Metric:
         "package speechmos",
         compute=partial(_dnsmos, scale=key),
         packages=("speechmos", "onnxruntime"),
+        timed=False,
     )
 
 

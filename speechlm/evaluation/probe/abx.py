@@ -1,4 +1,4 @@
-"""ABX discrimination: of two phones A and B, is another one X of A's kind nearer to A?
+"""ABX discrimination: of two labels A and B, is another X of A's kind nearer to A?
 
 As in ZeroSpeech (Schatz et al. 2013; Versteegh et al. 2015), over whatever speakers and contexts
 there are: the distance is the mean over the best alignment of units, 0 for the same unit and 1 for
@@ -17,7 +17,7 @@ from speechlm.evaluation import statistics
 from speechlm.evaluation.statistics import Interval
 
 Token = NDArray[np.int64]
-"""Units (frames,) of a phone that was said once."""
+"""Units (frames,) of a phone, or word, that was said once."""
 
 
 def distance(one: Token, other: Token) -> float:
@@ -36,11 +36,11 @@ def distance(one: Token, other: Token) -> float:
 
 
 def error(tokens: Mapping[str, Sequence[Token]], triples: int, seed: int = 0) -> Interval:
-    """Share of wrong answers, the mean over pairs of phones; an equal distance is half wrong.
+    """Share of wrong answers, the mean over pairs of labels; an equal distance is half wrong.
 
-    Of each pair ``triples`` are drawn, in both directions by turns. The interval is over phones,
-    since all pairs of a phone share what is hard about it. Phones that were said less than twice
-    are left out.
+    Of each pair ``triples`` are drawn, in both directions by turns. The interval is over labels,
+    since all pairs of a label share what is hard about it. Those that were said less than twice are
+    left out.
     """
     random = np.random.default_rng(seed)
     known = sorted(name for name, said in tokens.items() if len(said) > 1)

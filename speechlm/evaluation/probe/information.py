@@ -9,8 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlm.evaluation import statistics
-from speechlm.evaluation.statistics import LEVEL, Interval
+from speechlm.evaluation.statistics import LEVEL, Floats, Interval
 
 Counts = NDArray[np.int64]
 
@@ -31,9 +30,9 @@ def entropy(counts: NDArray) -> float:
     return (plain + (len(seen) - 1) / (2 * total)) / math.log(2)
 
 
-def told(counts: Counts) -> Interval:
-    """Of what labels of frames are in doubt, the share that units tell, of counts (utterances,
-    units, labels).
+def shares(counts: Counts) -> tuple[Floats, Floats]:
+    """Of what labels of frames are in doubt, the share that units tell (utterances,), and how much
+    is in doubt (utterances,), which is its weight: of counts (utterances, units, labels).
 
     What a reader gains who knows all utterances but the one that is read: 1 - H(label | unit) /
     H(label), both as cross-entropies. Counts of a unit are smoothed by so many frames of what
@@ -54,8 +53,8 @@ def told(counts: Counts) -> Interval:
             known = others[np.arange(len(units)), labels] + prior * overall[labels]
             left[number, column] = -(seen * np.log(known / (others.sum(axis=1) + prior))).sum()
     best = left[:, left.sum(axis=0).argmin()]
-    shares = np.divide(doubt - best, doubt, out=np.full(len(doubt), np.nan), where=doubt > 0)
-    return statistics.mean(shares, doubt)
+    told = np.divide(doubt - best, doubt, out=np.full(len(doubt), np.nan), where=doubt > 0)
+    return told, doubt
 
 
 def joint_counts(units: NDArray, labels: NDArray, shape: tuple[int, int]) -> Counts:

@@ -1,63 +1,73 @@
-"""Phones and their times, as Festival's tools write them."""
+"""The seam of what is known of recordings: labels with times, of whatever kind."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
+from speechlm.evaluation.probe.config import LabelsConfig
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Phone:
-    """A phone that is heard from ``start`` to before ``end``, in seconds."""
+class Label:
+    """What is heard from ``start`` to before ``end``, in seconds: a phone, a word."""
 
     name: str
     start: float
     end: float
 
 
-def read(path: Path) -> list[Phone]:
-    """The phones of an xwaves label file: after a line ``#``, a line "end colour phone" each.
+Labelled = tuple[Speech, list[Label]]
+"""An utterance with its labels in order, of which no two overlap."""
+
+
+def find(config: LabelsConfig, key: str) -> list[Labelled]:
+    """The utterances that have labels, evenly chosen; ``key`` is where they are declared.
 
     Raises:
-        SpeechLMError: when it cannot be read, or is none.
+        SpeechLMError: when none has, or nothing but silence, or for an unknown kind.
     """
-    phones: list[Phone] = []
-    try:
-        lines = path.read_text("utf-8").split("#", 1)[1].splitlines()
-        for line in filter(None, map(str.strip, lines)):
-            end, _, name = line.split(maxsplit=2)
-            phones.append(Phone(name, phones[-1].end if phones else 0.0, float(end)))
-    except (OSError, IndexError, ValueError) as error:
-        raise SpeechLMError(f"{path}: not a file of labels: {error}") from None
-    return phones
+    from speechlm.evaluation.probe import words, xwaves
+
+    kinds = {"xwaves": xwaves.find, "words": words.find}
+    if config.kind not in kinds:
+        raise SpeechLMError(f"{key}.kind is one of {', '.join(kinds)}, not {config.kind}")
+    found = kinds[config.kind](config, key)
+    names = {label.name for _, labels in found for label in labels} - {*config.silence}
+    if len(names) < 2:
+        raise SpeechLMError(f"{key}: {config.corpus} has no two kinds but those of {key}.silence")
+    return found
 
 
-def of_frames(phones: list[Phone], frames: int, rate: float) -> NDArray[np.int64]:
-    """Which of ``phones`` is heard in the middle of each frame, (frames,); -1 after the last."""
+def spread(items: Sequence[T], number: int) -> list[T]:
+    """``number`` of ``items``, evenly chosen; all, if there are fewer."""
+    chosen = np.linspace(0, len(items) - 1, min(number, len(items))).round().astype(int)
+    return [items[index] for index in chosen.tolist()]
+
+
+def of_frames(labels: Sequence[Label], frames: int, rate: float) -> NDArray[np.int64]:
+    """Which of ``labels`` is heard in the middle of each frame, (frames,); -1 where none is."""
     middles = (np.arange(frames) + 0.5) / rate
-    found = np.searchsorted([phone.end for phone in phones], middles, side="right")
-    return np.where(found < len(phones), found, -1)
+    found = np.searchsorted([label.end for label in labels], middles, side="right")
+    starts = np.array([*(label.start for label in labels), math.inf])
+    return np.where(starts[found] <= middles, found, -1)
 
 
-def during(phone: Phone, units: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
-    """The ``units`` (frames,) whose middles hear ``phone``; where none does, that of its middle.
+def during(label: Label, units: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
+    """The ``units`` (frames,) whose middles hear ``label``; where none does, that of its middle.
 
-    Nothing, of a phone after the last.
+    Nothing, of a label after the last.
     """
-    first, last = (math.ceil(time * rate - 0.5) for time in (phone.start, phone.end))
+    first, last = (math.ceil(time * rate - 0.5) for time in (label.start, label.end))
     if first >= last:
-        first = int((phone.start + phone.end) / 2 * rate)
+        first = int((label.start + label.end) / 2 * rate)
     return units[first : max(last, first + 1)]
-
-
-def find(folder: Path, utterance: str) -> Path | None:
-    """The label file of an utterance: of its name, or of one that its name ends in."""
-    parts = utterance.split("-")
-    names = ("-".join(parts[first:]) for first in range(len(parts)))
-    return next((path for name in names if (path := folder / f"{name}.lab").is_file()), None)

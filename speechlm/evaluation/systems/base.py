@@ -53,6 +53,7 @@ class System(ABC):
         latency: algorithmic, in seconds; None where the codec's makers state none.
         cardinality: entries of each of its codebooks; None where it has none.
         tokens_per_second: None where it has no codebooks.
+        timed: whether what it gives back is in time with what it took.
         about: implementation, version and settings in one line.
     """
 
@@ -62,6 +63,7 @@ class System(ABC):
     latency: float | None = None
     cardinality: int | None = None
     tokens_per_second: float | None = None
+    timed: bool = True
     about: str
 
     @abstractmethod

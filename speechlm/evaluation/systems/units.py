@@ -17,6 +17,7 @@ class Resynthesis(System):
 
     The price is that of the units, each in whole bits, without entropy coding; and of the voice, 16
     bits a dimension, once. The prompt is the clip itself: who speaks is no part of the question.
+    Where units do not tell how long they last, the vocoder does: nothing is in time then.
 
     Raises:
         Absent: when the model is not there, or has no vocoder.
@@ -43,6 +44,7 @@ class Resynthesis(System):
         if isinstance(self.tokenizer, VocodedUnits):
             network = self.tokenizer.network
             self.voice_bits = 16 * network.config.voice.size
+            self.timed = self.tokenizer.timed
             weights = f", vocoder {hub.weights_hash(network.state_dict())}"
         self.about = f"{units} of {units.cardinality} at {units.frame_rate:g} Hz{weights}"
 
@@ -67,4 +69,5 @@ class Resynthesis(System):
 
         codes, prompt = encoded.payload
         with torch.inference_mode():
-            return np.asarray(self.tokenizer.decode(codes, voice=prompt)[0, :samples], np.float32)
+            wave = self.tokenizer.decode(codes, voice=prompt)[0].numpy().astype(np.float32)
+        return wave[:samples] if self.timed else wave

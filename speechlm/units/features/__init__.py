@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 
 from speechlm.errors import SpeechLMError
@@ -19,14 +20,17 @@ KINDS = {
 """The fields of a teacher's configuration that each kind uses."""
 
 
-def build(config: TeacherConfig) -> Teacher:
-    """The teacher that ``config`` names.
+def build(config: TeacherConfig, layers: Sequence[int] = ()) -> Teacher:
+    """The teacher that ``config`` names; of several ``layers``, features side by side.
 
     Raises:
-        SpeechLMError: for an unknown kind, one that cannot be had on this machine, or a field that
-            it does not use.
+        SpeechLMError: for an unknown kind, one that cannot be had on this machine, a field that it
+            does not use, or layers that it has not.
     """
     _check(config)
+    if layers and "layer" not in KINDS[config.kind]:
+        # CTranslate2 gives the output of Whisper's encoder, and nothing from within.
+        raise SpeechLMError(f"teacher.kind={config.kind} has no layers to choose from")
     if config.kind in ("log-mel", "mfcc"):
         from speechlm.units.features import spectral
 
@@ -41,7 +45,7 @@ def build(config: TeacherConfig) -> Teacher:
     if config.model is None:
         raise SpeechLMError(f"teacher.kind={config.kind} needs teacher.model=NAME")
     makers = {"transformers": pretrained.Transformers, "torchaudio": pretrained.Torchaudio}
-    return makers[config.kind](config.model, config.layer)
+    return makers[config.kind](config.model, layers or [config.layer])
 
 
 def _check(config: TeacherConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from speechlm.units.features.base import Teacher
 
 
 class Transformers(Teacher):
-    """Outputs of layer ``layer`` (the last when None) of an audio model of transformers.
+    """Outputs of ``layers`` (None: the last) of an audio model of transformers, side by side.
 
     ``name`` is a folder or a hub id of a model that takes waveforms: HuBERT, wav2vec 2.0, data2vec
     (audio), WavLM.
@@ -23,7 +24,7 @@ class Transformers(Teacher):
         SpeechLMError: when it cannot be loaded, or has no such layer.
     """
 
-    def __init__(self, name: str, layer: int | None) -> None:
+    def __init__(self, name: str, layers: Sequence[int | None]) -> None:
         try:
             import transformers
         except ImportError:
@@ -39,30 +40,29 @@ class Transformers(Teacher):
             self.kernels = list(zip(config.conv_kernel, config.conv_stride, strict=True))
         except Exception as error:  # the hub's client raises a dozen unrelated types
             raise SpeechLMError(f"{name}: no audio model of transformers: {_line(error)}") from None
-        self.layer = _layer(name, layer, config.num_hidden_layers)
+        self.layers = [_layer(name, each, config.num_hidden_layers) for each in layers]
         self.sample_rate = int(self.prepare.sampling_rate)
         self.hop = int(np.prod([stride for _, stride in self.kernels]))
-        self.dim = int(config.hidden_size)
+        self.dim = int(config.hidden_size) * len(layers)
         digest = hub.weights_hash(self.network.state_dict())
-        self.fingerprint = f"transformers-1 {digest} {self.layer}"
+        self.fingerprint = f"transformers-1 {digest} {' '.join(map(str, self.layers))}"
 
     def _features(self, wave: Tensor) -> Tensor:
         whole = _around(wave, self.kernels, self.hop)
         inputs = self.prepare(whole.numpy(), sampling_rate=self.sample_rate, return_tensors="pt")
         found = self.network(inputs["input_values"], output_hidden_states=True)
-        features: Tensor = found.hidden_states[self.layer][0]
-        return features
+        return torch.cat([found.hidden_states[layer][0] for layer in self.layers], dim=1)
 
 
 class Torchaudio(Teacher):
-    """Outputs of layer ``layer`` (the last when None) of a bundle, as ``HUBERT_BASE``.
+    """Outputs of ``layers`` (None: the last) of a bundle, as ``HUBERT_BASE``, side by side.
 
     Raises:
         SpeechLMError: when there is no such bundle, its weights cannot be had, or it has no such
             layer.
     """
 
-    def __init__(self, name: str, layer: int | None) -> None:
+    def __init__(self, name: str, layers: Sequence[int | None]) -> None:
         from torchaudio import pipelines
 
         bundle = getattr(pipelines, name, None)
@@ -73,21 +73,20 @@ class Torchaudio(Teacher):
         except Exception as error:  # a download, by whatever it was made with
             raise SpeechLMError(f"{name}: cannot be fetched: {_line(error)}") from None
         network = getattr(self.network, "model", self.network)
-        blocks = network.feature_extractor.conv_layers
-        self.kernels = [(block.kernel_size, block.stride) for block in blocks]
-        layers = network.encoder.transformer.layers
-        self.layer = _layer(name, layer, len(layers))
+        convolutions = network.feature_extractor.conv_layers
+        self.kernels = [(each.kernel_size, each.stride) for each in convolutions]
+        blocks = network.encoder.transformer.layers
+        self.layers = [_layer(name, each, len(blocks)) for each in layers]
         self.sample_rate = int(bundle.sample_rate)
         self.hop = int(np.prod([stride for _, stride in self.kernels]))
-        self.dim = int(layers[0].final_layer_norm.normalized_shape[0])
+        self.dim = int(blocks[0].final_layer_norm.normalized_shape[0]) * len(layers)
         digest = hub.weights_hash(self.network.state_dict())
-        self.fingerprint = f"torchaudio-1 {digest} {self.layer}"
+        self.fingerprint = f"torchaudio-1 {digest} {' '.join(map(str, self.layers))}"
 
     def _features(self, wave: Tensor) -> Tensor:
         whole = _around(wave, self.kernels, self.hop)
-        found, _ = self.network.extract_features(whole[None], num_layers=self.layer)
-        features: Tensor = found[-1][0]
-        return features
+        found, _ = self.network.extract_features(whole[None], num_layers=max(self.layers))
+        return torch.cat([found[layer - 1][0] for layer in self.layers], dim=1)
 
 
 def _layer(name: str, layer: int | None, most: int) -> int:
