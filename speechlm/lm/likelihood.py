@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speechlm.nn.product import product
+
 PIECE = 1 << 20
 """Logits at a time: they stay in the processor's cache."""
 
@@ -23,17 +25,19 @@ class _Likelihood(torch.autograd.Function):
         size = max(PIECE // len(weight), 32)
         for start in range(0, len(x), size):
             piece = slice(start, start + size)
-            logits = (x[piece] @ weight.t()).float()
+            logits = product(x[piece], weight).float()
             chosen = targets[piece, None]
-            scale = logits.logsumexp(1, keepdim=True)
-            nll[piece] = (scale - logits.gather(1, chosen)).squeeze(1)
+            peak = logits.amax(1, keepdim=True)
+            odds = logits.gather(1, chosen) - peak
+            logits.sub_(peak).exp_()
+            total = logits.sum(1, keepdim=True)
+            nll[piece] = (total.log() - odds).squeeze(1)
             if wanted:
                 # The gradient: (softmax - one-hot) times each one's share.
-                slope = logits.sub_(scale).exp_()
-                slope.scatter_add_(1, chosen, slope.new_full((1, 1), -1.0).expand_as(chosen))
-                slope = slope.mul_(share[piece, None]).to(x.dtype)
-                x_grad[piece] = slope @ weight
-                weight_grad += slope.t() @ x[piece]
+                part = share[piece, None]
+                slope = logits.mul_(part / total).scatter_add_(1, chosen, -part).to(x.dtype)
+                x_grad[piece] = product(slope, weight.t())
+                weight_grad += product(slope.t(), x[piece].t())
         if wanted:
             ctx.save_for_backward(x_grad, weight_grad)
         ctx.mark_non_differentiable(nll)

@@ -33,5 +33,5 @@ def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     scores = together(q * q.shape[3] ** -0.5) @ k.mT
     future = torch.full((time, time), -torch.inf, dtype=scores.dtype).triu(1)
-    weights = (scores.unflatten(2, (serves, time)) + future).softmax(4, dtype=scores.dtype)
+    weights = scores.unflatten(2, (serves, time)).add_(future).softmax(4, dtype=scores.dtype)
     return (weights.flatten(2, 3) @ v).view(q.shape)

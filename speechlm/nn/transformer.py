@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from speechlm.nn.attention import attend
 from speechlm.nn.dropout import dropout
 from speechlm.nn.packing import Packing
+from speechlm.nn.product import Linear
 
 
 class Transformer(nn.Module):
@@ -81,11 +82,11 @@ class Block(nn.Module):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads, dim // heads
         self.attention_norm = nn.RMSNorm(dim, epsilon)
-        self.qkv = nn.Linear(dim, (heads + 2 * kv_heads) * self.head_dim, bias=False)
-        self.out = nn.Linear(dim, dim, bias=False)
+        self.qkv = Linear(dim, (heads + 2 * kv_heads) * self.head_dim)
+        self.out = Linear(dim, dim)
         self.mlp_norm = nn.RMSNorm(dim, epsilon)
-        self.gate_up = nn.Linear(dim, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, dim, bias=False)
+        self.gate_up = Linear(dim, 2 * hidden)
+        self.down = Linear(hidden, dim)
         self.dropout = share
 
     def forward(self, x: Tensor, turn: Tensor, packing: Packing) -> Tensor:
