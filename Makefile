@@ -2,7 +2,7 @@
 # make test                  lint, types, tests
 # make fuzz                  100,000 mutated files, for a nightly run
 # make bench                 speed against EnCodec and DAC, and transformers
-# make live | peers | eval | asr | units | onnx | synthetic   add an extra to .venv
+# make live | peers | eval | asr | judge | units | onnx | synthetic   add an extra to .venv
 # make system-deps           Debian packages that some tests and corpora use
 # make clean                 remove .venv and what the tools left
 #
@@ -26,7 +26,7 @@ WITH := $(VENV)/.with-
 ALONE_eval := resemblyzer==0.1.4
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
-.PHONY: demo test fuzz bench live peers eval asr units onnx hf synthetic dev pesq system-deps clean
+.PHONY: demo test fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq system-deps clean
 
 demo: $(WITH)base
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
@@ -44,7 +44,7 @@ bench: $(WITH)peers $(WITH)live $(WITH)hf
 	$(BIN)/speechlm bench codec
 	$(BIN)/speechlm bench lm
 
-live peers eval asr units onnx hf synthetic dev: %: $(WITH)%
+live peers eval asr judge units onnx hf synthetic dev: %: $(WITH)%
 
 pesq: $(WITH)base
 	$(INSTALL) --editable '.[pesq]'

@@ -12,6 +12,12 @@ from pathlib import Path
 from speechlm.errors import SpeechLMError
 
 
+def cache() -> Path:
+    """The project's folder in the user's cache; what is in it may be deleted at any time."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "speechlm"
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary sibling of ``path`` to write to; rename it on success, remove it on failure.

