@@ -196,9 +196,9 @@ class CodecObjective(AdversarialObjective):
         loss = self.recipe.loss
         mel, linear, phase = terms["mel"], terms["linear"], terms["complex"]
         total = loss.mel * mel + loss.linear * linear + loss.complex * phase
-        return (
-            total if self.hearing is None else total + self.recipe.hearing.weight * terms["hearing"]
-        )
+        if self.hearing is not None:
+            total = total + self.recipe.hearing.weight * terms["hearing"]
+        return total
 
     def train(self, mode: bool = True) -> CodecObjective:
         super().train(mode)
