@@ -72,11 +72,11 @@ $(WITH)%: $(WITH)base
 	@$(if $(ALONE_$*),$(INSTALL) --no-deps $(ALONE_$*))
 	@touch $@
 
-# Opus, Speex and Codec2 are judged beside the codec, Chromium opens the report page, PESQ is
+# Opus, Speex, Codec2 and AMR-WB are judged beside the codec, Chromium opens the report page, PESQ is
 # compiled. (Corpora in Debian packages are fetched and unpacked, never installed.)
 system-deps:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes --no-install-recommends \
-	  build-essential chromium codec2 opus-tools speex
+	  build-essential chromium codec2 libvo-amrwbenc0 opus-tools speex
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
