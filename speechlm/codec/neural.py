@@ -21,6 +21,7 @@ from speechlm.codec.frames import Said, frame_decoder
 from speechlm.codec.network import CodecNetwork
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State, quicken
+from speechlm.quantize import Quantizer
 
 BLOCK_SECONDS = 10.0
 """Offline coding runs in blocks of this length or more, below twice it: in bounded memory."""
@@ -141,9 +142,23 @@ class NeuralCodec(Codec):
 
     @torch.inference_mode()
     def errors(self, codes: Tensor) -> Tensor:
-        kept = self.network.quantizer.partial(codes.to(self.device))
-        silence = self.silence.expand(len(kept), 1, -1, kept.shape[3])
-        return (torch.cat([silence, kept], dim=1) - kept[:, -1:]).square().mean(dim=2)
+        return graded(self.network.quantizer, codes.to(self.device), self.silence)[1]
+
+
+def graded(quantizer: Quantizer, codes: Tensor, silence: Tensor) -> tuple[Tensor, Tensor]:
+    """What a frame holds that keeps none, one, two ... of its levels, and what that costs.
+
+    Args:
+        codes: (batch, levels, frames).
+        silence: latents (dim, 1) of a frame without levels.
+
+    Returns:
+        Latents (batch, levels + 1, dim, frames), and the squared distance per dimension of each
+        from those of all levels (batch, levels + 1, frames).
+    """
+    kept = quantizer.partial(codes)
+    kept = torch.cat([silence.expand(len(kept), 1, -1, kept.shape[3]), kept], dim=1)
+    return kept, (kept - kept[:, -1:]).square().mean(dim=2)
 
 
 def _blocks(x: Tensor, rate: float) -> Sequence[Tensor]:

@@ -157,8 +157,8 @@ def _change(
     )
 
 
-def _table(title: str, results: Results, changes: list[Change], gated: list[str]) -> Table:
-    table = Table(title=title)
+def _table(heading: str, results: Results, changes: list[Change], gated: list[str]) -> Table:
+    table = Table(title=heading)
     for title in ("system", "metric", "A", "B", "difference", "n", ""):
         table.add_column(title, justify="left" if title in ("system", "metric", "") else "right")
     previous = ""

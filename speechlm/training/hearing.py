@@ -6,12 +6,10 @@ Loss (Hsieh et al. 2020). A recogniser so used is no judge of what was trained w
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
-import numpy as np
 import torch
 import torchaudio
 from torch import Tensor, nn
@@ -47,11 +45,11 @@ class Hearing(nn.Module):
         super().__init__()
         if sample_rate != RATE:
             raise SpeechLMError(f"hearing: Whisper hears {RATE} Hz, not {sample_rate}")
-        weights = read_encoder(Path(whisper.find(config.model)[0]) / "model.bin")
+        weights = whisper.read_encoder(Path(whisper.find(config.model)[0]) / "model.bin")
         self.heads = int(weights.pop("num_heads"))
         self.layers = sum(name.endswith("/ffn/linear_0/weight") for name in weights)
         for name, value in weights.items():
-            self.register_buffer(name.replace("/", "_"), value, persistent=False)
+            self.register_buffer(name.replace("/", "_"), torch.from_numpy(value), persistent=False)
         bank = torchaudio.functional.melscale_fbanks(
             WINDOW // 2 + 1, 0.0, RATE / 2, MELS, RATE, "slaney", "slaney"
         )
@@ -109,41 +107,3 @@ class Hearing(nn.Module):
 
     def _weight(self, name: str) -> Tensor:
         return cast(Tensor, getattr(self, name))
-
-
-def read_encoder(path: Path) -> dict[str, Tensor]:
-    """Weights of the encoder in a file of CTranslate2 (its binary format 6), by name, as float32.
-
-    Raises:
-        SpeechLMError: when the file is not one of Whisper in floating point.
-    """
-    weights: dict[str, Tensor] = {}
-    try:
-        with path.open("rb") as file:
-            version, spec = _number(file, "I"), _text(file)
-            if version != 6 or spec != "WhisperSpec":
-                raise ValueError("no Whisper of binary format 6")
-            _number(file, "I")
-            for _ in range(_number(file, "I")):
-                name, rank = _text(file), _number(file, "B")
-                shape = [_number(file, "I") for _ in range(rank)]
-                kind, size = _number(file, "B"), _number(file, "I")
-                content = file.read(size)
-                if name.startswith("encoder/"):
-                    value = np.frombuffer(content, _KINDS[kind]).astype(np.float32)
-                    weights[name.removeprefix("encoder/")] = torch.from_numpy(value).view(shape)
-    except (OSError, ValueError, KeyError, RuntimeError, struct.error) as error:
-        raise SpeechLMError(f"{path}: cannot be read as Whisper's encoder: {error}") from None
-    return weights
-
-
-_KINDS = {0: "<f4", 2: "<i2", 4: "<f2"}
-"""Of numbers: eight-bit weights, which have scales of their own, are none of them."""
-
-
-def _number(file: BinaryIO, kind: str) -> int:
-    return int(struct.unpack("<" + kind, file.read(struct.calcsize("<" + kind)))[0])
-
-
-def _text(file: BinaryIO) -> str:
-    return file.read(_number(file, "H")).rstrip(b"\0").decode()

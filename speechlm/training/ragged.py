@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speechlm import rate
 from speechlm.codec.network import CodecNetwork
-from speechlm.codec.neural import SILENT_FRAMES
+from speechlm.codec.neural import SILENT_FRAMES, graded
 
 HIGHEST = 7.0
 """Quality (of ``speechlm compress --quality``, 0 to 10) above which nearly all keep all levels."""
@@ -17,10 +17,10 @@ HIGHEST = 7.0
 
 @torch.no_grad()
 def silence(network: CodecNetwork) -> Tensor:
-    """Latents (1, 1, dim, 1) of the middle of a long silence: what a frame without levels holds."""
+    """Latents (dim, 1) of the middle of a long silence: what a frame without levels holds."""
     quantizer = network.quantizer
     wave = torch.zeros(1, SILENT_FRAMES * network.config.hop)
-    return quantizer.decode(quantizer.encode(network.encoder(wave)))[None, :, :, -1:]
+    return quantizer.decode(quantizer.encode(network.encoder(wave)))[0, :, -1:]
 
 
 @torch.no_grad()
@@ -38,9 +38,8 @@ def latents(
     quantizer, hop = network.quantizer, network.config.hop
     z = network.encoder(network.padded(wave)).float()
     with torch.autocast(wave.device.type, enabled=False):
-        kept = quantizer.partial(quantizer.encode(z))
-    kept = torch.cat([silence.expand(len(kept), 1, -1, kept.shape[3]), kept], dim=1)
-    errors = (kept - kept[:, -1:]).square().mean(dim=2).cpu().numpy()
+        kept, lacking = graded(quantizer, quantizer.encode(z), silence)
+    errors = lacking.cpu().numpy()
     bits = float(np.log2(quantizer.cardinality))
     counts = levels[:, None].repeat(1, kept.shape[3])
     for row, quality in enumerate(qualities.tolist()):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from speechlm import audio, whisper
 from speechlm.errors import SpeechLMError
-from speechlm.training.hearing import Hearing, HearingConfig, read_encoder
+from speechlm.training.hearing import Hearing, HearingConfig
 from tests.tools import require
 
 SAMPLE = Path(audio.__file__).parent / "assets" / "sample.flac"
@@ -33,8 +33,8 @@ def test_hears_what_ctranslate2_hears(hearing: Hearing, speech: torch.Tensor) ->
     from speechlm.units.features.whisper import WhisperEncoder
 
     expected = torch.from_numpy(WhisperEncoder(None)._encode([speech[0].numpy()]))
-    weights = read_encoder(Path(whisper.find(None)[0]) / "model.bin")
-    last = (weights[f"layer_norm/{name}"] for name in ("gamma", "beta"))
+    weights = whisper.read_encoder(Path(whisper.find(None)[0]) / "model.bin")
+    last = (torch.from_numpy(weights[f"layer_norm/{name}"]) for name in ("gamma", "beta"))
     # The last norm's own weights, on what is normalised already.
     found = F.layer_norm(hearing.heard(speech)[-1], expected.shape[-1:], *last)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
@@ -65,4 +65,4 @@ def test_refuses_what_it_cannot_hear(tmp_path: Path) -> None:
     for content in (b"", b"\6\0\0\0\x09\0BertSpec\0", b"\6\0\0\0\x0c\0WhisperSpec\0\3\0\0\0\1"):
         (tmp_path / "model.bin").write_bytes(content)
         with pytest.raises(SpeechLMError, match=r"model\.bin"):
-            read_encoder(tmp_path / "model.bin")
+            whisper.read_encoder(tmp_path / "model.bin")
