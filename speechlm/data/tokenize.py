@@ -159,14 +159,20 @@ def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard
     with shard_file(out, shard.number, units.levels) as made:
         for utterance in shard.load():
             first = made.frames
+            kept = []
             try:
                 for codes in _encoded(tokenizer, utterance):
                     made.write(codes)
+                    if utterance.segments:
+                        kept.append(codes)
             except SpeechLMError as error:
                 made.cut(first)
                 made.lines.append({"id": utterance.id, "dropped": str(error)})
                 continue
-            made.lines.append(_line(utterance, first, made.frames - first, units))
+            line = _line(utterance, first, made.frames - first)
+            if kept and (segments := _placed(utterance, np.concatenate(kept, axis=1), tokenizer)):
+                line["segments"] = segments
+            made.lines.append(line)
 
 
 def _encoded(tokenizer: UnitTokenizer, utterance: Speech) -> Iterator[np.ndarray]:
@@ -186,7 +192,7 @@ def _encoded(tokenizer: UnitTokenizer, utterance: Speech) -> Iterator[np.ndarray
     yield tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
 
 
-def _line(utterance: Speech, first: int, frames: int, units: Units) -> dict[str, Any]:
+def _line(utterance: Speech, first: int, frames: int) -> dict[str, Any]:
     line: dict[str, Any] = {
         "id": utterance.id,
         "split": utterance.split,
@@ -196,13 +202,17 @@ def _line(utterance: Speech, first: int, frames: int, units: Units) -> dict[str,
         "language": utterance.language,
         "speaker": utterance.speaker,
     }
-    if utterance.segments and not units.variable:  # nobody could say which frames they are
-        rate = units.frame_rate
-        line["segments"] = [
-            [text, *(min(max(round(at * rate), 0), frames) for at in (start, end))]
-            for text, start, end in utterance.segments
-        ]
     return {name: value for name, value in line.items() if value is not None}
+
+
+def _placed(utterance: Speech, codes: np.ndarray, tokenizer: UnitTokenizer) -> list[Any] | None:
+    """The segments of an utterance, in columns of its codes; None where nobody could say which."""
+    times = [at for _, *both in utterance.segments for at in both]
+    places = tokenizer.places(codes, times)
+    if places is None:
+        return None
+    texts = [text for text, *_ in utterance.segments]
+    return [list(each) for each in zip(texts, places[::2], places[1::2], strict=True)]
 
 
 @lru_cache(maxsize=1)  # a process works with one

@@ -97,9 +97,10 @@ class LanguageModel:
         """The tokenizer of these units, to hear and, if it has a vocoder, to speak with.
 
         Raises:
-            SpeechLMError: when ``name`` (None: the shipped codec) is that of others.
+            SpeechLMError: when ``name`` (None: what the model's configuration names) is that of
+                others.
         """
-        tokenizer = load_units(name, self.units.levels)
+        tokenizer = load_units(name or self.network.config.units, self.units.levels)
         if tokenizer.units != self.units:
             raise SpeechLMError(
                 f"the model speaks {self.units}, not {tokenizer.units}: name the codec, tokenizer "

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,15 @@ class UnitTokenizer(ABC):
     @abstractmethod
     def begin(self, wave: Tensor) -> Tensor:
         """Units of the frames of ``wave`` that are whole, whatever follows it."""
+
+    def places(self, codes: Codes, seconds: Sequence[float]) -> list[int] | None:
+        """Columns of ``codes`` (levels, columns) before which so many seconds are over, to the
+        nearest; None where nobody could say.
+        """
+        if self.units.variable:
+            return None
+        rate = self.units.frame_rate
+        return [min(max(round(at * rate), 0), codes.shape[1]) for at in seconds]
 
     @abstractmethod
     def decode(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from speechlm.errors import SpeechLMError
-from speechlm.units.base import Units, UnitStream, UnitTokenizer
+from speechlm.units.base import Codes, Units, UnitStream, UnitTokenizer
 from speechlm.units.forms import Form, Pieces
 
 
@@ -76,6 +78,15 @@ class SemanticUnits(UnitTokenizer):
         codes = self.encode(wave[:, :whole])
         # The last run may go on.
         return codes[:, :, :-1] if self.units.variable else codes
+
+    def places(self, codes: Codes, seconds: Sequence[float]) -> list[int] | None:
+        if not self.units.variable:
+            return super().places(codes, seconds)
+        lengths = self.form.read(codes)[1]
+        if lengths is None:
+            return None
+        edges = np.cumsum([0, *lengths]) * self.source.hop / self.source.sample_rate
+        return [int(np.abs(edges - at).argmin()) for at in seconds]
 
     def decode(
         self, units: Tensor, length: int | None = None, voice: Tensor | None = None
