@@ -33,6 +33,11 @@ AFTER = 0.5
 """Seconds of silence after what is said."""
 STEP = 0.02
 """Seconds from one place in time that the attention tells from the next."""
+LATE, EARLIEST, LATEST = 0.1, 0.22, 0.06
+"""Seconds that the attention comes late, mostly, and an edge is moved by, at most, to a quiet place
+before and after."""
+AWAY = 600.0
+"""Decibels that a place may be louder for being nearer to where an edge mostly is, a second²."""
 
 
 class Word(NamedTuple):
@@ -97,8 +102,31 @@ class Aligner:
         )
         at = np.array(found.alignments)
         first = np.searchsorted(at[:, 0], np.cumsum([0, *map(len, pieces)]))
-        times = (at[first.clip(max=len(at) - 1), 1] * STEP).tolist()
+        times = settled(wave, (at[first.clip(max=len(at) - 1), 1] * STEP).tolist())
         return [Word(*each) for each in zip(words, times, times[1:], strict=False)]
+
+
+def settled(wave: np.ndarray, times: list[float]) -> list[float]:
+    """``times`` in seconds at which words of ``wave`` (samples,) begin and the last ends, moved to
+    where it is quiet nearby.
+
+    The attention finds a word when it has heard some of it: where there are pauses between letters
+    that are spelled, the most of its edges are 0.1 s late, inside the vowel.
+    """
+    hop = RATE // 100
+    frames = wave[: len(wave) // hop * hop].reshape(-1, hop)
+    if len(frames) < 3:
+        return times
+    level = np.convolve(np.square(frames).mean(axis=1), np.ones(3) / 3, "same")
+    loudness = 10 * np.log10(level + 1e-10)
+    places = np.arange(len(loudness)) / 100
+    found = [times[0]]
+    for before, at, after in zip(times, times[1:], [*times[2:], np.inf], strict=False):
+        least = max(at - EARLIEST, (before + at) / 2, found[-1])
+        near = (places >= least) & (places <= min(at + LATEST, (at + after) / 2))
+        cost = np.where(near, loudness + AWAY * (places - at + LATE) ** 2, np.inf)
+        found.append(float(places[cost.argmin()]) if near.any() else max(at, found[-1]))
+    return found
 
 
 def align(folder: str | Path, language: str, model: str | None) -> Counter[str]:

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speechlm.cli import main
-from speechlm.data.align import RATE, Aligner
+from speechlm.data.align import EARLIEST, LATEST, RATE, Aligner, settled
 from speechlm.data.prepare import prepare
 from speechlm.data.speech import find
 from speechlm.data.tokenize import tokenize_share
@@ -46,6 +48,29 @@ def test_words_follow_one_another(aligner: Aligner, sample: Path, said: str) -> 
     lengths = np.array([word.stop - word.start for word in words])
     assert (lengths >= 0).all()
     assert (lengths > 0.05).mean() > 0.9
+
+
+def test_edges_settle_between_letters_that_are_spelled() -> None:
+    """Tones of 250 ms with 80 ms between them, of which each is found 0.1 s late."""
+    tone = 0.3 * np.sin(2 * np.pi * 300 * np.arange(RATE // 4) / RATE)
+    gap = np.zeros(RATE * 8 // 100)
+    wave = np.concatenate([part for _ in range(5) for part in (gap, tone)]).astype(np.float32)
+    begins = [0.08 + 0.33 * number for number in range(5)]
+    found = settled(wave, [0.0, *(each + 0.1 for each in begins[1:]), len(wave) / RATE])
+    for edge, begin in zip(found[1:-1], begins[1:], strict=True):
+        assert begin - 0.08 <= edge <= begin
+
+
+@given(st.lists(st.floats(0, 2), min_size=2, max_size=9).map(sorted), st.integers(0, 99))
+def test_settled_edges_stay_in_order_and_near(times: list[float], seed: int) -> None:
+    noise = np.random.default_rng(seed).standard_normal(2 * RATE)
+    loud = np.repeat(np.random.default_rng(seed).random(20), RATE // 10)
+    found = settled((0.1 * noise * loud).astype(np.float32), times)
+    assert found == sorted(found)
+    assert found[0] == times[0]
+    moved = np.array(found) - times
+    assert (moved >= -EARLIEST - 1e-9).all()
+    assert (moved <= LATEST + 1e-9).all()
 
 
 def test_silence_between_two_sentences_moves_only_the_second(
