@@ -52,9 +52,15 @@ def test_english_knows_numbers_and_contractions():
         ("M O R R I S O N", "M-O-R-R-I-S-O-N."),
         ("ONE FIVE TWO TWO FOUR", "1, 5, 2, 2, 4."),
         ("ENTER SIX OH SEVEN", "Enter 607."),
+        ("E T L ninety three", "E.T. L93."),
+        ("zero zero four two", "0042"),
+        ("no", "No..."),
+        ("ninth of May nineteen oh five", "9th of May, 1905."),
+        ("June twenty ninth nineteen thirty six", "June 29, 1936."),
+        ("fifteenth of December nineteen forty eight", "15 December 1948"),
     ],
 )
-def test_spelled_ignores_how_letters_and_digits_are_spaced(said, heard):
+def test_spelled_ignores_how_letters_digits_and_dates_are_written(said, heard):
     needs("whisper_normalizer", "whisper-normalizer")
     spelled = normaliser("spelled")
     assert spelled(said) == spelled(heard)

@@ -12,6 +12,9 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.recognition.base import Unusable
 
 Normaliser = Callable[[str], str]
+MONTHS = (
+    "(?:january|february|march|april|may|june|july|august|september|october|november|december)"
+)
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,22 @@ def _english(text: str) -> str:
 
 
 def _spelled(text: str) -> str:
-    """For speech that is spelled letters and read digits, where spacing is the writer's taste.
+    """For speech that is spelled letters, read digits and dates, written as the writer likes.
 
-    ``W Y A T U SEVENTY SEVEN``, ``W-Y-A-T-U 77`` and ``WYATU77`` all become ``wyatu 77``.
+    ``W Y A T U SEVENTY SEVEN``, ``W-Y-A-T-U 77`` and ``WYATU77`` all become ``wyatu 77``;
+    ``NINTH OF MAY NINETEEN OH FIVE``, ``9th of May, 1905`` and ``9 May 1905``, ``9 may1905``.
     """
-    apart = re.sub(r"(?<=\b\w)[-.,]\s*(?=\w\b)", " ", text)
+    apart = re.sub(r"(?<=\b\w)[-.,]\s*(?=\w\b)", " ", re.sub(r"(?<=[^\W\d_])(?=\d)", " ", text))
     joined = re.sub(r"\b[^\W\d_](?: [^\W\d_]\b)+", lambda run: run[0].replace(" ", ""), apart)
-    words = re.sub(r"(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])", " ", _english(joined))
-    # Whisper's normaliser writes a lone 1 as a word, beside other lone digits.
-    digits = re.sub(r"\bone\b", "1", words)
-    return re.sub(r"(?<=\d) (?=\d)", "", digits)
+    # Whisper's normaliser knows ninth as nineth, and drops zeros that begin a number.
+    zeros = re.sub(r"\b0+(?=\d)", lambda run: "0 " * len(run[0]), joined)
+    known = re.sub(r"(?i)\bninth\b", "nineth", zeros)
+    words = re.sub(r"(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])", " ", _english(known))
+    cardinal = re.sub(r"(?<=\d) (?:st|nd|rd|th)\b", "", words)
+    dated = re.sub(rf"(?<=\d) of (?={MONTHS}\b)", " ", cardinal)
+    # It writes a lone 1 as a word, beside other lone digits, and keeps dots of "...".
+    digits = re.sub(r"\bone\b", "1", re.sub(r"(?<!\d)\.|\.(?!\d)", "", dated))
+    return " ".join(re.sub(r"(?<=\d) (?=\d)", "", digits).split())
 
 
 @cache
