@@ -28,7 +28,7 @@ ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
 .PHONY: demo test fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq system-deps clean
 
-demo: $(WITH)base
+demo: $(WITH)base $(WITH)asr
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
 
 test: $(EXTRAS:%=$(WITH)%)

@@ -269,7 +269,9 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")],
     voice: Annotated[Path, typer.Option(help="A recording of the voice to use.")],
-    model: Annotated[str | None, typer.Option(help="Vocoder: a folder or a hub id.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub id; default: vocoder-16k.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Voice conversion: what a recording says, in the voice of another."""
@@ -471,9 +473,7 @@ def demo(
     source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("demo"),
     model: Model = None,
-    lm: Annotated[
-        str | None, typer.Option(help="Language model; default: the shipped one, for its codec.")
-    ] = None,
+    lm: Annotated[str | None, typer.Option(help="Language model; default: a shipped one.")] = None,
     threads: Threads = 1,
 ) -> None:
     """Compress a recording (yours, or the shipped one) at three bitrates, and judge the result.
@@ -481,12 +481,12 @@ def demo(
     With a language model of its units, also continue it, and say a sentence.
     """
     use_threads(threads)
-    from speechlm import codec, hub
+    from speechlm import codec
     from speechlm import demo as demonstration
     from speechlm.lm.load import LanguageModel
 
     if lm is None and model is None:
-        lm = hub.DEFAULT_LM
+        lm = demonstration.language_model()
     language = None if lm is None else LanguageModel.from_pretrained(lm)
     source = source or demonstration.SAMPLE
     out.mkdir(parents=True, exist_ok=True)

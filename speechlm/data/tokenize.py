@@ -27,7 +27,7 @@ from speechlm.data.tokens import Tokens, claim, index_path, shard_file
 from speechlm.errors import SpeechLMError
 from speechlm.nn.collective import Share
 from speechlm.processes import processes, progress
-from speechlm.units.base import Units, UnitTokenizer
+from speechlm.units.base import UnitTokenizer
 from speechlm.units.load import load
 
 SHARD = 256

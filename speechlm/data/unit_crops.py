@@ -83,6 +83,18 @@ class UnitCrops:
         rows = [self._row(random) for _ in range(self.batch)]
         return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
 
+    def prompts(self, speaker: str, most: int = 32) -> NDArray[np.float32]:
+        """Prompts (n, samples) of a speaker: the beginnings of the longest utterances.
+
+        Raises:
+            SpeechLMError: when nobody is called so.
+        """
+        mine = [item for item in self.items if item.entry.speaker == speaker]
+        if not mine:
+            raise SpeechLMError(f"data.corpora: nothing is said by a speaker {speaker}")
+        mine.sort(key=lambda item: (-item.entry.frames, item.entry.id))
+        return np.stack([_cut(_samples(item.path), 0, self.prompt) for item in mine[:most]])
+
     def _row(self, random: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
         index = int(np.searchsorted(self.ends, random.random()))
         item = self.items[index]

@@ -52,7 +52,7 @@ COLUMNS = {
 
 @dataclass
 class ConversionConfig:
-    """A suite for the vocoder ``model``, a folder or a hub id."""
+    """A suite for the vocoder ``model``, a folder or a hub id; null: the shipped one."""
 
     kind: str = "conversion"
     title: str = "Voice conversion"

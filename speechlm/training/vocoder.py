@@ -60,12 +60,15 @@ class VocoderLossConfig:
 class VocoderRecipe:
     """The recipe of a vocoder for the units of ``units``: a tokenizer, or ``levels`` levels of a
     codec (null: the shipped one).
+
+    Where nobody gives a voice, that of the speaker ``usual`` is heard; null: the mean of all.
     """
 
     kind: str = "vocoder"
     name: str = "vocoder"
     units: str | None = None
     levels: int | None = None
+    usual: str | None = None
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
     data: VocoderDataConfig = field(default_factory=VocoderDataConfig)
     loss: VocoderLossConfig = field(default_factory=VocoderLossConfig)
@@ -108,6 +111,9 @@ class VocoderObjective(AdversarialObjective):
         corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
         self.crops = self._crops(corpora, "train", recipe.data.batch)
         self.held_out = self._crops(corpora, "dev", recipe.data.validation)
+        self.usual: Tensor | None = None
+        if recipe.usual is not None:
+            self.usual = torch.from_numpy(self.crops.prompts(recipe.usual))
 
     def _codec(self) -> str:
         """A codec by its name; the copy beside the vocoder of one that is a folder here."""
@@ -174,7 +180,12 @@ class VocoderObjective(AdversarialObjective):
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
         assert isinstance(model, VocoderNetwork)
-        hub.save_model(folder, self.config, model.state_dict(), facts)
+        weights = model.state_dict()
+        if self.usual is not None:
+            with torch.no_grad():
+                voices = model.voice(self.usual.to(model.usual.device))
+            weights |= {"usual": voices.mean(dim=0)}
+        hub.save_model(folder, self.config, weights, facts)
         if self.config.codec in (None, TOKENIZER):
             embed(self.recipe.units, folder)
 

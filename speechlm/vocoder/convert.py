@@ -6,28 +6,22 @@ from pathlib import Path
 
 import torch
 
-from speechlm import audio
+from speechlm import audio, hub
 from speechlm.errors import SpeechLMError
 from speechlm.units.load import load
 from speechlm.vocoder.model import VocodedUnits
 
-NO_DEFAULT = (
-    "no vocoder is shipped: train one by `speechlm train recipes/vocoder.yaml`, and name its "
-    "folder (or a hub id) with --model"
-)
 BLOCK = 500
 """Columns of units that are decoded at once."""
 
 
 def vocoder(model: str | None) -> VocodedUnits:
-    """The vocoder that ``model`` names, a folder or a hub id.
+    """The vocoder that ``model`` names, a folder or a hub id; None: the shipped one.
 
     Raises:
         SpeechLMError: when it names none, or what takes no other voice.
     """
-    if model is None:
-        raise SpeechLMError(NO_DEFAULT)
-    tokenizer = load(model)
+    tokenizer = load(hub.DEFAULT_VOCODER if model is None else model)
     if not isinstance(tokenizer, VocodedUnits):
         raise SpeechLMError(f"{model}: is no vocoder, and cannot take another voice")
     return tokenizer

@@ -184,7 +184,6 @@ def test_a_vocoder_speaks_in_it(
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("model=null", "no vocoder is shipped"),
         ("model=TINY", "is no vocoder, and cannot take another voice"),
         ("clips.limit=2", "conversion takes two speakers or more, with two recordings of each"),
         ("page.audio=wav", r"page\.audio=wav is none of"),

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import torch
 
-from speechlm import demo, hub
+from speechlm import demo
 from speechlm.cli import main
 from speechlm.codec import load as load_codec
 from speechlm.data.tokens import Tokens
@@ -467,7 +467,6 @@ def test_a_suite_file_says_which_parts_it_has() -> None:
     declared = lm_config.declaration.read(ROOT / "eval" / "lm.yaml", ["asr=null"])
     made = lm_config.fill(declared, ROOT / "eval" / "lm.yaml")
     assert made.asr is None and made.likelihood is not None and made.likelihood.seeds == 3
-    assert hub.DEFAULT_LM == "lm-16k"
 
 
 @pytest.mark.parametrize(("cut", "ended"), [([], 100.0), ([1], 0.0)])

