@@ -27,8 +27,8 @@ BITRATES = (1.5, 3.0, 6.0)
 OPUS_BITRATES = (6.0, 9.0, 12.0)
 RATE = 16000
 """Of what the page compares and plays."""
-SECONDS = 8.0
-"""Of the continuation, at most."""
+SECONDS, LEAST = 8.0, 3.0
+"""Of the continuation, at most, and before it may end."""
 SENTENCE = "one two three four five"
 
 
@@ -92,7 +92,8 @@ def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> l
     tokenizer = model.tokenizer(codec)
     continued, said = out / "continued.wav", out / "said.wav"
     heard = audio.info(source).seconds
-    going = verbs.continue_recording(source, continued, model, tokenizer, SECONDS, Sampling())
+    how = Sampling(least=LEAST)
+    going = verbs.continue_recording(source, continued, model, tokenizer, SECONDS, how)
     saying = verbs.say(SENTENCE, said, model, tokenizer, None, CLEAR)
     notes = (
         (continued, f"the recording until {heard:.1f} s, then {going.seconds:.1f} s of the model"),

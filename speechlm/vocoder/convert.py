@@ -45,7 +45,7 @@ def convert(source: Path, voice: Path, target: Path, model: str | None) -> float
         for block in (*units.split(BLOCK, dim=2), None):
             piece = stream.flush() if block is None else stream.push(block)
             sound = piece[0].numpy()
-            if not tokenizer.units.variable:  # as long as the source, not as its frames
+            if tokenizer.timed:  # as long as the source, not as its frames
                 sound = sound[: wave.shape[1] - samples]
             writer.write(sound)
             samples += len(sound)

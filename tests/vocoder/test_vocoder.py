@@ -236,7 +236,6 @@ def test_convert(
     assert "seconds" in run(said, out, "--voice", prompt, *model)
     assert soundfile.info(out).frames == soundfile.info(said).frames
     for words, says in (
-        ((said, tmp_path / "no.wav", "--voice", prompt), "recipes/vocoder.yaml"),
         ((said, tmp_path / "no.wav", "--voice", tmp_path / "none.wav", *model), "none.wav"),
         ((said, tmp_path / "no.wav", "--voice", tmp_path / "short.wav", *model), "too short"),
         ((said, tmp_path / "no.wav", "--voice", prompt, "--model", trained["tokenizer"]),
