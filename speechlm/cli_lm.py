@@ -60,7 +60,7 @@ def say(
     text: Annotated[str, typer.Argument(metavar="TEXT")],
     target: Target,
     voice: Annotated[Path | None, typer.Option(help="A recording of the voice to use.")] = None,
-    temperature: Temperature = 0.8,
+    temperature: Temperature = 0.5,
     top_k: TopK = 0,
     top_p: TopP = 0.9,
     guidance: Annotated[

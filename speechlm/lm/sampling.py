@@ -67,7 +67,7 @@ class Sampling:
 
 
 GREEDY = Sampling(temperature=0.0)
-CLEAR = Sampling(temperature=0.8, top_p=0.9)
+CLEAR = Sampling(temperature=0.5, top_p=0.9)
 """For reading aloud, where words count for more than variety."""
 
 
