@@ -35,7 +35,7 @@ def go_on(
     source: Source,
     target: Target,
     seconds: Annotated[float, typer.Option(help="So much more, at most.")] = 8.0,
-    least: Annotated[float, typer.Option(help="Seconds, about, before it may end by itself.")] = 0.0,
+    least: Annotated[float, typer.Option(help="About so many seconds before it may end.")] = 0.0,
     temperature: Temperature = 0.9,
     top_k: TopK = 0,
     top_p: TopP = 0.95,
