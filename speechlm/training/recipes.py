@@ -8,6 +8,7 @@ from typing import Any
 
 from speechlm import declaration
 from speechlm.errors import SpeechLMError
+from speechlm.training.aligner import AlignerObjective, AlignerRecipe
 from speechlm.training.codec import CodecObjective, CodecRecipe
 from speechlm.training.context import ContextObjective, ContextRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
@@ -25,6 +26,7 @@ def _steps(objective: Callable[[Any], Objective]) -> Callable[[Any], Path]:
 
 
 KINDS: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
+    "aligner": (AlignerRecipe, _steps(AlignerObjective)),
     "codec": (CodecRecipe, _steps(CodecObjective)),
     "context": (ContextRecipe, _steps(ContextObjective)),
     "lm": (LMRecipe, _steps(LMObjective)),

@@ -62,6 +62,9 @@ class VocoderRecipe:
     codec (null: the shipped one).
 
     Where nobody gives a voice, that of the speaker ``usual`` is heard; null: the mean of all.
+
+    ``init`` is a vocoder of these units to start from (folder, shipped name or hub id), of the same
+    architecture.
     """
 
     kind: str = "vocoder"
@@ -69,6 +72,7 @@ class VocoderRecipe:
     units: str | None = None
     levels: int | None = None
     usual: str | None = None
+    init: str | None = None
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
     data: VocoderDataConfig = field(default_factory=VocoderDataConfig)
     loss: VocoderLossConfig = field(default_factory=VocoderLossConfig)
@@ -106,6 +110,8 @@ class VocoderObjective(AdversarialObjective):
         )
         self.identity = units.weights
         self.model: VocoderNetwork = VocoderNetwork(self.config)
+        if recipe.init is not None:
+            self.model.load_state_dict(_initial(recipe.init, self.config))
         self.oppose(recipe.adversarial)
         self.spectral_loss = SpectralLoss(self.config.sample_rate)
         corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
@@ -188,6 +194,18 @@ class VocoderObjective(AdversarialObjective):
         hub.save_model(folder, self.config, weights, facts)
         if self.config.codec in (None, TOKENIZER):
             embed(self.recipe.units, folder)
+
+
+def _initial(name: str, config: VocoderConfig) -> dict[str, Tensor]:
+    """Weights of another vocoder to start from.
+
+    Raises:
+        SpeechLMError: when it has another architecture, or other units.
+    """
+    found, weights = hub.load_model(name, VocoderConfig)
+    if replace(found, name=config.name, codec=config.codec) != config:
+        raise SpeechLMError(f"{name}: another architecture than that of the recipe, or other units")
+    return weights
 
 
 def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,153 @@
+"""An aligner that learns from transcripts alone, by connectionist temporal classification.
+
+A small network spells what is said from a teacher's features, frame by frame (CTC, Graves et al.
+2006); of all ways to spell a given transcript the most probable one tells in which frames its
+letters are (Kürzinger et al. 2020, CTC segmentation). CTC finds some frames of a letter, not where
+it begins: between the last letter of a word and the first of the next, the edge is where it is
+quiet.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speechlm import audio, hub
+from speechlm.alignment.words import RATE, STEP, Aligner, Floats, Word, between, end, levels, split
+from speechlm.errors import SpeechLMError
+from speechlm.units import features
+from speechlm.units.features import TeacherConfig
+
+AWAY = 200.0
+"""Decibels that a place may be louder for being nearer to the next word, a second²: the first frame
+that spells a letter is nearer to its beginning than the last one to its end."""
+
+
+@dataclass
+class AlignerConfig:
+    """The ``config.yaml`` of an aligner. Training sets ``letters``, which are what it spells."""
+
+    kind: str = "aligner"
+    name: str = "aligner"
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    letters: str = ""
+    dim: int = 128
+    blocks: int = 3
+    kernel: int = 5
+    dropout: float = 0.1
+
+
+class AlignerNetwork(nn.Module):
+    """Scores letters from features of dimension ``inputs`` of a frame, and of those around it.
+
+    Letter n of the configuration is class n + 1; class 0 is none.
+    """
+
+    def __init__(self, config: AlignerConfig, inputs: int):
+        super().__init__()
+        dim, kernel = config.dim, config.kernel
+        self.enter = nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, dim))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(config.blocks))
+        self.convs = nn.ModuleList(
+            nn.Conv1d(dim, dim, kernel, padding=kernel // 2) for _ in range(config.blocks)
+        )
+        self.drop = nn.Dropout(config.dropout)
+        self.out = nn.Linear(dim, len(config.letters) + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log-probabilities (batch, frames, letters + 1) of features (batch, frames, inputs)."""
+        h = self.enter(x)
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            h = h + self.drop(nn.functional.gelu(conv(norm(h).mT).mT))
+        return self.out(h).float().log_softmax(dim=2)
+
+
+def spelled(text: str) -> str:
+    """The letters and digits of a text."""
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+class CTCAligner(Aligner):
+    """A trained network and its teacher.
+
+    Raises:
+        SpeechLMError: when the teacher cannot be had.
+    """
+
+    def __init__(self, config: AlignerConfig, weights: dict[str, Tensor]):
+        self.letters = {letter: number + 1 for number, letter in enumerate(config.letters)}
+        self.teacher = features.build(config.teacher)
+        network = AlignerNetwork(config, self.teacher.dim)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError:
+            raise SpeechLMError(
+                f"{config.name}: the weights do not fit the configuration"
+            ) from None
+        self.network = network.eval().requires_grad_(False)
+
+    def __call__(self, wave: np.ndarray, text: str) -> list[Word]:
+        words = split(text)
+        own = audio.resample(wave, RATE, self.teacher.sample_rate)
+        frame = self.teacher.hop / self.teacher.sample_rate
+        found = [
+            (first * frame + frame / 2, last * frame + frame / 2)
+            for first, last in self.frames(self.teacher(torch.from_numpy(own)), words)
+        ]
+        loudness = levels(wave)
+        edges = [0.0]
+        for (_, before), (after, _) in itertools.pairwise(found):
+            edges.append(_quietest(loudness, before, after))
+        edges.append(end(loudness, found[-1][1], len(wave) / RATE))
+        return between(words, edges)
+
+    @torch.inference_mode()
+    def frames(self, x: Tensor, words: list[str]) -> list[tuple[int, int]]:
+        """The first and the last frame of each word that spells it, of features (frames, dim).
+
+        Raises:
+            SpeechLMError: for a word of other letters, or more letters than frames.
+        """
+        from torchaudio.functional import forced_align
+
+        letters, owners = [], []
+        for number, word in enumerate(words):
+            own = [self.letters[each] for each in spelled(word) if each in self.letters]
+            if not own:
+                raise SpeechLMError(f"the aligner was trained on no letter of {word!r}")
+            letters += own
+            owners += [number] * len(own)
+        try:
+            path, _ = forced_align(self.network(x[None]), torch.tensor([letters]), blank=0)
+        except RuntimeError:
+            raise SpeechLMError("too short for its transcript") from None
+        spells = path[0].numpy()
+        # A letter goes on while the class does; one that comes twice has a blank between.
+        begins = (spells > 0) & (spells != np.concatenate([[0], spells[:-1]]))
+        owner = np.array(owners)[np.cumsum(begins).clip(1) - 1]
+        places = [np.flatnonzero((owner == n) & (spells > 0)) for n in range(len(words))]
+        return [(int(each[0]), int(each[-1])) for each in places]
+
+
+def _quietest(loudness: Floats, before: float, after: float) -> float:
+    """Where it is quiet between two times, rather near the second."""
+    first, last = round(before / STEP), min(round(after / STEP), len(loudness) - 1)
+    if last <= first:
+        return (before + after) / 2
+    places = np.arange(first, last + 1)
+    cost = loudness[first : last + 1] + AWAY * ((last - places) * STEP) ** 2
+    return (first + int(cost.argmin()) + 0.5) * STEP
+
+
+def load(folder: Path) -> CTCAligner:
+    """The aligner in a model folder.
+
+    Raises:
+        SpeechLMError: when it is none, or its files do not fit together.
+    """
+    return CTCAligner(*hub.load_model(folder, AlignerConfig))

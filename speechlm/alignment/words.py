@@ -1,0 +1,87 @@
+"""Words of a transcript in time, and where the sound says that one ends and the next begins."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speechlm.errors import SpeechLMError
+
+RATE = 16000
+STEP = 0.01
+"""Seconds from one level of sound to the next."""
+QUIET = 35.0
+"""Decibels below the loud that speech does not reach when it is over."""
+REST = 0.06
+"""Seconds of the last word after that."""
+
+Floats = NDArray[np.floating]
+
+
+class Word(NamedTuple):
+    """A word as the transcript writes it, from ``start`` seconds to ``stop``."""
+
+    text: str
+    start: float
+    stop: float
+
+
+class Aligner(ABC):
+    """Tells when words are said."""
+
+    @abstractmethod
+    def __call__(self, wave: np.ndarray, text: str) -> list[Word]:
+        """The words of ``text``, which is said in ``wave`` (samples,) at 16 kHz.
+
+        A word ends where the next begins, so the words hold all of the wave from the first to the
+        end of what is said.
+
+        Raises:
+            SpeechLMError: when nothing is said, or this aligner cannot align it.
+        """
+
+
+def split(text: str) -> list[str]:
+    """The words of a text. What has no letter or digit belongs to the word before it.
+
+    Raises:
+        SpeechLMError: when there is none.
+    """
+    words = re.findall(r"\S*\w\S*(?:\s+[^\w\s]+(?=\s|$))*", text)
+    if not words:
+        raise SpeechLMError("no word is said")
+    return words
+
+
+def between(words: list[str], edges: list[float]) -> list[Word]:
+    """Words from one of ``edges`` (one more than words) to the next."""
+    return [Word(word, *each) for word, each in zip(words, itertools.pairwise(edges), strict=True)]
+
+
+def levels(wave: np.ndarray) -> Floats:
+    """Decibels (n,), one every :data:`STEP`, of 30 ms around it; none of less than that."""
+    hop = round(RATE * STEP)
+    frames = wave[: len(wave) // hop * hop].reshape(-1, hop)
+    if len(frames) < 3:
+        return np.zeros(0)
+    power = np.convolve(np.square(frames).mean(axis=1), np.ones(3) / 3, "same")
+    found: Floats = 10 * np.log10(power + 1e-10)
+    return found
+
+
+def end(loudness: Floats, known: float, length: float) -> float:
+    """When speech ends, in seconds, of which ``known`` are spoken for sure, and ``length`` are all.
+
+    Where it is as loud after that as speech is, it goes on.
+    """
+    first = round(known / STEP)
+    if first >= len(loudness):
+        return min(known, length)
+    loud = np.flatnonzero(loudness[first:] > np.percentile(loudness, 95) - QUIET)
+    last = first + (int(loud[-1]) if len(loud) else 0)
+    return min(last * STEP + REST, length)

@@ -1,0 +1,144 @@
+"""Training an aligner (``speechlm.alignment.ctc``).
+
+The teacher's features are what takes time, so they are kept in the run folder; see
+:class:`speechlm.training.units.Kept`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from speechlm import hub
+from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork, spelled
+from speechlm.data import speech
+from speechlm.data.speech import Speech
+from speechlm.errors import SpeechLMError
+from speechlm.training.config import TrainingConfig
+from speechlm.training.objective import Objective
+from speechlm.training.units import Kept
+from speechlm.units import features
+
+
+@dataclass
+class AlignerDataConfig:
+    """Transcribed speech, and how much of it a batch is."""
+
+    corpora: list[str] = field(default_factory=list)
+    """Folders that ``speechlm prepare`` wrote."""
+    language: str = "en"
+    seconds: float = 20.0
+    """What is longer is left out."""
+    batch: int = 24
+    """Utterances of like lengths."""
+    validation: int = 96
+    """Utterances of the dev splits on which to validate."""
+
+
+@dataclass
+class AlignerRecipe:
+    """The recipe of an aligner. Its alphabet is the letters and digits of the transcripts."""
+
+    kind: str = "aligner"
+    name: str = "aligner"
+    aligner: AlignerConfig = field(default_factory=AlignerConfig)
+    data: AlignerDataConfig = field(default_factory=AlignerDataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class AlignerObjective(Objective):
+    """Connectionist temporal classification, in nats a letter."""
+
+    def __init__(self, recipe: AlignerRecipe):
+        super().__init__()
+        torch.manual_seed(recipe.training.seed)
+        self.recipe = recipe
+        self.teacher = features.build(recipe.aligner.teacher)
+        self.identity = self.teacher.fingerprint
+        train, dev = self._transcribed("train"), self._transcribed("dev")
+        texts = [spelled(each.text or "") for each in train]
+        self.config = replace(recipe.aligner, letters="".join(sorted(set("".join(texts)))))
+        self.model: AlignerNetwork = AlignerNetwork(self.config, self.teacher.dim)
+        self.data = self._examples("train", train)
+        self.data.sort(key=lambda example: len(example[0]))
+        self.held_out = self._examples("dev", dev[: recipe.data.validation])
+        if len(self.data) < recipe.data.batch or not self.held_out:
+            raise SpeechLMError(
+                f"data.corpora: {len(self.data)} transcribed utterances in {recipe.data.language} "
+                f"to train on and {len(self.held_out)} to validate on; data.batch is "
+                f"{recipe.data.batch}"
+            )
+
+    def _transcribed(self, split: str) -> list[Speech]:
+        return [
+            each
+            for corpus in self.recipe.data.corpora
+            for each in speech.find(corpus)
+            if (each.split, each.language) == (split, self.recipe.data.language)
+            and spelled(each.text or "")
+        ]
+
+    def _examples(self, split: str, found: list[Speech]) -> list[tuple[np.ndarray, list[int]]]:
+        """Features (frames, dim) and classes of letters, of what is neither too long nor too short
+        to be its text.
+        """
+        folder = Path(self.recipe.training.out) / f"features-{split}"
+        number = {letter: place + 1 for place, letter in enumerate(self.config.letters)}
+        most = self.recipe.data.seconds * self.teacher.sample_rate / self.teacher.hop
+        examples = []
+        for each, x in zip(found, Kept(folder, self.teacher, found), strict=True):
+            letters = [number[one] for one in spelled(each.text or "") if one in number]
+            doubled = sum(one == other for one, other in itertools.pairwise(letters))
+            if letters and len(letters) + doubled <= len(x) <= most:
+                examples.append((x, letters))
+        return examples
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        size = self.recipe.data.batch
+        random = np.random.default_rng((self.recipe.training.seed, step))
+        first = int(random.integers(len(self.data) - size + 1))
+        rows = range(first, first + size)[self.share.rows(size)]
+        return _collated([self.data[row] for row in rows])
+
+    def forward(
+        self, batch: dict[str, Tensor], turn: str, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return _loss(self.model, batch), {}
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The loss on held-out utterances."""
+        device = next(model.parameters()).device
+        batch = {name: value.to(device) for name, value in _collated(self.held_out).items()}
+        return {"loss": float(_loss(model, batch))}
+
+    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+        hub.save_model(folder, self.config, model.state_dict(), facts)
+
+
+def _collated(examples: list[tuple[np.ndarray, list[int]]]) -> dict[str, Tensor]:
+    """Features (batch, frames, dim), classes (batch, letters), and how many there are of both."""
+    x = [torch.from_numpy(each.astype(np.float32)) for each, _ in examples]
+    letters = [torch.tensor(each) for _, each in examples]
+    return {
+        "features": pad_sequence(x, batch_first=True),
+        "frames": torch.tensor([len(each) for each in x]),
+        "letters": pad_sequence(letters, batch_first=True),
+        "lengths": torch.tensor([len(each) for each in letters]),
+    }
+
+
+def _loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    scores, lengths = model(batch["features"]).transpose(0, 1), batch["lengths"]
+    total = F.ctc_loss(
+        scores, batch["letters"], batch["frames"], lengths, reduction="sum", zero_infinity=True
+    )
+    return total / lengths.sum()
