@@ -66,6 +66,10 @@ def say(
     guidance: Annotated[
         float | None, typer.Option(help="Above 1: nearer to the text. Default: the model's.")
     ] = None,
+    attempts: Annotated[
+        int | None,
+        typer.Option(help="Of so many, what it best understands itself. Default: the model's."),
+    ] = None,
     seed: Seed = 0,
     model: Model = None,
     units: Units = None,
@@ -77,7 +81,7 @@ def say(
     from speechlm.lm.load import LanguageModel
     from speechlm.lm.sampling import Sampling
 
-    how = Sampling(temperature, top_k, top_p, guidance=guidance, seed=seed)
+    how = Sampling(temperature, top_k, top_p, guidance=guidance, attempts=attempts, seed=seed)
     loaded = LanguageModel.from_pretrained(model)
     _report(verbs.say(text, target, loaded, loaded.tokenizer(units), voice, how))
 

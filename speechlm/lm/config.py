@@ -65,6 +65,8 @@ class LMConfig:
     recipes have it where ``masking.plan`` is above 0."""
     guidance: float = 1.0
     """With which it reads aloud unless told otherwise (:class:`speechlm.lm.sampling.Sampling`)."""
+    attempts: int = 1
+    """At reading aloud, likewise."""
     units: str | None = None
     """The codec, tokenizer or vocoder (a shipped name or a hub id) with which it hears and speaks
     unless told otherwise; None: the shipped codec."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -129,18 +129,61 @@ class LanguageModel:
         """Frames (levels,) of speech that says ``text``, in the voice of other speech.
 
         A model that reads word by word ends each; ``unended`` gets the numbers of those that it
-        went on with until they were cut.
+        went on with until they were cut. Of several attempts, none comes before all are made: the
+        one from which the text is most probable, as the model hears it.
 
         Raises:
             SpeechLMError: when there is no text, or more than the context holds.
         """
+        attempts, unended = sampling.attempts, [] if unended is None else unended
+        if attempts is None:
+            attempts = self.network.config.attempts
         heard = None if voice is None else self._unplanned(voice)
         example = Example(text=self._pieces(text), voice=heard)
+        if attempts == 1:
+            return self._attempt(example, text, frames, sampling, unended)
+        return self._best(example, text, frames, sampling, unended, attempts)
+
+    def _best(
+        self,
+        example: Example,
+        text: str,
+        frames: int,
+        sampling: Sampling,
+        unended: list[int],
+        attempts: int,
+    ) -> Iterator[Codes]:
+        least, best = math.inf, list[Codes]()
+        for attempt in range(attempts):
+            cut: list[int] = []
+            how = replace(sampling, seed=sampling.seed + (attempt << 32))
+            said = list(self._attempt(example, text, frames, how, cut))
+            bits = self.text_bits(text, np.stack(said, axis=1)) if said else math.inf
+            if attempt == 0 or bits < least:
+                least, best, unended[:] = bits, said, cut
+        yield from best
+
+    def text_bits(self, text: str, codes: Codes) -> float:
+        """The information in a text to one who hears it said; infinite beyond the context.
+
+        Raises:
+            SpeechLMError: when there is no text.
+        """
+        example = Example(speech=self._unplanned(codes), text=self._pieces(text))
+        tokens, mask = self.layout.sequence(TASKS["asr"], example)
+        if tokens.shape[1] > self.context:
+            return math.inf
+        return float(self._nll(tokens, mask)[mask].sum()) / math.log(2)
+
+    def _attempt(
+        self, example: Example, text: str, frames: int, sampling: Sampling, unended: list[int]
+    ) -> Iterator[Codes]:
+        voice = example.voice
         name = "read" if self.network.config.reads else "tts"
         prompt = self.layout.prompt(TASKS[name if voice is None else f"{name}-voice"], example)
         if name == "tts":
             return self._speak(prompt, self.nothing, frames, sampling, text=True)
-        return self._read(prompt, text, frames, sampling, [] if unended is None else unended)
+        return self._read(prompt, text, frames, sampling, unended)
 
     @property
     def nothing(self) -> Codes:

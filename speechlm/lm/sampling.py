@@ -31,6 +31,8 @@ class Sampling:
             the text, and sound from that without its plan; 1 for not at all (classifier-free
             guidance, Ho and Salimans 2022). For models that were trained with ``masking.given`` or
             ``masking.plan``, and two or three times the work. None: as the model is configured.
+        attempts: times that a text is read aloud, of which that one is taken from which the model
+            itself would best write the text down; None: as the model is configured.
         seed: of the random numbers. In a batch, example number i has those of ``seed + i`` alone.
         least: seconds that speech which goes on lasts before it may end.
 
@@ -43,6 +45,7 @@ class Sampling:
     top_p: float = 0.95
     loop: float = 1.0
     guidance: float | None = None
+    attempts: int | None = None
     seed: int = 0
     least: float = 0.0
 
@@ -55,6 +58,8 @@ class Sampling:
             raise SpeechLMError(f"top-p is above 0 and at most 1, not {self.top_p:g}")
         if self.guidance is not None and not 0 <= self.guidance < math.inf:
             raise SpeechLMError(f"guidance is 0 or more and finite, not {self.guidance:g}")
+        if self.attempts is not None and self.attempts < 1:
+            raise SpeechLMError(f"attempts is 1 or more, not {self.attempts}")
         if not 0 <= self.loop < math.inf:
             raise SpeechLMError(f"loop is 0 (for ever) or so many seconds, not {self.loop:g}")
         if not 0 <= self.least < math.inf:

@@ -247,7 +247,7 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     config = replace(config, ids=own.ids)
     free = {
         name: getattr(own, name)
-        for name in ("name", "dropout", "ctc", "reads", "plans", "guidance", "units")
+        for name in ("name", "dropout", "ctc", "reads", "plans", "guidance", "attempts", "units")
     }
     if replace(config, **free) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -245,6 +246,27 @@ def test_guidance_moves_away_from_what_is_said_without_the_text(folders: dict[st
     assert said("hello", None) == said("hello", 8.0)
 
 
+def test_of_several_attempts_the_best_understood_is_taken(folders: dict[str, Path]) -> None:
+    model = LanguageModel.from_pretrained(folders["depth"])
+    how = Sampling(temperature=1.0, seed=5)
+
+    def said(attempts: int | None, seed: int = 5) -> list[list[int]]:
+        chosen = replace(how, attempts=attempts, seed=seed)
+        return [frame.tolist() for frame in model.say("hello", 10, chosen)]
+
+    every = [said(1, 5 + (number << 32)) for number in range(4)]
+    bits = [model.text_bits("hello", np.array(each).T) for each in every]
+    assert len(set(bits)) == 4
+    assert said(4) == every[int(np.argmin(bits))]
+    assert said(2) == every[int(np.argmin(bits[:2]))]
+    assert said(None) == said(1) == every[0]
+    model.network.config.attempts = 4
+    assert said(None) == said(4)
+    assert model.text_bits("hello" * 100, np.array(every[0]).T) == math.inf
+    with pytest.raises(SpeechLMError, match="attempts is 1 or more, not 0"):
+        replace(how, attempts=0)
+
+
 def test_options_reach_the_verbs(
     folders: dict[str, Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,13 +290,13 @@ def test_options_reach_the_verbs(
         *options,
         model=folders["depth"],
     )
-    more = ["--guidance", 4, "--voice", "me.wav"]
+    more = ["--guidance", 4, "--attempts", 2, "--voice", "me.wav"]
     run("say", "hello", "out.wav", *options, *more, model=folders["depth"])
     went_on, said = given
     how = Sampling(temperature=0.5, top_k=7, top_p=0.6, seed=3)
     on = (Path("in.wav"), Path("out.wav"), 2.5, replace(how, least=1.5))
     assert (went_on[0], went_on[1], *went_on[4:]) == on
-    how = replace(how, guidance=4.0)
+    how = replace(how, guidance=4.0, attempts=2)
     assert (said[0], said[1], *said[4:]) == ("hello", Path("out.wav"), Path("me.wav"), how)
 
 

@@ -27,12 +27,19 @@ class SamplingConfig:
     top_k: int = 0
     top_p: float = 0.95
     guidance: float | None = None
+    attempts: int | None = None
     seed: int = 0
 
     def sampling(self, number: int) -> Sampling:
         """For the prompt of this number, each of which has random numbers of its own."""
-        chosen = self.temperature, self.top_k, self.top_p
-        return Sampling(*chosen, guidance=self.guidance, seed=self.seed + number)
+        return Sampling(
+            self.temperature,
+            self.top_k,
+            self.top_p,
+            guidance=self.guidance,
+            attempts=self.attempts,
+            seed=self.seed + number,
+        )
 
 
 @dataclass
