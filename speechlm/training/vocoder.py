@@ -18,6 +18,7 @@ from speechlm.data.unit_crops import UnitCrops, utterances
 from speechlm.errors import SpeechLMError
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
+from speechlm.training.hearing import Hearing, HearingConfig
 from speechlm.units.load import TOKENIZER, embed, load
 from speechlm.units.semantic import SemanticUnits
 from speechlm.units.stacked import StackedUnits
@@ -77,6 +78,7 @@ class VocoderRecipe:
     data: VocoderDataConfig = field(default_factory=VocoderDataConfig)
     loss: VocoderLossConfig = field(default_factory=VocoderLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    hearing: HearingConfig = field(default_factory=HearingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -114,6 +116,9 @@ class VocoderObjective(AdversarialObjective):
             self.model.load_state_dict(_initial(recipe.init, self.config))
         self.oppose(recipe.adversarial)
         self.spectral_loss = SpectralLoss(self.config.sample_rate)
+        self.hearing: Hearing | None = None
+        if recipe.hearing.weight:
+            self.hearing = Hearing(recipe.hearing, self.config.sample_rate)
         corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
         self.crops = self._crops(corpora, "train", recipe.data.batch)
         self.held_out = self._crops(corpora, "dev", recipe.data.validation)
@@ -156,6 +161,9 @@ class VocoderObjective(AdversarialObjective):
             terms |= _sung(filters, pitch)
             terms["duration"] = duration_loss(self.model, batch["units"][:, 0])
         total = self._weighted(terms)
+        if self.hearing is not None:
+            terms["hearing"] = self.hearing(estimate, wave)
+            total = total + self.recipe.hearing.weight * terms["hearing"]
         return self.deceive(total, terms, estimate, wave, step)
 
     def _pitch(self, wave: Tensor) -> Tensor:
@@ -180,6 +188,8 @@ class VocoderObjective(AdversarialObjective):
         del terms["complex"]
         terms |= _sung(filters, self._pitch(batch["wave"]))
         terms["duration"] = duration_loss(model, batch["units"][:, 0])
+        if self.hearing is not None:
+            terms["hearing"] = self.hearing(estimate, batch["wave"])
         figures = {name: float(value) for name, value in terms.items()}
         loss = self.recipe.loss
         return {"loss": loss.mel * figures["mel"] + loss.linear * figures["linear"], **figures}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm import hub
+from speechlm import hub, whisper
 from speechlm.cli import main
 from speechlm.data.corpus import PreparedCorpus
 from speechlm.data.prepare import prepare
@@ -27,6 +28,7 @@ from speechlm.training.vocoder import duration_loss
 from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
+from tests.tools import require
 from tests.training.test_processes import finish, launch, losses
 from tests.units.test_kmeans import ROOT, train, tune
 
@@ -344,6 +346,35 @@ def test_a_speaker_is_heard_where_nobody_gives_a_voice(
     prompts = torch.stack([torch.from_numpy(wave[: RATE // 2]) for wave in waves])
     mean = tokenizer.network.voice(prompts).mean(dim=0)
     torch.testing.assert_close(tokenizer.network.usual, mean, atol=5e-3, rtol=0)
+
+
+def test_training_starts_from_a_vocoder_of_these_units(
+    trained: dict[str, Path], tmp_path: Path
+) -> None:
+    """Next to nothing is learnt at such a rate: what is exported is what it started from."""
+    made = [f"units={trained['tokenizer']}", f"data.corpora=[{trained['corpus']}]"]
+    made += [f"data.cache={tmp_path / 'cache'}", f"init={trained['model']}", "training.steps=1"]
+    made += ["adversarial.start=null", *SMALL, "training.optimizer.rate=1e-9"]
+    recipe = ROOT / "recipes" / "vocoder.yaml"
+    folder = recipes.run(recipe, [*made, f"training.out={tmp_path / 'one'}"])
+    (_, first), (_, last) = (hub.load_model(f, VocoderConfig) for f in (trained["model"], folder))
+    assert all(torch.allclose(first[n], last[n], atol=1e-4) for n in first if n != "usual")
+    with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
+        recipes.run(recipe, [*made, f"training.out={tmp_path / 'two'}", "vocoder.dim=16"])
+
+
+def test_what_a_recogniser_hears_is_a_loss(trained: dict[str, Path], tmp_path: Path) -> None:
+    require(whisper.installed(), "Whisper tiny.en (speechlm[asr])")
+    made = [f"units={trained['tokenizer']}", f"data.corpora=[{trained['corpus']}]"]
+    made += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
+    made += ["training.steps=2", "training.log_every=1", "adversarial.start=null", *SMALL]
+    recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "hearing.weight=3"])
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if line["kind"] == "train"]
+    assert all(line["hearing"] > 0 for line in lines)
+    weights = {"mel": 1, "linear": 0.5, "pitch": 1, "voicing": 0.2, "duration": 0.1, "hearing": 3}
+    total = sum(weight * steps[0][name] for name, weight in weights.items())
+    assert steps[0]["model/loss"] == pytest.approx(total, rel=1e-4)
 
 
 def test_durations_are_learnt() -> None:
