@@ -305,8 +305,10 @@ def align(
     corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="A prepared corpus.")],
     language: Annotated[str, typer.Option(help="Only what is in this one.")] = "en",
     model: Annotated[
-        str | None, typer.Option(help="Whisper for CTranslate2: name or folder; default: tiny.en.")
+        str | None,
+        typer.Option(help="A trained aligner, or Whisper for CTranslate2; default: tiny.en."),
     ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also what is aligned already.")] = False,
     threads: Threads = 1,
 ) -> None:
     """Find when each word of a prepared corpus is said; run it again for what is new."""
@@ -314,7 +316,7 @@ def align(
     from speechlm.data.align import align
 
     table = Table("", "utterances")
-    for outcome, number in align(corpus, language, model).most_common():
+    for outcome, number in align(corpus, language, model, again).most_common():
         table.add_row(outcome, str(number))
     console.print(table)
 
@@ -563,6 +565,29 @@ def bench_loss(
     from speechlm.benchmarks import loss
 
     report = loss.run(corpus, model, kbps, clips, normaliser)
+    if json:
+        console.print_json(data=report.to_json())
+    else:
+        console.print(report.table())
+
+
+@bench.command("align")
+def bench_align(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus with texts, of clean speech.")],
+    aligner: Annotated[
+        list[str] | None, typer.Option(help="A trained aligner's folder, beside Whisper.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Whose recordings.")] = "test",
+    language: Annotated[str, typer.Option(help="That is spoken.")] = "en",
+    joints: Annotated[int, typer.Option(min=2, help="Pairs of utterances.")] = 160,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """How far aligners are off where two utterances are joined."""
+    use_threads(threads)
+    from speechlm.benchmarks import align
+
+    report = align.run(corpus, [None, *(aligner or [])], split, language, joints)
     if json:
         console.print_json(data=report.to_json())
     else:

@@ -10,6 +10,7 @@ quiet.
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,11 +31,17 @@ that spells a letter is nearer to its beginning than the last one to its end."""
 
 @dataclass
 class AlignerConfig:
-    """The ``config.yaml`` of an aligner. Training sets ``letters``, which are what it spells."""
+    """The ``config.yaml`` of an aligner.
+
+    Training sets ``letters``, which are what it spells, their ``language``, and which teacher it
+    heard (``fingerprint``). ``kernel`` is odd.
+    """
 
     kind: str = "aligner"
     name: str = "aligner"
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    fingerprint: str = ""
+    language: str = ""
     letters: str = ""
     dim: int = 128
     blocks: int = 3
@@ -46,11 +53,16 @@ class AlignerNetwork(nn.Module):
     """Scores letters from features of dimension ``inputs`` of a frame, and of those around it.
 
     Letter n of the configuration is class n + 1; class 0 is none.
+
+    Raises:
+        SpeechLMError: for an even kernel, which has no middle.
     """
 
     def __init__(self, config: AlignerConfig, inputs: int):
         super().__init__()
         dim, kernel = config.dim, config.kernel
+        if kernel % 2 == 0:
+            raise SpeechLMError(f"aligner.kernel is odd, not {kernel}")
         self.enter = nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, dim))
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(config.blocks))
         self.convs = nn.ModuleList(
@@ -59,29 +71,37 @@ class AlignerNetwork(nn.Module):
         self.drop = nn.Dropout(config.dropout)
         self.out = nn.Linear(dim, len(config.letters) + 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Log-probabilities (batch, frames, letters + 1) of features (batch, frames, inputs)."""
+    def forward(self, x: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Log-probabilities (batch, frames, letters + 1) of features (batch, frames, inputs).
+
+        What is beyond the ``frames`` (batch,) of an example is not heard; None: all are whole.
+        """
         h = self.enter(x)
+        kept: Tensor | float = 1.0
+        if frames is not None:
+            kept = (torch.arange(x.shape[1], device=x.device) < frames[:, None])[..., None]
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            h = h + self.drop(nn.functional.gelu(conv(norm(h).mT).mT))
+            h = h + self.drop(nn.functional.gelu(conv((norm(h) * kept).mT).mT))
         return self.out(h).float().log_softmax(dim=2)
 
 
 def spelled(text: str) -> str:
-    """The letters and digits of a text."""
-    return "".join(filter(str.isalnum, text.casefold()))
+    """The letters and digits of a text, composed and without case."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFC", text.casefold())))
 
 
 class CTCAligner(Aligner):
     """A trained network and its teacher.
 
     Raises:
-        SpeechLMError: when the teacher cannot be had.
+        SpeechLMError: when the teacher cannot be had, or is another than that of training.
     """
 
     def __init__(self, config: AlignerConfig, weights: dict[str, Tensor]):
         self.letters = {letter: number + 1 for number, letter in enumerate(config.letters)}
         self.teacher = features.build(config.teacher)
+        if self.teacher.fingerprint != config.fingerprint:
+            raise SpeechLMError(f"{config.name} was trained with another {config.teacher.kind}")
         network = AlignerNetwork(config, self.teacher.dim)
         try:
             network.load_state_dict(weights)
@@ -119,13 +139,13 @@ class CTCAligner(Aligner):
         for number, word in enumerate(words):
             own = [self.letters[each] for each in spelled(word) if each in self.letters]
             if not own:
-                raise SpeechLMError(f"the aligner was trained on no letter of {word!r}")
+                raise SpeechLMError("has a word of which the aligner knows no letter")
             letters += own
             owners += [number] * len(own)
-        try:
-            path, _ = forced_align(self.network(x[None]), torch.tensor([letters]), blank=0)
-        except RuntimeError:
-            raise SpeechLMError("too short for its transcript") from None
+        doubled = sum(one == other for one, other in itertools.pairwise(letters))
+        if len(letters) + doubled > len(x):
+            raise SpeechLMError("too short for its transcript")
+        path, _ = forced_align(self.network(x[None]), torch.tensor([letters]), blank=0)
         spells = path[0].numpy()
         # A letter goes on while the class does; one that comes twice has a blank between.
         begins = (spells > 0) & (spells != np.concatenate([[0], spells[:-1]]))
@@ -139,8 +159,8 @@ def _quietest(loudness: Floats, before: float, after: float) -> float:
     first, last = round(before / STEP), min(round(after / STEP), len(loudness) - 1)
     if last <= first:
         return (before + after) / 2
-    places = np.arange(first, last + 1)
-    cost = loudness[first : last + 1] + AWAY * ((last - places) * STEP) ** 2
+    places = np.arange(first, last)
+    cost = loudness[first:last] + AWAY * ((last - places) * STEP) ** 2
     return (first + int(cost.argmin()) + 0.5) * STEP
 
 

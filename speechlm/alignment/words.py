@@ -17,8 +17,12 @@ STEP = 0.01
 """Seconds from one level of sound to the next."""
 QUIET = 35.0
 """Decibels below the loud that speech does not reach when it is over."""
+NOISE = 10.0
+"""Decibels above the quietest that noise stays below, where it is louder than that."""
+PAUSE = 0.3
+"""Seconds of quiet after which what is loud is no part of the last word."""
 REST = 0.06
-"""Seconds of the last word after that."""
+"""Seconds of the last word after it was loud."""
 
 Floats = NDArray[np.floating]
 
@@ -52,7 +56,7 @@ def split(text: str) -> list[str]:
     Raises:
         SpeechLMError: when there is none.
     """
-    words = re.findall(r"\S*\w\S*(?:\s+[^\w\s]+(?=\s|$))*", text)
+    words = re.findall(r"\S*[^\W_]\S*(?:\s+(?:[^\w\s]|_)+(?=\s|$))*", text)
     if not words:
         raise SpeechLMError("no word is said")
     return words
@@ -77,11 +81,15 @@ def levels(wave: np.ndarray) -> Floats:
 def end(loudness: Floats, known: float, length: float) -> float:
     """When speech ends, in seconds, of which ``known`` are spoken for sure, and ``length`` are all.
 
-    Where it is as loud after that as speech is, it goes on.
+    Where it is as loud after that as speech is, it goes on, until a pause.
     """
     first = round(known / STEP)
     if first >= len(loudness):
         return min(known, length)
-    loud = np.flatnonzero(loudness[first:] > np.percentile(loudness, 95) - QUIET)
+    low, high = np.percentile(loudness, (5, 95))
+    speech = max(high - QUIET, min(low + NOISE, high - NOISE))
+    loud = np.flatnonzero(loudness[first:] > speech)
+    pauses = np.flatnonzero(np.diff(loud, prepend=0) > PAUSE / STEP)
+    loud = loud[: pauses[0]] if len(pauses) else loud
     last = first + (int(loud[-1]) if len(loud) else 0)
     return min(last * STEP + REST, length)

@@ -33,17 +33,21 @@ def build(model: str | None, language: str) -> Aligner:
     if model is not None and (Path(model) / hub.CONFIG).is_file():
         from speechlm.alignment import ctc
 
-        kind = declaration.read(Path(model) / hub.CONFIG, []).get("kind")
-        if kind != "aligner":
+        declared = declaration.read(Path(model) / hub.CONFIG, [])
+        if (kind := declared.get("kind")) != "aligner":
             raise SpeechLMError(f"{model}: no aligner, but of kind {kind}")
+        if (known := declared.get("language")) != language:
+            raise SpeechLMError(f"{model}: an aligner of {known!r}, not {language!r}")
         return ctc.load(Path(model))
     from speechlm.alignment.attention import AttentionAligner
 
     return AttentionAligner(model, language)
 
 
-def align(folder: str | Path, language: str, model: str | None) -> Counter[str]:
-    """Align what a prepared corpus has in a language, and is not aligned yet.
+def align(
+    folder: str | Path, language: str, model: str | None, again: bool = False
+) -> Counter[str]:
+    """Align what a prepared corpus has in a language, and is not aligned yet; or ``again``, all.
 
     Returns:
         How many utterances are aligned now, and how many are not, by reason.
@@ -59,7 +63,7 @@ def align(folder: str | Path, language: str, model: str | None) -> Counter[str]:
         aligned = []
         for cut in track(list(corpus.cuts(split)), description=title, console=screen):
             try:
-                counts[_add(cut, aligner, language)] += 1
+                counts[_add(cut, aligner, language, again)] += 1
             except SpeechLMError as reason:
                 counts[str(reason)] += 1
             aligned.append(cut)
@@ -67,16 +71,17 @@ def align(folder: str | Path, language: str, model: str | None) -> Counter[str]:
     return counts
 
 
-def _add(cut: Cut, aligner: Aligner, language: str) -> str:
+def _add(cut: Cut, aligner: Aligner, language: str, again: bool) -> str:
     from lhotse.supervision import AlignmentItem
 
     said = [each for each in cut.supervisions if each.text]
     if len(said) != 1 or said[0].language != language:
         return f"not one transcript in {language}"
     [only] = said
-    if not only.alignment:
-        words = aligner(audio.resample(*loaded(cut), RATE), str(only.text))
-        only.alignment = {
-            "word": [AlignmentItem(w.text, w.start, round(w.stop - w.start, 4)) for w in words]
-        }
+    if only.alignment and not again:
+        return "aligned before"
+    words = aligner(audio.resample(*loaded(cut), RATE), str(only.text))
+    only.alignment = {
+        "word": [AlignmentItem(w.text, w.start, round(w.stop - w.start, 4)) for w in words]
+    }
     return "aligned"

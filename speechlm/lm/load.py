@@ -19,7 +19,7 @@ from speechlm.lm.config import LMConfig
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import Codes, below_unknown
-from speechlm.lm.sampling import GREEDY, Sampling
+from speechlm.lm.sampling import COLD, GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn import Packing
@@ -135,9 +135,10 @@ class LanguageModel:
         Raises:
             SpeechLMError: when there is no text, or more than the context holds.
         """
-        attempts, unended = sampling.attempts, [] if unended is None else unended
-        if attempts is None:
-            attempts = self.network.config.attempts
+        unended = [] if unended is None else unended
+        if sampling.attempts is None:
+            sampling = replace(sampling, attempts=self.network.config.attempts)
+        attempts = 1 if sampling.temperature < COLD else sampling.attempts or 1  # else all alike
         heard = None if voice is None else self._unplanned(voice)
         example = Example(text=self._pieces(text), voice=heard)
         if attempts == 1:
@@ -153,14 +154,15 @@ class LanguageModel:
         unended: list[int],
         attempts: int,
     ) -> Iterator[Codes]:
-        least, best = math.inf, list[Codes]()
+        least, best, left = math.inf, list[Codes](), list[int]()
         for attempt in range(attempts):
             cut: list[int] = []
             how = replace(sampling, seed=sampling.seed + (attempt << 32))
             said = list(self._attempt(example, text, frames, how, cut))
             bits = self.text_bits(text, np.stack(said, axis=1)) if said else math.inf
             if attempt == 0 or bits < least:
-                least, best, unended[:] = bits, said, cut
+                least, best, left = bits, said, cut
+        unended.extend(left)
         yield from best
 
     def text_bits(self, text: str, codes: Codes) -> float:

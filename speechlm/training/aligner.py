@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -62,24 +63,35 @@ class AlignerObjective(Objective):
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.teacher = features.build(recipe.aligner.teacher)
-        self.identity = self.teacher.fingerprint
         train, dev = self._transcribed("train"), self._transcribed("dev")
+        dev = dev[:: max(1, len(dev) // recipe.data.validation)][: recipe.data.validation]
+        self._enough(len(train), len(dev))
         texts = [spelled(each.text or "") for each in train]
-        self.config = replace(recipe.aligner, letters="".join(sorted(set("".join(texts)))))
+        letters = "".join(sorted(set("".join(texts))))
+        self.identity = f"{self.teacher.fingerprint} {letters}"
+        self.config = replace(
+            recipe.aligner,
+            fingerprint=self.teacher.fingerprint,
+            language=recipe.data.language,
+            letters=letters,
+        )
         self.model: AlignerNetwork = AlignerNetwork(self.config, self.teacher.dim)
         self.data = self._examples("train", train)
         self.data.sort(key=lambda example: len(example[0]))
-        self.held_out = self._examples("dev", dev[: recipe.data.validation])
-        if len(self.data) < recipe.data.batch or not self.held_out:
+        self.held_out = self._examples("dev", dev)
+        self._enough(len(self.data), len(self.held_out))
+
+    def _enough(self, train: int, dev: int) -> None:
+        if train < self.recipe.data.batch or not dev:
             raise SpeechLMError(
-                f"data.corpora: {len(self.data)} transcribed utterances in {recipe.data.language} "
-                f"to train on and {len(self.held_out)} to validate on; data.batch is "
-                f"{recipe.data.batch}"
+                f"data.corpora: {train} transcribed utterances in {self.recipe.data.language} to "
+                f"train on and {dev} to validate on; data.batch is {self.recipe.data.batch}"
             )
 
     def _transcribed(self, split: str) -> list[Speech]:
+        """Utterances without segments, which aligning adds to them."""
         return [
-            each
+            replace(each, segments=(), aligned=False)
             for corpus in self.recipe.data.corpora
             for each in speech.find(corpus)
             if (each.split, each.language) == (split, self.recipe.data.language)
@@ -94,7 +106,9 @@ class AlignerObjective(Objective):
         number = {letter: place + 1 for place, letter in enumerate(self.config.letters)}
         most = self.recipe.data.seconds * self.teacher.sample_rate / self.teacher.hop
         examples = []
-        for each, x in zip(found, Kept(folder, self.teacher, found), strict=True):
+        with PartialState().main_process_first():
+            kept = Kept(folder, self.teacher, found)
+        for each, x in zip(found, kept, strict=True):
             letters = [number[one] for one in spelled(each.text or "") if one in number]
             doubled = sum(one == other for one, other in itertools.pairwise(letters))
             if letters and len(letters) + doubled <= len(x) <= most:
@@ -111,6 +125,8 @@ class AlignerObjective(Objective):
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        # Dropout of their own for a batch's shares, which the loop seeds alike.
+        torch.manual_seed(torch.initial_seed() + self.share.index)
         return _loss(self.model, batch), {}
 
     @torch.no_grad()
@@ -137,8 +153,8 @@ def _collated(examples: list[tuple[np.ndarray, list[int]]]) -> dict[str, Tensor]
 
 
 def _loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    scores, lengths = model(batch["features"]).transpose(0, 1), batch["lengths"]
-    total = F.ctc_loss(
-        scores, batch["letters"], batch["frames"], lengths, reduction="sum", zero_infinity=True
+    """Nats a letter, a mean over utterances: shares of a batch come to what it does as a whole."""
+    scores = model(batch["features"], batch["frames"]).transpose(0, 1)
+    return F.ctc_loss(
+        scores, batch["letters"], batch["frames"], batch["lengths"], zero_infinity=True
     )
-    return total / lengths.sum()

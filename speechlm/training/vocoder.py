@@ -113,7 +113,7 @@ class VocoderObjective(AdversarialObjective):
         self.identity = units.weights
         self.model: VocoderNetwork = VocoderNetwork(self.config)
         if recipe.init is not None:
-            self.model.load_state_dict(_initial(recipe.init, self.config))
+            _start(self.model, recipe.init, self.config)
         self.oppose(recipe.adversarial)
         self.spectral_loss = SpectralLoss(self.config.sample_rate)
         self.hearing: Hearing | None = None
@@ -206,8 +206,8 @@ class VocoderObjective(AdversarialObjective):
             embed(self.recipe.units, folder)
 
 
-def _initial(name: str, config: VocoderConfig) -> dict[str, Tensor]:
-    """Weights of another vocoder to start from.
+def _start(model: VocoderNetwork, name: str, config: VocoderConfig) -> None:
+    """Give ``model`` the weights of another vocoder.
 
     Raises:
         SpeechLMError: when it has another architecture, or other units.
@@ -215,7 +215,10 @@ def _initial(name: str, config: VocoderConfig) -> dict[str, Tensor]:
     found, weights = hub.load_model(name, VocoderConfig)
     if replace(found, name=config.name, codec=config.codec) != config:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe, or other units")
-    return weights
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError:
+        raise SpeechLMError(f"{name}: the weights do not fit the configuration") from None
 
 
 def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:

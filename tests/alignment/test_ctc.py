@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from speechlm import hub
 from speechlm.alignment import ctc
 from speechlm.alignment.words import RATE, Aligner
+from speechlm.benchmarks import align as benchmark
 from speechlm.cli import main
 from speechlm.data.align import align, build
 from speechlm.data.corpus import PreparedCorpus
@@ -88,9 +94,26 @@ def test_edges_lie_in_the_pauses(aligner: Aligner) -> None:
     assert np.mean(inside) > 0.95
 
 
-def test_what_cannot_be_aligned_is_said(aligner: Aligner) -> None:
+def test_the_benchmark_finds_it_near(corpus: Path, model: Path) -> None:
+    report = benchmark.run(corpus, [str(model)], "dev", "xx", 20)
+    (row,) = report.rows
+    assert row.off.n == 20
+    # Where the second begins with the letter with which the first ends, nothing tells.
+    assert row.far.mean <= 30
+    assert row.median <= 20
+    assert [column.header for column in report.table().columns][-1] == "over 100 ms, %"
+    one, other = (benchmark.find(corpus, "dev", "xx", 3) for _ in range(2))
+    assert [each.text for each in one] == [each.text for each in other]
+    for joint in one:
+        assert 0.1 < joint.seconds < len(joint.wave) / RATE - 0.1
+        assert 0 < joint.word < len(joint.text.split())
+    with pytest.raises(SpeechLMError, match="no speaker of the test split"):
+        benchmark.find(corpus, "test", "xx", 3)
+
+
+def test_what_cannot_be_aligned_is_said(aligner: Aligner, corpus: Path, model: Path) -> None:
     wave, _ = speak(["ab"], np.random.default_rng(2))
-    with pytest.raises(SpeechLMError, match="trained on no letter of 'xyz'"):
+    with pytest.raises(SpeechLMError, match="a word of which the aligner knows no letter"):
         aligner(wave, "ab xyz")
     with pytest.raises(SpeechLMError, match="too short for its transcript"):
         aligner(wave[: RATE // 20], "abcd abcd abcd")
@@ -98,28 +121,66 @@ def test_what_cannot_be_aligned_is_said(aligner: Aligner) -> None:
         aligner(wave, "...")
     # A letter that it does not know is none; so is a mark.
     assert [word.text for word in aligner(wave, "«axb»")] == ["«axb»"]
+    with pytest.raises(SpeechLMError, match="an aligner of 'xx', not 'en'"):
+        align(corpus, "en", str(model))
+    config, weights = hub.load_model(model, ctc.AlignerConfig)
+    with pytest.raises(SpeechLMError, match="was trained with another mfcc"):
+        ctc.CTCAligner(replace(config, fingerprint="another"), weights)
 
 
-def test_the_verb_takes_it(
-    corpus: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_accents_are_letters_however_they_are_written() -> None:
+    assert ctc.spelled("Cafe\u0301, 3 _x_!") == "café3x"
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(0, 99))
+def test_a_batch_is_its_examples(frames: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    network = ctc.AlignerNetwork(ctc.AlignerConfig(letters="abc", dim=8), 5).eval()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    x = torch.randn(len(frames), max(frames), 5)
+    with torch.no_grad():
+        found = network(x, torch.tensor(frames))
+        for row, number in enumerate(frames):
+            alone = network(x[row : row + 1, :number])
+            torch.testing.assert_close(found[row : row + 1, :number], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_an_even_kernel_is_refused() -> None:
+    with pytest.raises(SpeechLMError, match="kernel is odd, not 4"):
+        ctc.AlignerNetwork(ctc.AlignerConfig(letters="abc", kernel=4), 5)
+
+
+def test_aligned_by_the_verb_its_corpora_stay_those_that_it_learnt_from(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["align", str(corpus), "--language", "xx", "--model", str(model)]
-    monkeypatch.setattr(sys, "argv", ["speechlm", *options])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert not stop.value.code
-    assert "aligned │ 80" in " ".join(capfd.readouterr().out.split())
+    def verb(*options: str) -> str:
+        words = ["speechlm", "align", str(corpus), "--language", "xx", "--model", str(model)]
+        monkeypatch.setattr(sys, "argv", [*words, *options])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+        return " ".join(capfd.readouterr().out.split())
+
+    model = train(corpus, tmp_path / "run", "training.steps=3")
+    weights = (model / hub.WEIGHTS).read_bytes()
+    assert "aligned │ 80" in verb()
     for cut in PreparedCorpus.open(corpus).cuts("dev"):
         (said,) = cut.supervisions
         texts = [item.symbol for item in said.alignment["word"]]
         assert " ".join(texts) == said.text
+    assert "aligned before │ 80" in verb()
+    assert "aligned │ 80" in verb("--again")
+    # Resumed at its end, a run is what it was.
+    assert train(corpus, tmp_path / "run", "training.steps=3") == model
+    assert (model / hub.WEIGHTS).read_bytes() == weights
 
 
-def test_a_run_goes_on_and_is_of_its_data(corpus: Path, model: Path, tmp_path: Path) -> None:
-    config = ctc.load(model)
-    assert sorted(config.letters) == sorted(TONES)
+def test_training_needs_transcripts_of_its_language(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(SpeechLMError, match="0 transcribed utterances in nl"):
         train(corpus, tmp_path, "data.language=nl")
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_an_aligner_aligns(corpus: Path, tiny_model: Path) -> None:

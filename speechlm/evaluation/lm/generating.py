@@ -32,8 +32,9 @@ COLUMNS = {
     "seconds": Column("Length", "s", None, 2, "of what was generated"),
     "first": Column(
         "First sound", "ms", "lower", 0,
-        "from the prompt's end to the first samples: reading the prompt, the first frames, and "
-        "decoding them; by the clock on the wall, so nothing else should run",
+        "from the prompt's end to the first samples: reading the prompt, the first frames (of "
+        "several attempts, all), and decoding them; by the clock on the wall, so nothing else "
+        "should run",
     ),
     "rtf": Column("RTF", "", "lower", 3, "wall clock for a second of sound, decoding included"),
 }  # fmt: skip
