@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -106,9 +105,7 @@ class AlignerObjective(Objective):
         number = {letter: place + 1 for place, letter in enumerate(self.config.letters)}
         most = self.recipe.data.seconds * self.teacher.sample_rate / self.teacher.hop
         examples = []
-        with PartialState().main_process_first():
-            kept = Kept(folder, self.teacher, found)
-        for each, x in zip(found, kept, strict=True):
+        for each, x in zip(found, Kept(folder, self.teacher, found), strict=True):
             letters = [number[one] for one in spelled(each.text or "") if one in number]
             doubled = sum(one == other for one, other in itertools.pairwise(letters))
             if letters and len(letters) + doubled <= len(x) <= most:

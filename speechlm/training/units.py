@@ -20,7 +20,7 @@ from speechlm import audio, hub
 from speechlm.data import speech
 from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path, remove_unfinished
+from speechlm.files import atomic_path
 from speechlm.processes import progress
 from speechlm.units import features
 from speechlm.units.features import Teacher
@@ -150,7 +150,8 @@ class Kept:
         missing = [n for n in range(len(self.parts)) if not self._path(n).exists()]
         with progress("features", len(missing)) as advance:
             for number in missing:
-                self._make(number)
+                if not self._path(number).exists():  # another process may have made it by now
+                    self._make(number)
                 advance(f"shard {number}")
 
     def _path(self, number: int) -> Path:
@@ -164,7 +165,6 @@ class Kept:
             "features": np.concatenate(found),
             "lengths": np.array([len(each) for each in found], np.int64),
         }
-        remove_unfinished(self._path(number))
         with atomic_path(self._path(number)) as path:
             save_file(content, path)
 

@@ -23,6 +23,8 @@ from speechlm.data.corpus import PreparedCorpus
 from speechlm.data.prepare import prepare
 from speechlm.errors import SpeechLMError
 from speechlm.training import recipes
+from tests.training.test_processes import finish, launch, losses
+from tests.vocoder.test_vocoder import WORKER
 
 ROOT = Path(__file__).parents[2]
 TONES = {"a": 250.0, "é": 450.0, "b": 800.0, "c": 1500.0, "d": 2800.0}
@@ -62,12 +64,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def train(corpus: Path, out: Path, *more: str) -> Path:
-    usual = [f"data.corpora=[{corpus}]", f"training.out={out}", "data.language=xx"]
+def arguments(corpus: Path, *more: str) -> list[str]:
+    usual = [f"data.corpora=[{corpus}]", "data.language=xx"]
     usual += ["aligner.teacher.kind=mfcc", "aligner.dim=48", "aligner.blocks=2", "data.batch=8"]
     usual += ["training.steps=250", "training.average=0.9", "training.optimizer.warmup=20"]
     usual += ["training.optimizer.rate=5e-3"]
-    return recipes.run(ROOT / "recipes" / "aligner.yaml", [*usual, *more])
+    return [*usual, *more]
+
+
+def train(corpus: Path, out: Path, *more: str) -> Path:
+    made = arguments(corpus, f"training.out={out}", *more)
+    return recipes.run(ROOT / "recipes" / "aligner.yaml", made)
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +182,18 @@ def test_aligned_by_the_verb_its_corpora_stay_those_that_it_learnt_from(
     # Resumed at its end, a run is what it was.
     assert train(corpus, tmp_path / "run", "training.steps=3") == model
     assert (model / hub.WEIGHTS).read_bytes() == weights
+
+
+def test_two_processes_share_a_batch(corpus: Path, tmp_path: Path) -> None:
+    made = arguments(corpus, "training.steps=3", "training.log_every=1", "aligner.dropout=0")
+    curves = []
+    for count in (1, 2):
+        out = tmp_path / f"{count}"
+        recipe = ROOT / "recipes" / "aligner.yaml"
+        finish(launch(count, recipe, *made, f"training.out={out}", worker=WORKER))
+        curves.append(losses(out))
+    assert len(curves[0]) == 3
+    torch.testing.assert_close(curves[1], curves[0], atol=0, rtol=1e-4)
 
 
 def test_training_needs_transcripts_of_its_language(corpus: Path, tmp_path: Path) -> None:
