@@ -90,6 +90,11 @@ def spelled(text: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFC", text.casefold())))
 
 
+def shortest(letters: list[int]) -> int:
+    """Frames that spelling classes of letters takes: one each, and a blank between two alike."""
+    return len(letters) + sum(one == other for one, other in itertools.pairwise(letters))
+
+
 class CTCAligner(Aligner):
     """A trained network and its teacher.
 
@@ -142,8 +147,7 @@ class CTCAligner(Aligner):
                 raise SpeechLMError("has a word of which the aligner knows no letter")
             letters += own
             owners += [number] * len(own)
-        doubled = sum(one == other for one, other in itertools.pairwise(letters))
-        if len(letters) + doubled > len(x):
+        if shortest(letters) > len(x):
             raise SpeechLMError("too short for its transcript")
         path, _ = forced_align(self.network(x[None]), torch.tensor([letters]), blank=0)
         spells = path[0].numpy()

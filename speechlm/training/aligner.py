@@ -6,7 +6,6 @@ The teacher's features are what takes time, so they are kept in the run folder; 
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from speechlm import hub
-from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork, spelled
+from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork, shortest, spelled
 from speechlm.data import speech
 from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
@@ -107,8 +106,7 @@ class AlignerObjective(Objective):
         examples = []
         for each, x in zip(found, Kept(folder, self.teacher, found), strict=True):
             letters = [number[one] for one in spelled(each.text or "") if one in number]
-            doubled = sum(one == other for one, other in itertools.pairwise(letters))
-            if letters and len(letters) + doubled <= len(x) <= most:
+            if letters and shortest(letters) <= len(x) <= most:
                 examples.append((x, letters))
         return examples
 
