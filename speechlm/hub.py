@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechlm import declaration, int8
 from speechlm.bitstream.entropy import ContextModel, EntropyCoder
@@ -112,6 +112,20 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         raise SpeechLMError(f"{folder / WEIGHTS}: {error}") from None
     return weights
+
+
+def fill(network: nn.Module, weights: dict[str, Tensor], name: str | Path) -> None:
+    """Give a network all the weights of the model ``name``.
+
+    Raises:
+        SpeechLMError: unless they are those of its configuration.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise SpeechLMError(
+            f"{name}: the weights do not fit the configuration: another architecture"
+        ) from None
 
 
 def load_facts(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from speechlm import whisper
-from speechlm.alignment.words import RATE, Aligner, Word, between, end, levels, split
+from speechlm.alignment.words import RATE, Aligner, Floats, Word, between, end, levels, split
 from speechlm.alignment.words import STEP as LEVEL
 from speechlm.errors import SpeechLMError
 
@@ -73,18 +73,18 @@ class AttentionAligner(Aligner):
         at = np.array(found.alignments)
         first = np.searchsorted(at[:, 0], np.cumsum([0, *map(len, pieces)]))
         *begins, over = (at[first.clip(max=len(at) - 1), 1] * STEP).tolist()
-        edges = [*settled(wave, begins), end(levels(wave), over, len(wave) / RATE)]
+        loudness = levels(wave)
+        edges = [*settled(loudness, begins), end(loudness, over, len(wave) / RATE)]
         return between(words, np.maximum.accumulate(edges).tolist())
 
 
-def settled(wave: np.ndarray, times: list[float]) -> list[float]:
-    """``times`` in seconds at which words of ``wave`` (samples,) begin, moved to where it is quiet
-    nearby.
+def settled(loudness: Floats, times: list[float]) -> list[float]:
+    """``times`` in seconds at which words begin, moved to where it is quiet nearby, by the levels
+    of the wave.
 
     The attention finds a word when it has heard some of it: where there are pauses between letters
     that are spelled, the most of its edges are 0.1 s late, inside the vowel.
     """
-    loudness = levels(wave)
     if not len(loudness):
         return times
     places = np.arange(len(loudness)) * LEVEL

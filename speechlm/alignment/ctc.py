@@ -90,6 +90,11 @@ def spelled(text: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFC", text.casefold())))
 
 
+def classes(text: str, letters: str) -> list[int]:
+    """The classes of what a text spells, without what is none of ``letters``."""
+    return [place + 1 for each in spelled(text) if (place := letters.find(each)) >= 0]
+
+
 def shortest(letters: list[int]) -> int:
     """Frames that spelling classes of letters takes: one each, and a blank between two alike."""
     return len(letters) + sum(one == other for one, other in itertools.pairwise(letters))
@@ -103,17 +108,12 @@ class CTCAligner(Aligner):
     """
 
     def __init__(self, config: AlignerConfig, weights: dict[str, Tensor]):
-        self.letters = {letter: number + 1 for number, letter in enumerate(config.letters)}
+        self.letters = config.letters
         self.teacher = features.build(config.teacher)
         if self.teacher.fingerprint != config.fingerprint:
             raise SpeechLMError(f"{config.name} was trained with another {config.teacher.kind}")
         network = AlignerNetwork(config, self.teacher.dim)
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError:
-            raise SpeechLMError(
-                f"{config.name}: the weights do not fit the configuration"
-            ) from None
+        hub.fill(network, weights, config.name)
         self.network = network.eval().requires_grad_(False)
 
     def __call__(self, wave: np.ndarray, text: str) -> list[Word]:
@@ -142,7 +142,7 @@ class CTCAligner(Aligner):
 
         letters, owners = [], []
         for number, word in enumerate(words):
-            own = [self.letters[each] for each in spelled(word) if each in self.letters]
+            own = classes(word, self.letters)
             if not own:
                 raise SpeechLMError("has a word of which the aligner knows no letter")
             letters += own

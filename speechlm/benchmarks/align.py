@@ -20,6 +20,7 @@ from speechlm.data import speech
 from speechlm.data.align import build
 from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
+from speechlm.evaluation.lm.results import figure
 from speechlm.evaluation.statistics import Interval, mean, share
 from speechlm.processes import progress
 
@@ -62,11 +63,7 @@ class Report:
     def table(self) -> Table:
         table = Table("aligner", "n", "off, ms", "median", f"over {1000 * FAR:g} ms, %")
         for row in self.rows:
-            figures = (
-                f"{each.mean:.{digits}f} ({each.low:.{digits}f} to {each.high:.{digits}f})"
-                for each, digits in ((row.off, 0), (row.far, 1))
-            )
-            off, far = figures
+            off, far = figure(asdict(row.off), 0), figure(asdict(row.far), 1)
             table.add_row(row.aligner, str(row.off.n), off, f"{row.median:.0f}", far)
         return table
 

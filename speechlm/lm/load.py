@@ -85,12 +85,7 @@ class LanguageModel:
         network = UnitLM(config)
         if (network.size, text.size) != (vocabulary.size, vocabulary.pieces):
             raise SpeechLMError(f"{folder}: vocabulary and model are of different sizes")
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError:
-            raise SpeechLMError(
-                f"{folder}: the weights do not fit the configuration: another architecture"
-            ) from None
+        hub.fill(network, weights, folder)
         return cls(network, vocabulary, text)
 
     def tokenizer(self, name: str | Path | None = None) -> UnitTokenizer:

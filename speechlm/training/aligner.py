@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from speechlm import hub
-from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork, shortest, spelled
+from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork, classes, shortest, spelled
 from speechlm.data import speech
 from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
@@ -101,11 +101,10 @@ class AlignerObjective(Objective):
         to be its text.
         """
         folder = Path(self.recipe.training.out) / f"features-{split}"
-        number = {letter: place + 1 for place, letter in enumerate(self.config.letters)}
         most = self.recipe.data.seconds * self.teacher.sample_rate / self.teacher.hop
         examples = []
         for each, x in zip(found, Kept(folder, self.teacher, found), strict=True):
-            letters = [number[one] for one in spelled(each.text or "") if one in number]
+            letters = classes(each.text or "", self.config.letters)
             if letters and shortest(letters) <= len(x) <= most:
                 examples.append((x, letters))
         return examples

@@ -155,16 +155,20 @@ class VocoderObjective(AdversarialObjective):
             return self.discriminate(wave), {}
         pitch = self._pitch(wave)
         estimate, filters = self.model(batch["units"], batch["prompt"], pitch)
+        terms = self._distances(estimate, wave, self.recipe.loss.draws)
+        terms |= _read(self.model, filters, pitch, batch["units"])
+        return self.deceive(self._weighted(terms), terms, estimate, wave, step)
+
+    def _distances(
+        self, estimate: Tensor, wave: Tensor, draws: int | None = None
+    ) -> dict[str, Tensor]:
+        """Of what is heard."""
         with torch.autocast(wave.device.type, enabled=False):
-            terms = self.spectral_loss(estimate, wave, self.recipe.loss.draws)
-            del terms["complex"]  # nobody knows the phase
-            terms |= _sung(filters, pitch)
-            terms["duration"] = duration_loss(self.model, batch["units"][:, 0])
-        total = self._weighted(terms)
+            terms = self.spectral_loss(estimate, wave, draws)
+        del terms["complex"]  # nobody knows the phase
         if self.hearing is not None:
             terms["hearing"] = self.hearing(estimate, wave)
-            total = total + self.recipe.hearing.weight * terms["hearing"]
-        return self.deceive(total, terms, estimate, wave, step)
+        return terms
 
     def _pitch(self, wave: Tensor) -> Tensor:
         return track(wave, self.config.hop // self.config.parts, self.config.sample_rate)
@@ -172,7 +176,10 @@ class VocoderObjective(AdversarialObjective):
     def _weighted(self, terms: dict[str, Tensor]) -> Tensor:
         weights = self.recipe.loss
         names = ("mel", "linear", "pitch", "voicing", "duration")
-        return torch.stack([getattr(weights, name) * terms[name] for name in names]).sum()
+        total = torch.stack([getattr(weights, name) * terms[name] for name in names]).sum()
+        if self.hearing is not None:
+            total = total + self.recipe.hearing.weight * terms["hearing"]
+        return total
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -184,12 +191,8 @@ class VocoderObjective(AdversarialObjective):
         device = next(model.parameters()).device
         batch = {n: torch.from_numpy(v).to(device) for n, v in self.held_out(0)._asdict().items()}
         estimate, filters = model(batch["units"], batch["prompt"])
-        terms = self.spectral_loss(estimate, batch["wave"])
-        del terms["complex"]
-        terms |= _sung(filters, self._pitch(batch["wave"]))
-        terms["duration"] = duration_loss(model, batch["units"][:, 0])
-        if self.hearing is not None:
-            terms["hearing"] = self.hearing(estimate, batch["wave"])
+        terms = self._distances(estimate, batch["wave"])
+        terms |= _read(model, filters, self._pitch(batch["wave"]), batch["units"])
         figures = {name: float(value) for name, value in terms.items()}
         loss = self.recipe.loss
         return {"loss": loss.mel * figures["mel"] + loss.linear * figures["linear"], **figures}
@@ -215,10 +218,15 @@ def _start(model: VocoderNetwork, name: str, config: VocoderConfig) -> None:
     found, weights = hub.load_model(name, VocoderConfig)
     if replace(found, name=config.name, codec=config.codec) != config:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe, or other units")
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError:
-        raise SpeechLMError(f"{name}: the weights do not fit the configuration") from None
+    hub.fill(model, weights, name)
+
+
+def _read(
+    model: VocoderNetwork, filters: Filters, pitch: Tensor, units: Tensor
+) -> dict[str, Tensor]:
+    """Distances of pitch, voicing and durations, all read off ``units`` (batch, levels, frames)."""
+    with torch.autocast(units.device.type, enabled=False):
+        return _sung(filters, pitch) | {"duration": duration_loss(model, units[:, 0])}
 
 
 def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:

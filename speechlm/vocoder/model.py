@@ -134,12 +134,7 @@ def load(folder: Path, levels: int | None = None, framed: bool = False) -> Vocod
     """The vocoder in a model folder; see :func:`speechlm.units.load.load`."""
     config, weights = hub.load_model(folder, VocoderConfig)
     network = VocoderNetwork(config)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise SpeechLMError(
-            f"{folder}: the weights do not fit the configuration: another architecture"
-        ) from None
+    hub.fill(network, weights, folder)
     if config.codec is not None:
         own = config.codec == TOKENIZER
         codec = load_units(folder / TOKENIZER if own else config.codec, config.levels)
