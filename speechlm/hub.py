@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from speechlm import declaration, int8
+from speechlm import int8
 from speechlm.bitstream.entropy import ContextModel, EntropyCoder
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.files import atomic_path
 
@@ -89,7 +90,7 @@ def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Ten
     path = folder / CONFIG
     if not path.is_file():
         raise SpeechLMError(f"{path}: no such file")
-    return declaration.fill(kind, declaration.read(path, []), path), load_weights(folder)
+    return to_dataclass(kind, load_yaml(path, []), path, warn=False), load_weights(folder)
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechlm import declaration, hub, int8
+from speechlm import hub, int8
 from speechlm.codec import NeuralCodec
+from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
 from speechlm.files import copy
 
@@ -57,7 +58,7 @@ def shrink(model: str, out: Path, encoder: bool = False) -> dict[str, Size]:
 
 def _kept(folder: Path, encoder: bool) -> tuple[str, ...]:
     """Beginnings of the names of weights that codes or units hang on."""
-    kind = declaration.read(folder / hub.CONFIG, []).get("kind")
+    kind = load_yaml(folder / hub.CONFIG, []).get("kind")
     codec = kind is None and not (folder / hub.LANGUAGE[0]).is_file()
     if encoder and not codec:
         raise SpeechLMError(f"{folder}: no codec, whose encoder could be stored smaller")

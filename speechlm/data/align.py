@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
-from speechlm import audio, declaration, hub
+from speechlm import audio, hub
 from speechlm.alignment.words import RATE, Aligner
+from speechlm.config import load_yaml
 from speechlm.data.corpus import PreparedCorpus, write_cuts
 from speechlm.data.speech import loaded
 from speechlm.data.splits import SPLITS
@@ -33,7 +34,7 @@ def build(model: str | None, language: str) -> Aligner:
     if model is not None and (Path(model) / hub.CONFIG).is_file():
         from speechlm.alignment import ctc
 
-        declared = declaration.read(Path(model) / hub.CONFIG, [])
+        declared = load_yaml(Path(model) / hub.CONFIG, [])
         if (kind := declared.get("kind")) != "aligner":
             raise SpeechLMError(f"{model}: no aligner, but of kind {kind}")
         if (known := declared.get("language")) != language:

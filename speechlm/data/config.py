@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from speechlm import declaration
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.data.sentences import KINDS as SENTENCES
 from speechlm.errors import SpeechLMError
 
@@ -113,10 +113,10 @@ def load(path: str | Path, overrides: list[str]) -> CorpusConfig:
     Raises:
         SpeechLMError: naming the file and the key that is wrong.
     """
-    declared = declaration.read(path, overrides)
+    declared = load_yaml(path, overrides)
     if declared.get("kind") not in KINDS:
         raise SpeechLMError(f"{path}: needs kind: one of {', '.join(KINDS)}")
-    config = declaration.fill(KINDS[declared.kind], declared, path)
+    config = to_dataclass(KINDS[declared.kind], declared, path)
     split = config.split
     if split.by not in ("speaker", "utterance"):
         raise SpeechLMError(f"{path}: split.by={split.by} must be speaker or utterance")

@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from speechlm import audio, declaration
-from speechlm.data import config as declarations
+from speechlm import audio
+from speechlm.config import load_yaml, to_dataclass
+from speechlm.data import config as corpus_config
 from speechlm.data import decode
 from speechlm.data.config import CorpusConfig
 from speechlm.data.corpus import PreparedCorpus, Source, Utterance, write_cuts
@@ -50,7 +51,7 @@ def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
         SpeechLMError: for a bad declaration, a missing tool or recording, or a folder that holds
             this corpus prepared with other settings.
     """
-    config = declarations.load(path, overrides)
+    config = corpus_config.load(path, overrides)
     folder = Path(config.output)
     _claim(folder, config)
     if (folder / "corpus.json").exists():
@@ -90,7 +91,7 @@ def _claim(folder: Path, config: CorpusConfig) -> None:
     mark = folder / "config.yaml"
     if mark.exists():
         # Read as a declaration: a key that is younger than the folder has its default there.
-        if _settings(declaration.fill(type(config), declaration.read(mark, []), mark)) != settings:
+        if _settings(to_dataclass(type(config), load_yaml(mark, []), mark, warn=False)) != settings:
             raise SpeechLMError(
                 f"{folder}: holds {config.name} prepared with other settings (config.yaml there); "
                 "remove it or give output=ANOTHER_FOLDER"

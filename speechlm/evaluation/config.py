@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import MISSING, DictConfig
 
-from speechlm import declaration
+from speechlm.config import to_dataclass
 from speechlm.errors import SpeechLMError
 
 PAGE_AUDIO = ("auto", "flac", "opus", "mp3")
@@ -113,7 +113,7 @@ def fill(declared: DictConfig, path: str | Path) -> SuiteConfig:
         SpeechLMError: naming the file and the key, for an unreadable file, an unknown key, a value
             of the wrong type or a key that has no value yet.
     """
-    config = declaration.fill(SuiteConfig, declared, path)
+    config = to_dataclass(SuiteConfig, declared, path)
     if not config.systems or not any(config.systems.values()):
         raise SpeechLMError(f"{path}: no system to judge; add one under systems")
     check_page(config.page, path)

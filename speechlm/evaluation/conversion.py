@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from speechlm import declaration
+from speechlm.config import to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip, find
 from speechlm.evaluation.columns import Column
@@ -86,7 +86,7 @@ def fill(declared: DictConfig, path: Path) -> ConversionConfig:
     Raises:
         SpeechLMError: naming the file and the key, for what makes no suite.
     """
-    config = declaration.fill(ConversionConfig, declared, path)
+    config = to_dataclass(ConversionConfig, declared, path)
     check_page(config.page, path)
     return config
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from rich.console import Group
 
-from speechlm import declaration
+from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import config, conversion, suite
 from speechlm.evaluation.lm import config as lm_config
@@ -39,7 +39,7 @@ def run(path: Path, overrides: list[str], out: Path) -> Found:
     Raises:
         SpeechLMError: for a bad declaration, or a suite that cannot run.
     """
-    declared = declaration.read(path, overrides)
+    declared = load_yaml(path, overrides)
     kind = declared.get("kind", "codec")
     if kind not in KINDS:
         raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
@@ -56,7 +56,7 @@ def run_share(path: Path, overrides: list[str], share: Share) -> int:
     Raises:
         SpeechLMError: for a bad declaration, or a suite that cannot run, or not in jobs.
     """
-    declared = declaration.read(path, overrides)
+    declared = load_yaml(path, overrides)
     if declared.get("kind", "codec") != "codec":
         raise SpeechLMError(f"{path}: suites of codecs are judged in jobs; this is none")
     plan = prepare(config.fill(declared, path))

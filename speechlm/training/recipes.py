@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speechlm import declaration
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.training.aligner import AlignerObjective, AlignerRecipe
 from speechlm.training.codec import CodecObjective, CodecRecipe
@@ -43,9 +43,9 @@ def run(path: Path, overrides: list[str]) -> Path:
     Raises:
         SpeechLMError: for a bad recipe, missing data, or a run that cannot go on.
     """
-    declared = declaration.read(path, overrides)
+    declared = load_yaml(path, overrides)
     kind = declared.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
     schema, train_kind = KINDS[kind]
-    return train_kind(declaration.fill(schema, declared, path))
+    return train_kind(to_dataclass(schema, declared, path))

@@ -6,8 +6,9 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from speechlm import codec, declaration, hub
+from speechlm import codec, hub
 from speechlm.codec.load import PEERS
+from speechlm.config import load_yaml
 from speechlm.files import copy
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.codec import CodecUnits
@@ -37,7 +38,7 @@ def load(
     """
     if name is not None and str(name).partition("=")[0] not in PEERS:
         folder = hub.find_model(name)
-        kind = declaration.read(folder / hub.CONFIG, []).get("kind")
+        kind = load_yaml(folder / hub.CONFIG, []).get("kind")
         if kind in KINDS:
             module: Any = importlib.import_module(KINDS[kind])
             found: UnitTokenizer = module.load(folder, levels, framed)

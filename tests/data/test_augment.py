@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from speechlm import declaration
+from speechlm.config import to_dataclass
 from speechlm.data.augment import AugmentConfig, add_noise, augment, limit_band, reverberate
 from speechlm.data.crops import Crops, Recording
 from speechlm.errors import SpeechLMError
@@ -165,4 +165,4 @@ def test_crops_stay_the_same_crops(tmp_path):
 )
 def test_a_bad_setting_is_one_line(setting, message):
     with pytest.raises(SpeechLMError, match=message):
-        declaration.fill(AugmentConfig, OmegaConf.from_dotlist([setting]), "recipe.yaml")
+        to_dataclass(AugmentConfig, OmegaConf.from_dotlist([setting]), "recipe.yaml")

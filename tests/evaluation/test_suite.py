@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import yaml
 
-from speechlm import declaration
+from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import pool, runtime, suites, work
 from speechlm.evaluation.config import SuiteConfig, fill
@@ -184,7 +184,7 @@ def test_codebook_use_is_over_the_whole_set(suite_file, tmp_path, model):
 def test_speed_is_measured_in_a_process_of_its_own(suite_file, model):
     tiny = {"kind": "model", "model": str(model), "kbps": [0.4]}
     only(suite_file, {"opus": {"kind": "opus", "kbps": [6]}, "tiny": tiny})
-    declared = declaration.read(suite_file, ["runtime.repeats=2", "runtime.clips=1"])
+    declared = load_yaml(suite_file, ["runtime.repeats=2", "runtime.clips=1"])
     plan = prepare(fill(declared, suite_file))
     opus, tiny = runtime.measure(plan).values()
     for found in (opus, tiny):
@@ -285,7 +285,7 @@ JUDGED = sorted({path.name for path in SUITES.glob("*.yaml")} - PROBED)
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_every_shipped_suite_is_a_valid_declaration(name):
-    declared = declaration.read(SUITES / name, [])
+    declared = load_yaml(SUITES / name, [])
     config = suites.KINDS[declared.get("kind", "codec")][0](declared, SUITES / name)
     if isinstance(config, SuiteConfig):
         named(config.metrics)

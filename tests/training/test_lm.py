@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from speechlm import audio, declaration, hub
+from speechlm import audio, hub
 from speechlm.cli_lm import export_hf
 from speechlm.codec import NeuralCodec
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
@@ -63,8 +64,8 @@ def recipe(data: Path, out: Path, *more: str) -> LMRecipe:
     small = ["training.steps=6", "training.validate_every=3", "training.checkpoint_every=2"]
     small += ["lm.dim=16", "lm.layers=1", "lm.hidden=16", "lm.depth.dim=8", "lm.depth.hidden=8"]
     small += ["lm.dropout=0.2", "training.log_every=1", "data.batch=1", "data.validation=4"]
-    declared = declaration.read(RECIPE, settings(data, out, *small, *more))
-    return declaration.fill(LMRecipe, declared, RECIPE)
+    declared = load_yaml(RECIPE, settings(data, out, *small, *more))
+    return to_dataclass(LMRecipe, declared, RECIPE)
 
 
 def run(made: LMRecipe) -> Path:
@@ -75,7 +76,7 @@ def test_seconds_of_training_beat_none_and_unigrams(data: Path, tmp_path: Path) 
     folder = recipes.run(RECIPE, settings(data, tmp_path))
     lines = [line for line in log(tmp_path) if line["kind"] == "valid"]
     trained = min(lines, key=lambda line: line["loss"])
-    made = declaration.fill(LMRecipe, declaration.read(RECIPE, settings(data, tmp_path)), RECIPE)
+    made = to_dataclass(LMRecipe, load_yaml(RECIPE, settings(data, tmp_path)), RECIPE)
     objective = LMObjective(made)
     untrained = objective.validate(objective.model.eval())
     assert trained["loss"] < OF_UNTRAINED * untrained["loss"]

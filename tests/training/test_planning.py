@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from speechlm import declaration, hub
+from speechlm import hub
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.load import LanguageModel
@@ -85,8 +86,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(data: Path, out: Path, *more: str, corpus: str = "toy") -> LMRecipe:
     off = [f"data.tasks.{name}=null" for name in ("tts", "tts-voice", "interleaved", "text")]
     usual = [f"data.corpora=[{data / corpus}]", f"data.text={data / 'text.model'}"]
-    declared = declaration.read(RECIPE, [*usual, f"training.out={out}", *off, *more])
-    return declaration.fill(LMRecipe, declared, RECIPE)
+    declared = load_yaml(RECIPE, [*usual, f"training.out={out}", *off, *more])
+    return to_dataclass(LMRecipe, declared, RECIPE)
 
 
 PLANS = ("data.levels=3", "masking.plan=0.8", "data.tasks.read={weight: 2}")

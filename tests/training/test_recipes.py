@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from speechlm import declaration
 from speechlm.codec import CodecNetwork
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.training.codec import CodecRecipe
 from speechlm.training.recipes import KINDS, run
@@ -20,8 +20,8 @@ ALL = ", ".join(KINDS)
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path):
-    declared = declaration.read(path, [])
-    filled = declaration.fill(KINDS[declared.kind][0], declared, path)
+    declared = load_yaml(path, [])
+    filled = to_dataclass(KINDS[declared.kind][0], declared, path)
     # A folder of its own for each, by its name.
     assert filled.training.out == f"runs/{filled.name}"
 
@@ -52,7 +52,7 @@ def test_a_bad_recipe_is_one_line(overrides, says, corpus, tmp_path):
 @pytest.mark.parametrize(("name", "most"), [("codec", 8_000_000), ("codec-nano", 1_000_000)])
 def test_a_codec_has_no_more_weights_than_it_may(name, most):
     path = RECIPE.with_name(f"{name}.yaml")
-    filled = declaration.fill(CodecRecipe, declaration.read(path, []), path)
+    filled = to_dataclass(CodecRecipe, load_yaml(path, []), path)
     assert sum(value.numel() for value in CodecNetwork(filled.codec).weights().values()) <= most
 
 

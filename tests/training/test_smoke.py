@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 import torch
 
-from speechlm import declaration
 from speechlm.codec import NeuralCodec
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.data.corpus import PreparedCorpus
 from speechlm.training import recipes
 from speechlm.training.codec import CodecObjective, CodecRecipe
@@ -37,7 +37,7 @@ def test_a_minute_of_training_beats_none_and_silence(sample, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     (trained,) = [line for line in lines if line["kind"] == "valid"]
 
-    made = declaration.fill(CodecRecipe, declaration.read(RECIPE, settings), RECIPE)
+    made = to_dataclass(CodecRecipe, load_yaml(RECIPE, settings), RECIPE)
     objective = CodecObjective(made)
     network = objective.model.eval()
     untrained = objective.validate(network)["loss"]

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from omegaconf import OmegaConf
 
-from speechlm import declaration
+from speechlm.config import load_yaml
 from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
@@ -134,7 +134,7 @@ def test_a_language_model_of_them(corpus: Path, folder: Path, tmp_path: Path) ->
     """The smoke recipe on k-means units: better than knowing how often each unit comes."""
     tokens = tokenize(corpus, tmp_path / "tokens", str(folder))
     TextTokenizer.train(["tune 0123456789"]).save(tmp_path / "text.model")
-    declared = declaration.read(ROOT / "recipes" / "lm-smoke.yaml", ["training.steps=60"])
+    declared = load_yaml(ROOT / "recipes" / "lm-smoke.yaml", ["training.steps=60"])
     declared.data.corpora, declared.data.levels = [str(tmp_path / "tokens")], 1
     declared.data.tasks = {"speech": {"weight": 1}}
     declared.data.text, declared.training.out = (str(tmp_path / n) for n in ("text.model", "lm"))

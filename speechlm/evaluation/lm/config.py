@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from speechlm import declaration
+from speechlm.config import to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import (
     ClipsConfig,
@@ -157,7 +157,7 @@ def fill(declared: DictConfig, path: Path) -> LMSuiteConfig:
     Raises:
         SpeechLMError: naming the file and the key, for what makes no suite.
     """
-    config = declaration.fill(LMSuiteConfig, declared, path)
+    config = to_dataclass(LMSuiteConfig, declared, path)
     check_page(config.page, path)
     if all(getattr(config, part) is None for part in PARTS):
         raise SpeechLMError(f"{path}: no part to run; known: {', '.join(PARTS)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Group
 from rich.table import Table
 
-from speechlm import declaration
+from speechlm.config import load_yaml, to_dataclass
 from speechlm.data import speech
 from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
@@ -41,7 +41,7 @@ def run(config: Path, overrides: list[str], out: Path) -> Group:
     Raises:
         SpeechLMError: for a declaration, tokenizer, teacher or corpus that cannot be used.
     """
-    declared = declaration.fill(ProbeConfig, declaration.read(config, overrides), config)
+    declared = to_dataclass(ProbeConfig, load_yaml(config, overrides), config)
     tokenizers = {name: each for name, each in declared.tokenizers.items() if each is not None}
     known = {name: each for name, each in declared.labels.items() if each is not None}
     _check(declared, known, config)
