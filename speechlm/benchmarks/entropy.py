@@ -99,7 +99,7 @@ def run(
     codec = NeuralCodec.from_pretrained(model)
     if codec.entropy is None:
         raise SpeechLMError(
-            f"{codec.model_id} has no context model: speechlm train recipes/context.yaml"
+            f"{codec.model_id} has no context model: speechlm train recipes/entropy-model.yaml"
         )
     clips = [clip for source in sources for clip in speech.find(source) if clip.split in splits]
     if not clips:

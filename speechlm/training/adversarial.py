@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from speechlm.codec.discriminators import (
+from speechlm.training.discriminators import (
     Discriminators,
     discriminator_loss,
     feature_loss,

@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from speechlm import hub
 from speechlm.codec.config import CodecConfig
-from speechlm.codec.losses import SpectralLoss
 from speechlm.codec.network import CodecNetwork
 from speechlm.data.augment import AugmentConfig
 from speechlm.data.crops import Crops, Recording, recordings
 from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
-from speechlm.training import ragged
+from speechlm.training import variable_rate
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
-from speechlm.training.distillation import Distillation, DistillationConfig
-from speechlm.training.hearing import Hearing, HearingConfig
+from speechlm.training.losses.distillation import DistillationConfig, DistillationLoss
+from speechlm.training.losses.spectral import SpectralLoss
+from speechlm.training.losses.whisper_features import WhisperFeatureConfig, WhisperFeatureLoss
 
 T = TypeVar("T", float, Tensor)
 
@@ -70,7 +70,7 @@ class CodecLossConfig:
     """Share of the examples that keep all levels; the others draw their number evenly."""
     ragged: float = 0.0
     """With ``decoder_only``: share of the examples whose frames keep what a variable rate leaves
-    them, each their own number of levels (:mod:`speechlm.training.ragged`)."""
+    them, each their own number of levels (:mod:`speechlm.training.variable_rate`)."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ class CodecRecipe:
     loss: CodecLossConfig = field(default_factory=CodecLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
-    hearing: HearingConfig = field(default_factory=HearingConfig)
+    hearing: WhisperFeatureConfig = field(default_factory=WhisperFeatureConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -118,16 +118,16 @@ class CodecObjective(AdversarialObjective):
         if recipe.decoder_only:
             self.model.encoder.requires_grad_(False)
             self.model.quantizer.requires_grad_(False)
-            silence = ragged.silence(self.model.eval())
+            silence = variable_rate.silence(self.model.eval())
             self.register_buffer("silence", silence, persistent=False)
         self.oppose(recipe.adversarial)
-        self.distillation: Distillation | None = None
+        self.distillation: DistillationLoss | None = None
         if recipe.distillation.teacher is not None:
-            self.distillation = Distillation(recipe.distillation.teacher, recipe.codec)
+            self.distillation = DistillationLoss(recipe.distillation.teacher, recipe.codec)
         self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
-        self.hearing: Hearing | None = None
+        self.hearing: WhisperFeatureLoss | None = None
         if recipe.hearing.weight:
-            self.hearing = Hearing(recipe.hearing, recipe.codec.sample_rate)
+            self.hearing = WhisperFeatureLoss(recipe.hearing, recipe.codec.sample_rate)
         train, dev = _splits(recipe.data)
         data = recipe.data
         self.crops: Crops | ShardCrops
@@ -165,7 +165,7 @@ class CodecObjective(AdversarialObjective):
         levels = self._draw_levels(len(wave)).to(wave.device)
         if self.recipe.decoder_only:
             qualities = self._draw_qualities(len(wave))
-            z = ragged.latents(self.model, wave, self.silence, levels, qualities)
+            z = variable_rate.latents(self.model, wave, self.silence, levels, qualities)
             estimate, quantized = self.model.sound(z, wave.shape[1]), None
         else:
             estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
@@ -219,7 +219,7 @@ class CodecObjective(AdversarialObjective):
         """For as many examples: of those with a variable rate; NaN for the others."""
         every = number * self.share.count
         chosen = torch.rand(every) < self.recipe.loss.ragged
-        drawn = torch.where(chosen, ragged.HIGHEST * torch.rand(every), math.nan)
+        drawn = torch.where(chosen, variable_rate.HIGHEST * torch.rand(every), math.nan)
         return drawn[self.share.rows(every)]
 
     @torch.no_grad()

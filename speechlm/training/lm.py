@@ -23,8 +23,8 @@ from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.lm.vocabulary import FILE as VOCABULARY
 from speechlm.nn import Packing, collective
 from speechlm.terminal import errors
-from speechlm.training import ctc
 from speechlm.training.config import TrainingConfig
+from speechlm.training.losses import ctc
 from speechlm.training.masking import MaskingConfig, masked, unplanned
 from speechlm.training.objective import Objective
 from speechlm.units.base import Units
@@ -40,8 +40,8 @@ class LMLossConfig:
     levels: list[float] = field(default_factory=list)
     """Of units, by level; 1 where none is given."""
     ctc: float = 0.0
-    """Of text told from speech frame by frame (:mod:`speechlm.training.ctc`), a further term; the
-    model then has what tells it."""
+    """Of the CTC loss of the text of speech (:mod:`speechlm.training.losses.ctc`), a further term;
+    the model then has a CTC output."""
 
 
 @dataclass

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speechlm.config import load_yaml, to_dataclass
+from speechlm.config import load_yaml, rename_keys, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.training.aligner import AlignerObjective, AlignerRecipe
 from speechlm.training.codec import CodecObjective, CodecRecipe
-from speechlm.training.context import ContextObjective, ContextRecipe
+from speechlm.training.entropy_model import EntropyModelObjective, EntropyModelRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
 from speechlm.training.objective import Objective
@@ -28,13 +28,15 @@ def _steps(objective: Callable[[Any], Objective]) -> Callable[[Any], Path]:
 KINDS: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
     "aligner": (AlignerRecipe, _steps(AlignerObjective)),
     "codec": (CodecRecipe, _steps(CodecObjective)),
-    "context": (ContextRecipe, _steps(ContextObjective)),
+    "entropy-model": (EntropyModelRecipe, _steps(EntropyModelObjective)),
     "lm": (LMRecipe, _steps(LMObjective)),
     "stacked": (StackedRecipe, stack),
     "units": (UnitsRecipe, train_units),
     "vocoder": (VocoderRecipe, _steps(VocoderObjective)),
     "vq-apc": (VqApcRecipe, _steps(VqApcObjective)),
 }
+
+RENAMED_KINDS = {"kind=context": "kind=entropy-model"}
 
 
 def run(path: Path, overrides: list[str]) -> Path:
@@ -43,7 +45,7 @@ def run(path: Path, overrides: list[str]) -> Path:
     Raises:
         SpeechLMError: for a bad recipe, missing data, or a run that cannot go on.
     """
-    declared = load_yaml(path, overrides)
+    declared = rename_keys(load_yaml(path, overrides), RENAMED_KINDS, path)
     kind = declared.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechlm import hub
-from speechlm.codec.losses import SpectralLoss
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.data.unit_crops import UnitCrops, utterances
 from speechlm.errors import SpeechLMError
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
-from speechlm.training.hearing import Hearing, HearingConfig
+from speechlm.training.losses.spectral import SpectralLoss
+from speechlm.training.losses.whisper_features import WhisperFeatureConfig, WhisperFeatureLoss
 from speechlm.units.load import TOKENIZER, embed, load
 from speechlm.units.semantic import SemanticUnits
 from speechlm.units.stacked import StackedUnits
@@ -78,7 +78,7 @@ class VocoderRecipe:
     data: VocoderDataConfig = field(default_factory=VocoderDataConfig)
     loss: VocoderLossConfig = field(default_factory=VocoderLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
-    hearing: HearingConfig = field(default_factory=HearingConfig)
+    hearing: WhisperFeatureConfig = field(default_factory=WhisperFeatureConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -116,9 +116,9 @@ class VocoderObjective(AdversarialObjective):
             _start(self.model, recipe.init, self.config)
         self.oppose(recipe.adversarial)
         self.spectral_loss = SpectralLoss(self.config.sample_rate)
-        self.hearing: Hearing | None = None
+        self.hearing: WhisperFeatureLoss | None = None
         if recipe.hearing.weight:
-            self.hearing = Hearing(recipe.hearing, self.config.sample_rate)
+            self.hearing = WhisperFeatureLoss(recipe.hearing, self.config.sample_rate)
         corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
         self.crops = self._crops(corpora, "train", recipe.data.batch)
         self.held_out = self._crops(corpora, "dev", recipe.data.validation)

@@ -7,7 +7,7 @@ from speechlm.codec import NeuralCodec
 
 
 def test_a_context_model_that_is_shipped_is_that_of_these_weights():
-    """After the codec is trained anew: speechlm train recipes/context.yaml, or remove it."""
+    """After the codec is trained anew: speechlm train recipes/entropy-model.yaml, or remove it."""
     codec = NeuralCodec.from_pretrained(None)
     path = hub.find_model(None) / hub.CONTEXT
     assert path.is_file() == (codec.entropy is not None)

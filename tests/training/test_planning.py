@@ -17,9 +17,9 @@ from speechlm.lm.load import LanguageModel
 from speechlm.lm.sampling import GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example
 from speechlm.nn import Packing
-from speechlm.training import ctc
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
+from speechlm.training.losses import ctc
 from speechlm.training.masking import unplanned
 from speechlm.units.base import Units
 from tests.lm.corpora import text_model, tokenized

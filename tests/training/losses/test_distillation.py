@@ -12,11 +12,11 @@ from speechlm.codec.config import CodecConfig, QuantizerConfig, SpectralConfig
 from speechlm.errors import SpeechLMError
 from speechlm.training.codec import CodecDataConfig, CodecLossConfig, CodecObjective, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
-from speechlm.training.distillation import Distillation, DistillationConfig
 from speechlm.training.loop import train
+from speechlm.training.losses.distillation import DistillationConfig, DistillationLoss
 from speechlm.units.features import TeacherConfig
 
-from .runs import log
+from ..runs import log
 
 CODEC = CodecConfig(
     name="toy",
@@ -49,7 +49,7 @@ def test_level_0_learns_what_the_teacher_hears(corpus, tmp_path):
 
 def test_the_gradient_reaches_the_encoder_through_level_0():
     torch.manual_seed(0)
-    loss = Distillation(TeacherConfig("mfcc"), CODEC)
+    loss = DistillationLoss(TeacherConfig("mfcc"), CODEC)
     z = torch.randn(2, 16, 26, requires_grad=True)
     first = torch.randn(2, 16, 26, requires_grad=True)
     loss(first, z, torch.randn(2, 25 * 320)).backward()
@@ -87,4 +87,4 @@ def test_units_that_stay_learn_nothing(corpus):
 
 def test_other_frames_are_one_line():
     with pytest.raises(SpeechLMError, match="frames of 160 samples at 16000 Hz, the codec of 320"):
-        Distillation(TeacherConfig("mfcc", hop=160), CODEC)
+        DistillationLoss(TeacherConfig("mfcc", hop=160), CODEC)

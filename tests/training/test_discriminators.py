@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from speechlm.codec.discriminators import (
+from speechlm.training.discriminators import (
     Discriminators,
     discriminator_loss,
     feature_loss,

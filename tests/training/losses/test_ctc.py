@@ -9,7 +9,7 @@ from speechlm.data.packing import pack
 from speechlm.lm.patterns import pattern
 from speechlm.lm.tasks import Example, Layout, task
 from speechlm.lm.vocabulary import PAD, Vocabulary
-from speechlm.training import ctc
+from speechlm.training.losses import ctc
 from speechlm.units.base import Units
 
 UNITS = Units("made-up", "0" * 8, 16000, 320, 2, 8)

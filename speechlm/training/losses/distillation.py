@@ -27,7 +27,7 @@ class DistillationConfig:
     weight: float = 1.0
 
 
-class Distillation(nn.Module):
+class DistillationLoss(nn.Module):
     """One minus the cosine of what level 0 says and the teacher's features, less their mean.
 
     Raises:

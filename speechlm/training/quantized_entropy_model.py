@@ -28,7 +28,7 @@ _BIAS = 1 << 22
 
 
 @dataclass
-class ContextConfig:
+class EntropyModelConfig:
     """Sizes of a context model: of an embedding, of a frame in the trunk, of the hidden layer of
     each of its layers, and of the hidden layer of a head."""
 
@@ -39,10 +39,10 @@ class ContextConfig:
     head: int = 64
 
 
-class ContextNetwork(nn.Module):
+class QuantizedEntropyModel(nn.Module):
     """Scores, in bits, of every code given the frames before and the levels below."""
 
-    def __init__(self, config: ContextConfig, levels: int, cardinality: int):
+    def __init__(self, config: EntropyModelConfig, levels: int, cardinality: int):
         super().__init__()
         self.config = config
         self.levels = levels

@@ -14,7 +14,7 @@ from speechlm.bitstream import Reader
 from speechlm.codec import NeuralCodec
 from speechlm.encoding import Goal, encode_whole
 from speechlm.errors import SpeechLMError
-from speechlm.training import ragged
+from speechlm.training import variable_rate
 from speechlm.training.codec import CodecObjective
 
 from .runs import recipe
@@ -40,7 +40,7 @@ def test_constant_levels_are_those_of_the_codec(codec: NeuralCodec, speech: torc
     levels = torch.tensor([1, 5, 12])
     wave, net = speech.expand(3, -1), codec.network
     none = torch.full((3,), math.nan)
-    given = ragged.latents(net, wave, ragged.silence(net), levels, none)
+    given = variable_rate.latents(net, wave, variable_rate.silence(net), levels, none)
     codes = codec.encode(speech)
     for row, kept in enumerate(levels.tolist()):
         torch.testing.assert_close(given[row], codec.latents(codes[:, :kept])[0], **CLOSE)
@@ -48,9 +48,11 @@ def test_constant_levels_are_those_of_the_codec(codec: NeuralCodec, speech: torc
 
 def test_qualities_cut_as_files_do(codec: NeuralCodec, speech: torch.Tensor) -> None:
     """What the decoder is trained on is what it is given of a file of packed codes."""
-    net, qualities = codec.network, [0.0, 3.0, ragged.HIGHEST]
+    net, qualities = codec.network, [0.0, 3.0, variable_rate.HIGHEST]
     wave, levels = speech.expand(3, -1), torch.full((3,), 12)
-    given = ragged.latents(net, wave, ragged.silence(net), levels, torch.tensor(qualities))
+    given = variable_rate.latents(
+        net, wave, variable_rate.silence(net), levels, torch.tensor(qualities)
+    )
     means = []
     for row, quality in enumerate(qualities):
         file = io.BytesIO()

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchaudio
 
-from speechlm.codec.losses import SpectralLoss
+from speechlm.training.losses.spectral import SpectralLoss
 
 close = torch.testing.assert_close
 RATE = 16000

@@ -21,12 +21,12 @@ from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.files import copy
 from speechlm.training.config import TrainingConfig
-from speechlm.training.context_network import ContextConfig, ContextNetwork
 from speechlm.training.objective import Objective
+from speechlm.training.quantized_entropy_model import EntropyModelConfig, QuantizedEntropyModel
 
 
 @dataclass
-class ContextDataConfig:
+class EntropyModelDataConfig:
     """Where the codes come from and how a batch is cut from them."""
 
     corpora: list[str] = field(default_factory=list)
@@ -44,14 +44,14 @@ class ContextDataConfig:
 
 
 @dataclass
-class ContextRecipe:
+class EntropyModelRecipe:
     """The recipe of a context model for ``codec`` (a folder; null: the shipped default)."""
 
-    kind: str = "context"
-    name: str = "context"
+    kind: str = "entropy-model"
+    name: str = "entropy-model"
     codec: str | None = None
-    model: ContextConfig = field(default_factory=ContextConfig)
-    data: ContextDataConfig = field(default_factory=ContextDataConfig)
+    model: EntropyModelConfig = field(default_factory=EntropyModelConfig)
+    data: EntropyModelDataConfig = field(default_factory=EntropyModelDataConfig)
     floats: int = 1000
     """First steps, without rounding to whole numbers."""
     heads: int = 6
@@ -59,21 +59,21 @@ class ContextRecipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-class ContextObjective(Objective):
+class EntropyModelObjective(Objective):
     """Bits a frame, at a random number of levels for each example.
 
     The model folder is a copy of the codec's with the context model in it. At the end of training
     it also goes into the folder that the recipe names.
     """
 
-    def __init__(self, recipe: ContextRecipe):
+    def __init__(self, recipe: EntropyModelRecipe):
         super().__init__()
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.folder = hub.find_model(recipe.codec)
         teacher = NeuralCodec.from_pretrained(recipe.codec)
         self.weights_hash = self.identity = teacher.weights_hash
-        self.model: ContextNetwork = ContextNetwork(
+        self.model: QuantizedEntropyModel = QuantizedEntropyModel(
             recipe.model, teacher.levels, teacher.cardinality
         )
         corpora = [self._tokens(folder) for folder in recipe.data.corpora]
@@ -141,7 +141,7 @@ class ContextObjective(Objective):
         return {"loss": float(np.mean(left)), **figures}
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
-        assert isinstance(model, ContextNetwork)
+        assert isinstance(model, QuantizedEntropyModel)
         folder.mkdir(parents=True, exist_ok=True)
         for name in (hub.CONFIG, hub.WEIGHTS):
             copy(self.folder / name, folder / name)
@@ -166,7 +166,7 @@ def _bits(model: nn.Module, codes: Tensor, whole: bool, drawn: Sequence[int]) ->
     ]
 
 
-def _joined(corpora: list[Tokens], split: str, recipe: ContextRecipe) -> np.ndarray:
+def _joined(corpora: list[Tokens], split: str, recipe: EntropyModelRecipe) -> np.ndarray:
     """All codes of a split, uint16 (levels, frames)."""
     found = [
         tokens.codes(entry)

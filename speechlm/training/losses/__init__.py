@@ -1,0 +1,1 @@
+"""Losses of training objectives, one family a file."""
