@@ -23,7 +23,7 @@ INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input i
 # The file .with-NAME says that the extra NAME is installed; .with-base, the package itself.
 WITH := $(VENV)/.with-
 # Packages of an extra to install without what they declare: pyproject.toml says why.
-ALONE_eval := resemblyzer==0.1.4
+ALONE_eval := resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
 .PHONY: demo test fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq system-deps clean

@@ -45,16 +45,17 @@ class Clip:
 
 
 def find(config: ClipsConfig) -> list[Clip]:
-    """The clips of the first source that exists, in a fixed order.
+    """The clips of the first source that exists, or of all with ``combine``, in a fixed order.
 
     Raises:
         SpeechLMError: when no source exists or nothing in it is left to take.
     """
+    paths: list[Path] = []
     for pattern in config.sources:
-        paths = sorted(Path(path) for path in glob(pattern))  # noqa: PTH207 (may be absolute)
-        if paths:
+        paths += sorted(Path(path) for path in glob(pattern))  # noqa: PTH207 (may be absolute)
+        if paths and not config.combine:
             break
-    else:
+    if not paths:
         patterns = ", ".join(config.sources)
         raise SpeechLMError(
             f"no recordings at {patterns}: give clips.sources=[PATH], or prepare a corpus with "

@@ -21,6 +21,8 @@ class ClipsConfig:
     """Path patterns; the first that matches anything is taken, with all that it matches. Each is a
     prepared corpus (its test split), a Lhotse cut manifest, a JSONL list, a folder of audio or a
     sound file."""
+    combine: bool = False
+    """Take what matches any of the patterns, and not what the first one matches alone."""
     limit: int | None = None
     """Take so many, evenly spread over the list."""
     min_seconds: float = 0.0

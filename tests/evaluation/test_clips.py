@@ -56,6 +56,8 @@ def test_the_first_source_that_exists_is_taken_within_limits(clips):
     assert [c.id for c in find(ClipsConfig(sources, limit=2))] == ["voice-0", "voice-2"]
     assert [c.id for c in find(ClipsConfig(sources, min_seconds=1.3))] == ["voice-1", "voice-2"]
     assert [c.id for c in find(ClipsConfig(sources, max_seconds=1.3))] == ["voice-0"]
+    both = ClipsConfig([str(clips / f"voice-{n}.wav") for n in (2, 0, 9)], combine=True)
+    assert [c.id for c in find(both)] == ["voice-0", "voice-2"]
 
 
 def test_clips_of_one_name_are_kept_apart(clips, tmp_path):

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import quality, scores
-from speechlm.evaluation.metrics import METRICS, dnsmos, named, pitch, speaker, visqol
+from speechlm.evaluation.metrics import (
+    METRICS,
+    distillmos,
+    dnsmos,
+    named,
+    pitch,
+    speaker,
+    visqol,
+)
 from speechlm.evaluation.metrics.base import Metric, Score, Unavailable, Unscored
 from speechlm.evaluation.metrics.base import require as required
 from tests.tools import require
@@ -75,7 +83,7 @@ def test_what_cannot_be_scored_is_nan_with_its_reason(name, reason):
 
 def test_those_that_compare_no_moments_are_known():
     untimed = {name for name, metric in METRICS.items() if not metric.timed}
-    assert untimed == {"speaker", "dnsmos", "dnsmos_signal", "dnsmos_noise"}
+    assert untimed == {"speaker", "dnsmos", "dnsmos_signal", "dnsmos_noise", "distillmos"}
 
 
 @pytest.mark.parametrize("name", ["pesq", "stoi", "estoi"])
@@ -151,6 +159,7 @@ JUDGES = [
     ("voicing", "parselmouth", "praat-parselmouth"),
     ("dnsmos", "speechmos", "speechmos"),
     ("dnsmos_noise", "speechmos", "speechmos"),
+    ("distillmos", "distillmos", "distillmos"),
 ]
 
 
@@ -191,13 +200,15 @@ def test_visqol_without_its_lattice_is_refused(monkeypatch, speech):
     assert not score.lasting
 
 
-@pytest.mark.parametrize("name", ["pesq", "stoi", "visqol", "speaker", "f0", "dnsmos"])
+@pytest.mark.parametrize(
+    "name", ["pesq", "stoi", "visqol", "speaker", "f0", "dnsmos", "distillmos"]
+)
 def test_a_judge_that_is_not_installed_says_so(name, monkeypatch):
     metric = METRICS[name]
     names = {"speaker": "resemblyzer", "stoi": "pystoi", "f0": "parselmouth"}
     names["dnsmos"] = "speechmos.dnsmos"
     monkeypatch.setitem(sys.modules, names.get(name, name), None)
-    for module in (pitch, speaker, dnsmos, visqol):
+    for module in (pitch, speaker, dnsmos, distillmos, visqol):
         for cached in vars(module).values():
             if hasattr(cached, "cache_clear"):
                 cached.cache_clear()
