@@ -25,7 +25,7 @@ import numpy as np
 import soundfile as sf
 
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 if TYPE_CHECKING:
     import torch

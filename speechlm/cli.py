@@ -80,9 +80,10 @@ def compress(
 ) -> None:
     """Compress a recording."""
     use_threads(threads)
-    from speechlm import bitstream, codec, compression, encoding
+    from speechlm import bitstream, codec, compression
+    from speechlm.compression import encoder
 
-    goal = encoding.Goal(kbps, mode, max_bytes, quality)
+    goal = encoder.Goal(kbps, mode, max_bytes, quality)
     coded = compression.compress(source, target, codec.load(model), goal)
     real = bitstream.inspect(target)
     print_row(
@@ -189,9 +190,10 @@ def encode(
 ) -> None:
     """Raw 16-bit mono PCM at the model's sample rate to .slm, chunk by chunk."""
     use_threads(threads)
-    from speechlm import codec, compression, encoding
+    from speechlm import codec, compression
+    from speechlm.compression import encoder
 
-    goal = encoding.Goal(kbps, mode, quality=quality)
+    goal = encoder.Goal(kbps, mode, quality=quality)
     streams = sys.stdin.buffer, sys.stdout.buffer
     compression.stream_encode(*streams, codec.load(model), goal, chunk, packets)
 
@@ -398,7 +400,7 @@ def words(
 
 
 def _write_lines(lines: list[str], what: str, out: Path) -> None:
-    from speechlm.files import atomic_path
+    from speechlm.utils.files import atomic_path
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(out) as path:

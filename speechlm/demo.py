@@ -11,7 +11,7 @@ from pathlib import Path
 
 from speechlm import audio, bitstream, compression, hub, whisper
 from speechlm.codec import Codec
-from speechlm.encoding import Goal
+from speechlm.compression.encoder import Goal
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.page.cards import Card, Shown

@@ -21,7 +21,7 @@ from speechlm import int8
 from speechlm.bitstream.entropy import ContextModel, EntropyCoder
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"

@@ -9,7 +9,7 @@ from speechlm import hub, int8
 from speechlm.codec import NeuralCodec
 from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
-from speechlm.files import copy
+from speechlm.utils.files import copy
 
 
 @dataclass(frozen=True)

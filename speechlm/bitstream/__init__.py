@@ -6,13 +6,13 @@ described in ``docs/bitstream.md``.
 """
 
 from speechlm.bitstream.chunk import Chunk, LostChunk
+from speechlm.bitstream.coders import ABSENT, ModelCoder, PayloadCoder
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
+from speechlm.bitstream.inspection import Info, inspect
 from speechlm.bitstream.join import join
 from speechlm.bitstream.packets import PacketReader, PacketWriter
-from speechlm.bitstream.payload import ABSENT, ModelCoder, PayloadCoder
 from speechlm.bitstream.reader import Reader
-from speechlm.bitstream.summary import Info, inspect
 from speechlm.bitstream.writer import Writer, default_chunk_frames
 
 __all__ = [

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from speechlm.bitstream.coders import PayloadCoder
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.payload import PayloadCoder
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import binascii
 import re
 from dataclasses import dataclass
 
+from speechlm.bitstream.bitpacking import packed_size
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.lookahead import Lookahead, varint
-from speechlm.bitstream.packing import packed_size
+from speechlm.bitstream.peekable import Lookahead, varint
 
 MAGIC = b"SLM"
 VERSION = 1

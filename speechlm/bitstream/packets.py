@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from speechlm.bitstream.chunk import Chunk, LostChunk
+from speechlm.bitstream.chunk_format import CHECK_BYTES, Shape, check
+from speechlm.bitstream.coders import ENTROPY, ModelCoder, coders
 from speechlm.bitstream.errors import BitstreamError, Truncated
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.lookahead import Lookahead
-from speechlm.bitstream.payload import ENTROPY, ModelCoder, coders
-from speechlm.bitstream.record import CHECK_BYTES, Shape, check
+from speechlm.bitstream.peekable import Lookahead
 
 HEADER_EVERY = 50
 """Packets between two that hold the header, for who joins late."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from speechlm.bitstream.chunk import Chunk, LostChunk
+from speechlm.bitstream.chunk_format import CHECK_BYTES, TAGS, Shape, check, number_mark
+from speechlm.bitstream.coders import ENTROPY, ModelCoder, coders
 from speechlm.bitstream.errors import BitstreamError, Truncated
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.lookahead import Lookahead
-from speechlm.bitstream.payload import ENTROPY, ModelCoder, coders
-from speechlm.bitstream.record import CHECK_BYTES, TAGS, Shape, check, number_mark
+from speechlm.bitstream.peekable import Lookahead
 
 _GAP = 256  # chunks in a row that may be missing
 # What looking for the next good chunk may cost, in bytes checked in vain: so much to begin with,

@@ -9,9 +9,9 @@ from typing import BinaryIO
 import numpy as np
 
 from speechlm.bitstream.chunk import Chunk
+from speechlm.bitstream.chunk_format import CHECK_BYTES, Shape, check
+from speechlm.bitstream.coders import ABSENT, ENTROPY, PACKED, RAGGED, ModelCoder, coders
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.payload import ABSENT, ENTROPY, PACKED, RAGGED, ModelCoder, coders
-from speechlm.bitstream.record import CHECK_BYTES, Shape, check
 
 _CHUNK_BYTES = 1000
 

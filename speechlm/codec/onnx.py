@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from speechlm import hub
 from speechlm.codec.network import CodecNetwork
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
 from speechlm.nn import CausalISTFT, CausalSTFT, State, Streaming
 from speechlm.quantize import Quantizer
+from speechlm.utils.files import atomic_path
 
 OPSET = 20
 """The first with Gelu as one operation; onnxruntime has it since 1.17."""

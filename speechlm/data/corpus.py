@@ -24,7 +24,7 @@ import numpy as np
 
 from speechlm.data.splits import SPLITS
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 if TYPE_CHECKING:
     from lhotse import CutSet

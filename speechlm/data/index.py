@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from speechlm.data.splits import SPLITS
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 ROWS, FACTS = "index.npy", "index.json"
 FORMAT = 1

@@ -27,7 +27,7 @@ from speechlm.data.corpus import PreparedCorpus, Source, Utterance, write_cuts
 from speechlm.data.sources import open_source
 from speechlm.data.splits import SPLITS, assign
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 WHERE_ONLY = ("output", "package_cache", "download")
 """Keys that say where files go and not what is in them."""

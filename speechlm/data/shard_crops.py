@@ -16,7 +16,7 @@ from speechlm.data.augment import AugmentConfig
 from speechlm.data.crops import lay
 from speechlm.data.shar import Shar
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path, cache
+from speechlm.utils.files import atomic_path, cache
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut

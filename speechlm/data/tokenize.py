@@ -26,9 +26,9 @@ from speechlm.data.splits import named_split
 from speechlm.data.tokens import Tokens, claim, index_path, shard_file
 from speechlm.errors import SpeechLMError
 from speechlm.nn.collective import Share
-from speechlm.processes import processes, progress
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.load import load
+from speechlm.utils.processes import processes, progress
 
 SHARD = 256
 """Utterances a shard, or more: so many that there are no more than ``SHARDS`` shards."""

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from speechlm.data.index import Entries, Entry, Segment, read
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path, remove_unfinished
 from speechlm.units.base import Units
+from speechlm.utils.files import atomic_path, remove_unfinished
 
 __all__ = ["Entries", "Entry", "Segment", "Tokens"]
 

@@ -16,7 +16,7 @@ import soundfile
 from speechlm.evaluation.alignment import Aligned, align
 from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.systems.base import Encoded, Failed, System, Wave, pcm16
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 VERSION = 1  # of what this file does to audio: part of the cache's keys
 LONGEST_EXCESS = 0.5  # seconds; an output this much off is not the same recording

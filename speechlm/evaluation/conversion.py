@@ -25,7 +25,7 @@ from speechlm.evaluation.metrics.speaker import SPEAKER, embedding
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.plan import listeners
 from speechlm.evaluation.store import Store, default_folder
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 from speechlm.vocoder import VocodedUnits
 from speechlm.vocoder.convert import vocoder
 

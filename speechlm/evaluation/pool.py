@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.work import Outcome, Task, perform
-from speechlm.processes import cores, processes, progress
+from speechlm.utils.processes import cores, processes, progress
 
 
 def run(tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[int, Outcome]]:

@@ -32,7 +32,7 @@ from speechlm.evaluation.statistics import Interval
 from speechlm.evaluation.systems import Spec, System
 from speechlm.evaluation.wording import number
 from speechlm.evaluation.work import Outcome
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 FORMAT = "speechlm-evaluation-1"
 COLUMNS = 6  # of a table on the terminal

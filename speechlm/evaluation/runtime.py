@@ -12,7 +12,7 @@ from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.plan import Plan
 from speechlm.evaluation.systems import Spec
 from speechlm.evaluation.systems.model import Model
-from speechlm.processes import processes, progress
+from speechlm.utils.processes import processes, progress
 
 
 def measure(plan: Plan) -> dict[Spec, dict[str, Any]]:

@@ -8,8 +8,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from speechlm import files
 from speechlm.errors import SpeechLMError
+from speechlm.utils import files
 
 
 def default_folder() -> Path:

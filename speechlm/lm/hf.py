@@ -19,10 +19,10 @@ from torch import Tensor
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.units.text import TextTokenizer
+from speechlm.utils.files import atomic_path
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 REST = "levels.safetensors"

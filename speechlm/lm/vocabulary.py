@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
 from speechlm.lm.patterns import shifted
 from speechlm.units.base import Units
+from speechlm.utils.files import atomic_path
 
 FILE = "vocabulary.json"
 FORMAT = 1

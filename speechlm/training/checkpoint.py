@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path, remove_unfinished
+from speechlm.utils.files import atomic_path, remove_unfinished
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

@@ -19,10 +19,10 @@ from speechlm.codec import NeuralCodec
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
-from speechlm.files import copy
 from speechlm.training.config import TrainingConfig
 from speechlm.training.objective import Objective
 from speechlm.training.quantized_entropy_model import EntropyModelConfig, QuantizedEntropyModel
+from speechlm.utils.files import copy
 
 
 @dataclass

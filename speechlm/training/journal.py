@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 
 class Journal:

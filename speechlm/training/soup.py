@@ -9,7 +9,7 @@ import torch
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.files import copy
+from speechlm.utils.files import copy
 
 
 def mean(models: Sequence[str], shares: Sequence[float], out: Path) -> Path:

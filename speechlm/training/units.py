@@ -20,12 +20,12 @@ from speechlm import audio, hub
 from speechlm.data import speech
 from speechlm.data.speech import Speech
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
-from speechlm.processes import progress
 from speechlm.units import features
 from speechlm.units.features import Teacher
 from speechlm.units.forms import Frames, Pieces, build, check, runs
 from speechlm.units.kmeans import KMeansConfig
+from speechlm.utils.files import atomic_path
+from speechlm.utils.processes import progress
 
 SHARD = 64
 """Utterances of which features are kept in a file."""

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speechlm import rate
+from speechlm import rate_control
 from speechlm.codec.network import CodecNetwork
 from speechlm.codec.neural import SILENT_FRAMES, graded
 
@@ -44,9 +44,9 @@ def latents(
     counts = levels[:, None].repeat(1, kept.shape[3])
     for row, quality in enumerate(qualities.tolist()):
         if not np.isnan(quality):
-            heard = rate.Loudness(hop, network.config.sample_rate)
+            heard = rate_control.Loudness(hop, network.config.sample_rate)
             heard.push(wave[row].cpu().numpy())
-            loss = errors[row] * rate.weights(heard.take(kept.shape[3]))
+            loss = errors[row] * rate_control.weights(heard.take(kept.shape[3]))
             counts[row] = torch.from_numpy(_cut(loss, bits, quality))
     place = counts[:, None, None].expand(-1, 1, kept.shape[2], -1)
     return kept.gather(1, place)[:, 0]
@@ -54,5 +54,5 @@ def latents(
 
 def _cut(loss: NDArray[np.float64], bits: float, quality: float) -> NDArray[np.int64]:
     most, frames = len(loss) - 1, loss.shape[1]
-    spent = rate.cumulative(np.full((most, frames), bits))
-    return rate.keep(loss, spent, rate.quality_price(quality), most)
+    spent = rate_control.cumulative(np.full((most, frames), bits))
+    return rate_control.keep(loss, spent, rate_control.quality_price(quality), most)

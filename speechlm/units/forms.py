@@ -24,8 +24,8 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
 from speechlm.units.pieces import learn
+from speechlm.utils.files import atomic_path
 
 FILE = "pieces.model"
 KINDS = ("frames", "runs", "pieces")

@@ -9,9 +9,9 @@ from typing import Any
 from speechlm import codec, hub
 from speechlm.codec.load import PEERS
 from speechlm.config import load_yaml
-from speechlm.files import copy
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.codec import CodecUnits
+from speechlm.utils.files import copy
 
 KINDS = {
     "kmeans": "speechlm.units.kmeans",

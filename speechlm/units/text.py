@@ -8,8 +8,8 @@ from pathlib import Path
 import sentencepiece
 
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
 from speechlm.units.pieces import learn
+from speechlm.utils.files import atomic_path
 
 FILE = "text.model"
 KINDS = ("char", "unigram", "bpe")

@@ -180,7 +180,7 @@ def test_a_header_extension_is_skipped():
 
 @pytest.mark.parametrize("conceal", [False, True])
 def test_an_unknown_coding_is_named(conceal):
-    from speechlm.bitstream.record import Shape, check
+    from speechlm.bitstream.chunk_format import Shape, check
 
     head = HEADER.to_bytes()
     shape = Shape(HEADER.levels, HEADER.chunk_frames, None, False, coding=5, size=4)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from speechlm.bitstream import ABSENT, BitstreamError, Chunk, Header, LostChunk, Reader, Writer
+from speechlm.bitstream.coders import ENTROPY
 from speechlm.bitstream.entropy import EntropyCoder
-from speechlm.bitstream.lookahead import varint
-from speechlm.bitstream.payload import ENTROPY
+from speechlm.bitstream.peekable import varint
 from tests.bitstream.entropy.models import likely_codes, model
 from tests.bitstream.streams import (
     as_pipe,

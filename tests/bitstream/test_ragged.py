@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm.bitstream import ABSENT, BitstreamError, Reader, Writer
-from speechlm.bitstream.counts import pack_counts, unpack_counts
-from speechlm.bitstream.payload import RAGGED, Ragged, largest_size
+from speechlm.bitstream.coders import RAGGED, Ragged, largest_size
+from speechlm.bitstream.level_counts import pack_counts, unpack_counts
 from tests.bitstream.streams import (
     as_pipe,
     encode,

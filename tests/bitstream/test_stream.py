@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm.bitstream import BitstreamError, Header, Reader, Writer, default_chunk_frames
-from speechlm.bitstream.packing import pack, packed_size, unpack
+from speechlm.bitstream.bitpacking import pack, packed_size, unpack
 from speechlm.errors import SpeechLMError
 from tests.bitstream.streams import (
     Pipe,

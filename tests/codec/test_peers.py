@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from speechlm import audio, codec, compression
 from speechlm.bitstream import inspect
 from speechlm.codec.base import Codec
-from speechlm.encoding import Goal
+from speechlm.compression.encoder import Goal
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import results
 from speechlm.evaluation.systems.model import Model

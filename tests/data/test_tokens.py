@@ -16,13 +16,14 @@ import torch
 from lhotse import CutSet, MultiCut, Recording, SupervisionSegment
 from lhotse.supervision import AlignmentItem
 
-from speechlm import audio, codec, files
+from speechlm import audio, codec
 from speechlm.codec import CodecNetwork, NeuralCodec
 from speechlm.data import tokenize as module
 from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Segment, Tokens
 from speechlm.errors import SpeechLMError
+from speechlm.utils import files
 from tests.codec.test_peers import DAC, ENCODEC, save
 from tests.data.trees import text_file, tone, wave_file
 

@@ -15,7 +15,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from speechlm import files
 from speechlm.codec.config import CodecConfig, QuantizerConfig, SeanetConfig, SpectralConfig
 from speechlm.training import checkpoint, loop
 from speechlm.training.adversarial import AdversarialConfig
@@ -29,6 +28,7 @@ from speechlm.training.codec import (
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.journal import Journal
 from speechlm.training.loop import train
+from speechlm.utils import files
 
 STEPS, KEEP = 10, 4
 """Length of a run, and steps between its checkpoints."""

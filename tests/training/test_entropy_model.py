@@ -13,7 +13,7 @@ from speechlm import hub
 from speechlm.bitstream import BitstreamError
 from speechlm.bitstream.entropy import ContextModel
 from speechlm.codec import CodecNetwork, NeuralCodec
-from speechlm.compression import compress, decompress
+from speechlm.compression.files import compress, decompress
 from speechlm.errors import SpeechLMError
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.entropy_model import (

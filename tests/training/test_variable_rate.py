@@ -12,7 +12,7 @@ import torch
 from speechlm import audio
 from speechlm.bitstream import Reader
 from speechlm.codec import NeuralCodec
-from speechlm.encoding import Goal, encode_whole
+from speechlm.compression.encoder import Goal, encode_whole
 from speechlm.errors import SpeechLMError
 from speechlm.training import variable_rate
 from speechlm.training.codec import CodecObjective

@@ -13,11 +13,11 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlm.bitstream.counts import pack_counts, unpack_counts
+from speechlm.bitstream.coders import ABSENT, count_levels
 from speechlm.bitstream.entropy.frequencies import PRECISION
 from speechlm.bitstream.entropy.model import ContextModel
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.payload import ABSENT, count_levels
+from speechlm.bitstream.level_counts import pack_counts, unpack_counts
 
 MOST_CODES = 1 << 14
 """In a payload: 27 s of 12 levels at 50 Hz, so that none keeps a reader busy for long."""

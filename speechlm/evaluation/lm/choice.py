@@ -16,7 +16,7 @@ from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.lm.patterns import Codes
 from speechlm.lm.verbs import frames_in
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 REAL = "real"
 ABOUT = (

@@ -18,7 +18,7 @@ from speechlm.evaluation.metrics.base import Wave, failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm.sampling import Sampling
 from speechlm.lm.verbs import frames_in
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 ABOUT = (
     "The model hears the beginning of a recording and goes on, until it ends or its time is up. "

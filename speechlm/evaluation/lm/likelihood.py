@@ -11,7 +11,7 @@ from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.lm.subject import Held, Subject
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.ngrams import UnitNgrams
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 NGRAMS = {
     "unigrams": (1, "time"),

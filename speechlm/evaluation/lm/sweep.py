@@ -27,7 +27,7 @@ from speechlm.evaluation.recognition.text import Normaliser, normaliser
 from speechlm.evaluation.statistics import Floats
 from speechlm.evaluation.words import WordModel
 from speechlm.lm.sampling import Sampling
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 REAL = "recording"
 ABOUT = (

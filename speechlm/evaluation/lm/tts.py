@@ -16,7 +16,7 @@ from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import Wave, failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm import verbs
-from speechlm.processes import progress
+from speechlm.utils.processes import progress
 
 RECORDED = (
     "Sentences that the model says, beside the people who read them: errors of recognisers in the "

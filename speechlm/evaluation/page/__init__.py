@@ -18,7 +18,7 @@ from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import context
 from speechlm.evaluation.results import Results, Row
 from speechlm.evaluation.wording import number
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 SOUNDS = {"flac": "lossless FLAC", "opus": "Opus at about 64 kbit/s", "mp3": "MP3 at 64 kbit/s"}
 

@@ -13,7 +13,7 @@ from speechlm.evaluation.page import SOUNDS, render
 from speechlm.evaluation.page.cards import Shown, laid_out
 from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import missing, table_row
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 
 def write(

@@ -19,10 +19,10 @@ from speechlm.evaluation.probe.config import LayersConfig
 from speechlm.evaluation.probe.figures import Found
 from speechlm.evaluation.probe.subjects import Subject
 from speechlm.evaluation.statistics import Interval
-from speechlm.processes import progress
 from speechlm.training.units import Kept, UnitsTrainingConfig, cluster, draw
 from speechlm.units import features
 from speechlm.units.kmeans import Clusters
+from speechlm.utils.processes import progress
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from speechlm.evaluation.probe.config import LabelsConfig, ProbeConfig, Speakers
 from speechlm.evaluation.probe.figures import Found, Material, probe
 from speechlm.evaluation.probe.layers import Choice
 from speechlm.evaluation.statistics import Interval
-from speechlm.files import atomic_path
-from speechlm.processes import progress
 from speechlm.units.load import load
+from speechlm.utils.files import atomic_path
+from speechlm.utils.processes import progress
 
 FACTS = {
     "kinds": ("kinds", 0),

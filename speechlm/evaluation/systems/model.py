@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from speechlm.codec.base import Codec
 
 
-SOURCES = "bitstream", "codec", "nn", "quantize", "rate", "."
-"""Folders of the code that makes files and sound; of the last, the encoding alone."""
+SOURCES = "bitstream", "codec", "compression", "nn", "quantize", "rate_control"
+"""Folders of the code that writes and decodes files."""
 
 
 class Model(System):
@@ -56,7 +56,7 @@ class Model(System):
     def encode(self, wave: Wave) -> Encoded:
         import torch
 
-        from speechlm.encoding import write_codes
+        from speechlm.compression.encoder import write_codes
 
         if self.mode != "levels":
             return self._file(wave)
@@ -71,7 +71,7 @@ class Model(System):
     def _file(self, wave: Wave) -> Encoded:
         import torch
 
-        from speechlm.encoding import Goal, encode_stream, encode_whole
+        from speechlm.compression.encoder import Goal, encode_stream, encode_whole
 
         goal = Goal(kbps=self.kbps, mode=self.mode)
         file = io.BytesIO()
@@ -145,7 +145,8 @@ def source_digest(*parts: str) -> str:
     root = Path(speechlm.__file__).parent
     digest = hashlib.sha256()
     for part in parts:
-        pattern = "encoding.py" if part == "." else "**/*.py"
-        for path in sorted((root / part).glob(pattern)):
+        paths = sorted((root / part).glob("**/*.py"))
+        assert paths, part  # a renamed folder would hash to nothing
+        for path in paths:
             digest.update(path.read_bytes())
     return digest.hexdigest()

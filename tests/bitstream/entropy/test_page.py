@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from speechlm.bitstream.counts import unpack_counts
 from speechlm.bitstream.entropy import ContextModel, EntropyCoder
 from speechlm.bitstream.entropy.model import SHAPES
+from speechlm.bitstream.level_counts import unpack_counts
 
 from .models import arrays, cut, likely_codes, random_codes
 

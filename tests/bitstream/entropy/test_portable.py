@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from speechlm.bitstream import Reader
-from speechlm.bitstream.entropy import ContextModel, EntropyCoder, linear
+from speechlm.bitstream.entropy import ContextModel, EntropyCoder, integer_linear
 
 from .models import arrays, cut, model, random_codes
 
@@ -152,8 +152,8 @@ def test_one_frame_at_a_time_is_many_at_once():
 
 
 def test_a_blas_that_takes_short_cuts_is_refused(monkeypatch):
-    assert linear.products_are_exact()
-    monkeypatch.setattr(linear, "products_are_exact", lambda: False)
+    assert integer_linear.products_are_exact()
+    monkeypatch.setattr(integer_linear, "products_are_exact", lambda: False)
     with pytest.raises(ValueError, match="less than its precision"):
         model()
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm.bitstream import BitstreamError, Header, Reader, Writer
+from speechlm.bitstream.chunk_format import Shape, check
+from speechlm.bitstream.coders import ENTROPY, PACKED, RAGGED
 from speechlm.bitstream.entropy import MOST_CODES, EntropyCoder
-from speechlm.bitstream.payload import ENTROPY, PACKED, RAGGED
-from speechlm.bitstream.record import Shape, check
 from tests.bitstream.streams import small_header
 
 from .models import cut, likely_codes, model, random_codes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from speechlm.bitstream import BitstreamError, Chunk, LostChunk, PacketReader, Reader
 from speechlm.codec import Codec
-from speechlm.encoding import Coded
+from speechlm.compression.encoder import Coded
 
 WARM_UP = 2.0
 """Seconds before an excerpt that are decoded for context, where there are so many."""

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.bitstream.chunk import Chunk, LostChunk
-from speechlm.bitstream.counts import unpack_counts
+from speechlm.bitstream.coders import ENTROPY, PACKED, RAGGED, ModelCoder
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.payload import ENTROPY, PACKED, RAGGED, ModelCoder
+from speechlm.bitstream.level_counts import unpack_counts
 from speechlm.bitstream.reader import Reader
 
 KINDS = {PACKED: "packed", RAGGED: "ragged", ENTROPY: "entropy-coded"}

@@ -9,11 +9,11 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+from speechlm.bitstream.bitpacking import packed_size
+from speechlm.bitstream.coders import ENTROPY, PACKED, largest_size
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.lookahead import Lookahead, varint
-from speechlm.bitstream.packing import packed_size
-from speechlm.bitstream.payload import ENTROPY, PACKED, largest_size
+from speechlm.bitstream.peekable import Lookahead, varint
 
 CHECK_BYTES = 4
 

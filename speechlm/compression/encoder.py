@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speechlm import rate
+from speechlm import rate_control
 from speechlm.bitstream import Header, ModelCoder, Writer, default_chunk_frames
 from speechlm.codec import Codec
 from speechlm.errors import SpeechLMError
@@ -98,7 +98,7 @@ def encode_stream(
     entropy = goal.entropy(codec)
     writer = Writer(file, _header(codec, chunk, levels or codec.levels, entropy), entropy)
     control = None if levels else _control(codec, goal, writer, frame_bits, entropy)
-    loudness = rate.Loudness(codec.hop, codec.sample_rate)
+    loudness = rate_control.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
     kept = frames = 0
     for wave, codes in _coded(pieces, codec, clock, levels):
@@ -124,7 +124,7 @@ def encode_whole(
         SpeechLMError: when the codec does not reach the goal.
     """
     assert goal.whole(codec)
-    loudness = rate.Loudness(codec.hop, codec.sample_rate)
+    loudness = rate_control.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
     blocks, errors = (
         [np.zeros((codec.levels, 0), np.int64)],
@@ -139,7 +139,9 @@ def encode_whole(
             errors.append(_errors(codec, block))
     codes = np.concatenate(blocks, axis=1)
     frames, samples = codes.shape[1], clock.samples
-    loss = np.concatenate(errors, axis=1) * rate.weights(loudness.take(frames)).astype(np.float32)
+    loss = np.concatenate(errors, axis=1) * rate_control.weights(loudness.take(frames)).astype(
+        np.float32
+    )
     entropy = goal.entropy(codec)
     bits = _cost(codec, entropy)(codes)
 
@@ -147,7 +149,7 @@ def encode_whole(
         frame_bits = max(1.0, float(bits.sum(axis=0) @ counts) / codec.levels / max(1, frames))
         chunk = default_chunk_frames(round(frame_bits), codec.frame_rate)
         writer = Writer(file, _header(codec, chunk, codec.levels, entropy), entropy)
-        writer.write(rate.cut(codes, counts))
+        writer.write(rate_control.cut(codes, counts))
         writer.finish(samples)
         return writer.size
 
@@ -156,14 +158,14 @@ def encode_whole(
 
     with clock:
         if goal.quality is not None:
-            price = rate.quality_price(goal.quality)
-            counts = rate.keep(loss, rate.cumulative(bits), price, codec.levels)
+            price = rate_control.quality_price(goal.quality)
+            counts = rate_control.keep(loss, rate_control.cumulative(bits), price, codec.levels)
         elif goal.max_bytes is not None:
-            counts = rate.fit(bits, loss, size, goal.max_bytes, at_most=True)
+            counts = rate_control.fit(bits, loss, size, goal.max_bytes, at_most=True)
         else:
             assert goal.kbps is not None
             target = goal.kbps * 125 * samples / codec.sample_rate
-            counts = rate.fit(bits, loss, size, target)
+            counts = rate_control.fit(bits, loss, size, target)
         total = written(counts, file)
     if goal.max_bytes is not None and total > goal.max_bytes:
         raise SpeechLMError(
@@ -209,9 +211,9 @@ class _Control:
         self,
         codec: Codec,
         writer: Writer,
-        choice: rate.ConstantRate | rate.VariableRate | rate.FixedQuality,
-        budget: rate.Budget | None,
-        cost: rate.Cost,
+        choice: rate_control.ConstantRate | rate_control.VariableRate | rate_control.FixedQuality,
+        budget: rate_control.Budget | None,
+        cost: rate_control.Cost,
     ) -> None:
         self._codec, self._writer, self._choice, self._budget = codec, writer, choice, budget
         self._cost = cost
@@ -219,9 +221,11 @@ class _Control:
 
     def cut(self, codes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
         """``codes`` (levels, frames) with as many levels a frame as may stay."""
-        constant = isinstance(self._choice, rate.ConstantRate)  # which does not ask what is lost
+        constant = isinstance(
+            self._choice, rate_control.ConstantRate
+        )  # which does not ask what is lost
         loss = np.zeros((1, 1)) if constant else _errors(self._codec, codes) * weights
-        return rate.cut(codes, self._choice.choose(self._cost(codes), loss))
+        return rate_control.cut(codes, self._choice.choose(self._cost(codes), loss))
 
     def settle(self) -> None:
         """Tell the budget what was written since the last time."""
@@ -236,11 +240,11 @@ def _control(
 ) -> _Control | None:
     cost = _cost(codec, entropy)
     if goal.quality is not None:
-        fixed = rate.FixedQuality(rate.quality_price(goal.quality), codec.levels)
+        fixed = rate_control.FixedQuality(rate_control.quality_price(goal.quality), codec.levels)
         return _Control(codec, writer, fixed, None, cost)
     if goal.kbps is None:
         return None
-    budget = rate.Budget(
+    budget = rate_control.Budget(
         frame_bits,
         codec.frame_rate,
         8 * writer.size + _AROUND_END,
@@ -248,11 +252,11 @@ def _control(
         codec.levels,
         writer.header.chunk_frames,
     )
-    choice: rate.ConstantRate | rate.VariableRate
+    choice: rate_control.ConstantRate | rate_control.VariableRate
     if goal.mode == "cbr":
-        choice = rate.ConstantRate(budget, codec.levels)
+        choice = rate_control.ConstantRate(budget, codec.levels)
     else:
-        choice = rate.VariableRate(budget, codec.levels, codec.frame_rate)
+        choice = rate_control.VariableRate(budget, codec.levels, codec.frame_rate)
     return _Control(codec, writer, choice, budget, cost)
 
 
@@ -290,8 +294,8 @@ def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
     return codec.errors(torch.from_numpy(codes)[None])[0].float().cpu().numpy()
 
 
-def _cost(codec: Codec, entropy: ModelCoder | None) -> rate.Cost:
-    return rate.fixed_cost(codec.bits_per_code) if entropy is None else entropy.bits
+def _cost(codec: Codec, entropy: ModelCoder | None) -> rate_control.Cost:
+    return rate_control.fixed_cost(codec.bits_per_code) if entropy is None else entropy.bits
 
 
 def _header(codec: Codec, chunk_frames: int, levels: int, entropy: ModelCoder | None) -> Header:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechlm.bitstream.counts import CountMeter
+from speechlm.bitstream.level_counts import CountMeter
 
 _HEADER_SECONDS = 10.0
 

@@ -8,12 +8,12 @@ Two controllers work frame by frame, with a bounded reservoir: :class:`ConstantR
 :class:`VariableRate`. :func:`fit` looks at a whole recording, and meets a size to the byte.
 """
 
-from speechlm.rate.budget import Budget
-from speechlm.rate.constant import ConstantRate
-from speechlm.rate.fit import fit
-from speechlm.rate.loudness import Loudness, weights
-from speechlm.rate.tradeoff import Cost, cumulative, cut, fixed_cost, keep, quality_price
-from speechlm.rate.variable import FixedQuality, VariableRate
+from speechlm.rate_control.budget import Budget
+from speechlm.rate_control.constant import ConstantRate
+from speechlm.rate_control.lagrangian import Cost, cumulative, cut, fixed_cost, keep, quality_price
+from speechlm.rate_control.loudness import Loudness, weights
+from speechlm.rate_control.two_pass import fit
+from speechlm.rate_control.variable import FixedQuality, VariableRate
 
 __all__ = [
     "Budget",

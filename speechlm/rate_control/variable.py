@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechlm.rate.budget import Budget
-from speechlm.rate.tradeoff import MOVE, STAY, Counts, Floats, cumulative, price_for
+from speechlm.rate_control.budget import Budget
+from speechlm.rate_control.lagrangian import MOVE, STAY, Counts, Floats, cumulative, price_for
 
 _MEMORY_SECONDS = 10.0
 _PERIOD_SECONDS = 0.5

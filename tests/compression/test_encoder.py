@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechlm import audio, compression
+from speechlm import audio
 from speechlm.bitstream import Chunk, Reader
 from speechlm.codec import Codec, load
-from speechlm.encoding import Coded, Goal, encode_stream, encode_whole
+from speechlm.compression import files as compression_files
+from speechlm.compression.encoder import Coded, Goal, encode_stream, encode_whole
 from speechlm.errors import SpeechLMError
 
 RATE = 16000
@@ -116,8 +117,8 @@ def test_goals_that_are_none_are_refused(codec, speech):
 
 
 def test_long_recordings_are_laid_out_as_they_come(codec, speech, tmp_path, monkeypatch):
-    monkeypatch.setattr(compression, "WHOLE_SECONDS", 5.0)
-    monkeypatch.setattr(compression, "encode_whole", None)
+    monkeypatch.setattr(compression_files, "WHOLE_SECONDS", 5.0)
+    monkeypatch.setattr(compression_files, "encode_whole", None)
     audio.write(tmp_path / "long.wav", np.tile(speech, 3), RATE)
-    compression.compress(tmp_path / "long.wav", tmp_path / "long.slm", codec, Goal(2.3))
+    compression_files.compress(tmp_path / "long.wav", tmp_path / "long.slm", codec, Goal(2.3))
     assert (tmp_path / "long.slm").stat().st_size * 8e-3 / 36 == pytest.approx(2.3, rel=0.03)

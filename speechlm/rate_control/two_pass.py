@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from speechlm.rate.tradeoff import MOVE, STAY, Counts, Floats, cumulative, keep, solve
+from speechlm.rate_control.lagrangian import MOVE, STAY, Counts, Floats, cumulative, keep, solve
 
 _TRIES = 6
 _CLOSE = 0.003

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm import rate
+from speechlm import rate_control
 from speechlm.bitstream import Header, Writer
-from speechlm.bitstream.counts import CountMeter, pack_counts
+from speechlm.bitstream.level_counts import CountMeter, pack_counts
 
 LEVELS, FRAME_RATE = 12, 50.0
 
@@ -26,8 +26,8 @@ def made_up(frames: int, seed: int = 0, uneven: bool = True) -> tuple[np.ndarray
     return bits, loss
 
 
-def budget(kbps: float, header: float = 0.0, chunk_frames: int = 100) -> rate.Budget:
-    return rate.Budget(kbps * 20, FRAME_RATE, header, 72, LEVELS, chunk_frames)
+def budget(kbps: float, header: float = 0.0, chunk_frames: int = 100) -> rate_control.Budget:
+    return rate_control.Budget(kbps * 20, FRAME_RATE, header, 72, LEVELS, chunk_frames)
 
 
 def spent(bits: np.ndarray, counts: np.ndarray, chunk_frames: int = 100) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_a_constant_rate_is_kept_in_every_two_seconds(kbps, seed, uneven, block)
     bits, loss = made_up(400, seed, uneven)
     reach = bits[0].mean(), bits.sum(axis=0).mean()
     kbps = float(np.clip(kbps, 1.4 * reach[0] / 20, 0.9 * reach[1] / 20))
-    counts = blocks(rate.ConstantRate(budget(kbps), LEVELS), bits, loss, block)
+    counts = blocks(rate_control.ConstantRate(budget(kbps), LEVELS), bits, loss, block)
     assert counts.min() >= 1
     each = spent(bits, counts)
     assert each.mean() * 0.05 == pytest.approx(kbps, rel=0.02)
@@ -66,7 +66,7 @@ def test_a_constant_rate_is_kept_in_every_two_seconds(kbps, seed, uneven, block)
 def test_a_variable_rate_is_met_within_its_reservoir(kbps, seed, block):
     bits, loss = made_up(1000, seed)
     kbps = min(kbps, 0.8 * bits.sum(axis=0).mean() / 20)
-    control = rate.VariableRate(budget(kbps), LEVELS, FRAME_RATE)
+    control = rate_control.VariableRate(budget(kbps), LEVELS, FRAME_RATE)
     each = spent(bits, blocks(control, bits, loss, block))
     assert each.mean() * 0.05 == pytest.approx(kbps, rel=0.05)
     # From any moment to any other: what is earned, and a reservoir that was full and then is empty.
@@ -80,19 +80,19 @@ def test_a_variable_rate_loses_less_than_a_constant_one():
     frames = np.arange(1500)
     losses = {}
     for control in (
-        rate.ConstantRate(budget(2), LEVELS),
-        rate.VariableRate(budget(2), LEVELS, FRAME_RATE),
+        rate_control.ConstantRate(budget(2), LEVELS),
+        rate_control.VariableRate(budget(2), LEVELS, FRAME_RATE),
     ):
         losses[type(control)] = loss[blocks(control, bits, loss, 50), frames].mean()
-    assert losses[rate.VariableRate] < 0.9 * losses[rate.ConstantRate]
+    assert losses[rate_control.VariableRate] < 0.9 * losses[rate_control.ConstantRate]
 
 
 def test_quality_is_the_same_however_it_is_handed_in():
     bits, loss = made_up(300)
-    prices = [rate.quality_price(quality) for quality in (2, 5, 8)]
-    counts = [blocks(rate.FixedQuality(p, LEVELS), bits, loss, 300) for p in prices]
+    prices = [rate_control.quality_price(quality) for quality in (2, 5, 8)]
+    counts = [blocks(rate_control.FixedQuality(p, LEVELS), bits, loss, 300) for p in prices]
     assert counts[0].mean() < counts[1].mean() < counts[2].mean()
-    one = blocks(rate.FixedQuality(prices[1], LEVELS), bits, loss, 1)
+    one = blocks(rate_control.FixedQuality(prices[1], LEVELS), bits, loss, 1)
     assert one.tolist() == counts[1].tolist()
 
 
@@ -100,7 +100,7 @@ def test_quality_is_the_same_however_it_is_handed_in():
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(1e-3, 1), st.integers(0, 99))
 def test_the_levels_kept_cost_least_of_all_ways(levels, frames, price, seed):
     rng = np.random.default_rng(seed)
-    bits = rate.cumulative(rng.uniform(1, 12, (levels, frames)))
+    bits = rate_control.cumulative(rng.uniform(1, 12, (levels, frames)))
     loss = rng.uniform(0, 3, (levels + 1, frames))
     before = int(rng.integers(levels + 1))
 
@@ -109,7 +109,7 @@ def test_the_levels_kept_cost_least_of_all_ways(levels, frames, price, seed):
         each = np.arange(frames)
         return loss[counts, each].sum() + price * (bits[counts, each].sum() + 3.5 * moves)
 
-    kept = rate.keep(loss, bits, price, before)
+    kept = rate_control.keep(loss, bits, price, before)
     best = (
         min(total(np.array(way)) for way in np.ndindex(*[levels + 1] * frames))
         if ((levels + 1) ** frames < 3000)
@@ -127,12 +127,12 @@ def test_a_size_is_met_to_the_byte(target, at_most, seed, frames):
 
     def size(counts: np.ndarray) -> int:
         writer = Writer(io.BytesIO(), header)
-        writer.write(rate.cut(codes, counts))
+        writer.write(rate_control.cut(codes, counts))
         writer.finish(0)
         return writer.size
 
     loss = made_up(frames, seed)[1]
-    counts = rate.fit(rate.fixed_cost(10)(codes), loss, size, target, at_most)
+    counts = rate_control.fit(rate_control.fixed_cost(10)(codes), loss, size, target, at_most)
     least, most = size(np.zeros(frames, int)), size(np.full(frames, LEVELS))
     if at_most and target >= least:
         assert size(counts) <= target
@@ -162,16 +162,18 @@ def test_budgets_pay_for_what_was_written():
 def test_loudness_is_weighed_to_the_loudest():
     rng = np.random.default_rng(0)
     wave = (rng.standard_normal(32000) * np.repeat([0.001, 0.1], 16000)).astype(np.float32)
-    whole = rate.Loudness(320, 16000)
+    whole = rate_control.Loudness(320, 16000)
     whole.push(wave)
     energy = whole.take(101)
     assert energy[60:100] == pytest.approx(0.01, rel=0.5)
     assert energy[100] == 0.0  # after the end
-    weights = rate.weights(energy)
+    weights = rate_control.weights(energy)
     assert weights[10] == pytest.approx(1e-4**0.15, rel=0.2)
     assert weights[60:100] == pytest.approx(1.0, rel=0.2)
-    assert rate.weights(energy * 100)[:100] == pytest.approx(weights[:100])  # whatever the volume
-    pieces = rate.Loudness(320, 16000)
+    assert rate_control.weights(energy * 100)[:100] == pytest.approx(
+        weights[:100]
+    )  # whatever the volume
+    pieces = rate_control.Loudness(320, 16000)
     for i in range(0, 32000, 777):
         pieces.push(wave[i : i + 777])
     np.testing.assert_allclose(pieces.take(101), energy)

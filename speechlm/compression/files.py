@@ -13,10 +13,10 @@ from speechlm import audio, bitstream
 from speechlm.bitstream import BitstreamError, Header, PacketReader, PacketWriter, Reader
 from speechlm.bitstream.packets import JITTER
 from speechlm.codec import Codec
-from speechlm.decoding import decode
-from speechlm.encoding import Coded, Goal, encode_stream, encode_whole
+from speechlm.compression.decoder import decode
+from speechlm.compression.encoder import Coded, Goal, encode_stream, encode_whole
 from speechlm.errors import SpeechLMError
-from speechlm.files import atomic_path
+from speechlm.utils.files import atomic_path
 
 WHOLE_SECONDS = 1800.0
 """Longer recordings than this are laid out as they come, in constant memory."""

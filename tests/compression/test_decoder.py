@@ -11,8 +11,8 @@ import pytest
 from speechlm import audio
 from speechlm.bitstream import ABSENT, BitstreamError, Header, Reader, Writer, join
 from speechlm.codec import Codec, load
-from speechlm.decoding import decode
-from speechlm.encoding import Goal, encode_whole
+from speechlm.compression.decoder import decode
+from speechlm.compression.encoder import Goal, encode_whole
 
 RATE = 16000
 CLOSE = 1e-4  # of full scale: the rounding of floats

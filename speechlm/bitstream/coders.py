@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlm.bitstream.counts import pack_counts, unpack_counts
+from speechlm.bitstream.bitpacking import pack, packed_size, unpack
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.packing import pack, packed_size, unpack
+from speechlm.bitstream.level_counts import pack_counts, unpack_counts
 
 ABSENT = -1
 PACKED, RAGGED, ENTROPY = 0, 1, 2

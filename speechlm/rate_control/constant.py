@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechlm.rate.budget import Budget
-from speechlm.rate.tradeoff import MOVE, STAY, Counts, Floats, cumulative
+from speechlm.rate_control.budget import Budget
+from speechlm.rate_control.lagrangian import MOVE, STAY, Counts, Floats, cumulative
 
 _SLACK = 2.0  # frames' worth of bits that the stream may be ahead or behind
 _RETURN = 25.0  # frames in which to get back

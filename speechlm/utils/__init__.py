@@ -1,0 +1,1 @@
+"""Files, processes and progress: what has nothing to do with speech."""
