@@ -3,6 +3,8 @@
 # make fuzz                  100,000 mutated files, for a nightly run
 # make bench                 speed against EnCodec and DAC, and transformers
 # make live | peers | eval | asr | judge | units | onnx | synthetic   add an extra to .venv
+# make docs                  the documentation site, into site/
+# make release               sdist and wheel, checked and tried in a fresh environment, into dist/
 # make system-deps           Debian packages that some tests and corpora use
 # make clean                 remove .venv and what the tools left
 #
@@ -26,7 +28,7 @@ WITH := $(VENV)/.with-
 ALONE_eval := resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
-.PHONY: demo test fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq system-deps clean
+.PHONY: demo test fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq docs release system-deps clean
 
 demo: $(WITH)base $(WITH)asr
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
@@ -72,6 +74,20 @@ $(WITH)%: $(WITH)base
 	@$(if $(ALONE_$*),$(INSTALL) --no-deps $(ALONE_$*))
 	@touch $@
 
+docs: $(WITH)docs
+	$(BIN)/mkdocs build --strict --quiet
+
+# The wheel is installed into an environment of its own, where it has to compress the sample recording.
+release: $(WITH)release
+	rm -rf dist
+	$(BIN)/python -m build --quiet --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	rm -rf build/release && $(BIN)/python -m venv build/release
+	build/release/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
+	  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) dist/*.whl
+	cd build/release && bin/speechlm compress ../../speechlm/assets/sample.flac sample.slm --kbps 3 --force \
+	  && bin/speechlm decompress sample.slm sample.wav --force && bin/speechlm info sample.slm
+
 # Opus, Speex, Codec2 and AMR-WB are judged beside the codec, Chromium opens the report page, PESQ is
 # compiled. (Corpora in Debian packages are fetched and unpacked, never installed.)
 system-deps:
@@ -79,4 +95,4 @@ system-deps:
 	  build-essential chromium codec2 libvo-amrwbenc0 opus-tools speex
 
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,7 +2,7 @@
 
 A stream is a header and then chunks, each checked and decodable on its own given the model. It is
 written and read strictly forwards, so files and pipes hold the same bytes. The format itself is
-described in ``docs/bitstream.md``.
+described in ``docs/spec/bitstream.md``.
 """
 
 from speechlm.bitstream.chunk import Chunk, LostChunk

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from speechlm.bitstream import Header, Writer
 from tests.bitstream.streams import default_header, encode, headers, ragged_codes, random_codes
 
-PAGE = (Path(__file__).parents[2] / "docs" / "bitstream.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "spec" / "bitstream.md").read_text()
 
 
 def decoder_of_the_page():
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict = {}
-    exec(compile(code, "docs/bitstream.md", "exec"), names)
+    exec(compile(code, "docs/spec/bitstream.md", "exec"), names)
     return names["decode"]
 
 

@@ -1,4 +1,4 @@
-"""Several models side by side, as Markdown: what ``recipes/RESULTS.md`` is made of."""
+"""Several models side by side, as Markdown: what ``docs/results/language-models.md`` is made of."""
 
 from __future__ import annotations
 

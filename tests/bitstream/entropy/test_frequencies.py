@@ -52,7 +52,7 @@ def test_constriction_takes_them_as_they_are(weights, seed):
     symbols = np.random.default_rng(seed).integers(0, len(weights), 20).astype(np.int32)
     family = constriction.stream.model.Categorical(perfect=False)
     encoder = constriction.stream.queue.RangeEncoder()
-    # The interval after each symbol, by the arithmetic of docs/bitstream.md.
+    # The interval after each symbol, by the arithmetic of docs/spec/bitstream.md.
     low, span, words = 0, (1 << 64) - 1, 0
     starts = np.concatenate([[0], np.cumsum(less_one[0].astype(np.int64) + 1)])
     for symbol in symbols:

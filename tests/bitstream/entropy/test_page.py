@@ -13,13 +13,13 @@ from speechlm.bitstream.level_counts import unpack_counts
 
 from .models import arrays, cut, likely_codes, random_codes
 
-PAGE = (Path(__file__).parents[3] / "docs" / "entropy-coding.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "spec" / "entropy-coding.md").read_text()
 
 
 def decoder_of_the_page():
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict = {}
-    exec(compile(code, "docs/entropy-coding.md", "exec"), names)
+    exec(compile(code, "docs/spec/entropy-coding.md", "exec"), names)
     return names["decode"]
 
 
