@@ -71,6 +71,10 @@ class AlignerNetwork(nn.Module):
         self.drop = nn.Dropout(config.dropout)
         self.out = nn.Linear(dim, len(config.letters) + 1)
 
+    def output_heads(self) -> list[nn.Module]:
+        """The layer that scores letters."""
+        return [self.out]
+
     def forward(self, x: Tensor, frames: Tensor | None = None) -> Tensor:
         """Log-probabilities (batch, frames, letters + 1) of features (batch, frames, inputs).
 

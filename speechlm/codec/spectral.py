@@ -98,6 +98,10 @@ class SpectralDecoder(Streaming):
         )
         self.istft = CausalISTFT(config.hop)
 
+    def output_heads(self) -> list[nn.Module]:
+        """The layer that gives the spectrum."""
+        return [self.stack.stages[-1]]
+
     def initial_state(self, like: Tensor) -> State:
         # The overlap is kept in the precision of the waveform, whatever the stack computes in.
         wave = like if like.dtype == torch.float64 else like.float()

@@ -69,6 +69,10 @@ class UnitLM(nn.Module):
         kinds[: ids.specials] = 0
         self.register_buffer("kinds_of_ids", kinds, persistent=False)
 
+    def output_heads(self) -> list[nn.Module]:
+        """The layers that predict; the others are :attr:`output` and ``depth.heads``."""
+        return [] if self.ctc is None else [self.ctc]
+
     @torch.no_grad()
     def start_from(self, vectors: Tensor) -> None:
         """Begin with what need not be learned from the units: which of them are alike.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -68,8 +67,8 @@ class AdversarialObjective(Objective):
         self._estimates[self.share.index] = estimate.detach()
         return total, terms
 
-    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
+    def trained(self, turn: str) -> list[nn.Module]:
         if turn == "discriminator":
             assert self.discriminators is not None
-            return self.discriminators.named_parameters()
-        return super().named_weights(turn)
+            return [self.discriminators]
+        return super().trained(turn)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -245,11 +244,11 @@ class CodecObjective(AdversarialObjective):
         assert isinstance(model, CodecNetwork)
         hub.save_model(folder, self.recipe.codec, model.weights(), facts)
 
-    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
-        if turn != "model":
-            return super().named_weights(turn)
-        learnt = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        return chain(learnt, self.distillation.named_parameters() if self.distillation else ())
+    def trained(self, turn: str) -> list[nn.Module]:
+        modules = super().trained(turn)
+        if turn == "model" and self.distillation is not None:
+            modules.append(self.distillation)
+        return modules
 
 
 def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class OptimizerConfig:
-    """``kind`` is ``adamw``, or ``muon``: Muon (Jordan 2024) for the matrices inside the network
-    and AdamW for the rest, with the update of a matrix scaled to AdamW's, so one rate serves both.
-    """
+    """``kind`` is ``adamw``, or ``muon``: Muon (Jordan et al. 2024) for the weight matrices of
+    linear layers within the network and AdamW for the rest, that is for embeddings, output heads,
+    quantizers, convolutions and vectors. Muon's updates are scaled to the size of AdamW's, so one
+    rate serves both."""
 
     kind: str = "adamw"
     rate: float = 1e-3

@@ -26,7 +26,7 @@ from speechlm.training.config import TrainingConfig
 from speechlm.training.heap import keep_heap
 from speechlm.training.journal import Journal
 from speechlm.training.objective import Objective
-from speechlm.training.optimizers import build_optimizers, learning_rate
+from speechlm.training.optimizers import build_optimizers, learning_rate, trainable
 
 
 def train(config: TrainingConfig, objective: Objective) -> Path:
@@ -55,7 +55,7 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
     objective.share = Share(accelerator.process_index, accelerator.num_processes)
     average = Average(objective.model, config.average)
     optimizers = {
-        turn: build_optimizers(config.optimizer, objective.named_weights(turn))
+        turn: build_optimizers(config.optimizer, objective.trained(turn))
         for turn in objective.turns
     }
     everything = [optimizer for group in optimizers.values() for optimizer in group]
@@ -205,7 +205,7 @@ def _update(
     rate: float,
 ) -> torch.Tensor:
     """Clip, step, and drop the gradients of a turn; return their norm."""
-    weights = [weight for _, weight in objective.named_weights(turn)]
+    weights = trainable(objective.trained(turn))
     norm = accelerator.clip_grad_norm_(weights, config.optimizer.clip)
     for optimizer in optimizers:
         for group in optimizer.param_groups:

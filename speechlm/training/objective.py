@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +66,6 @@ class Objective(nn.Module):
         """Whether a turn is taken at this step."""
         return True
 
-    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters that the optimizer of a turn owns."""
-        return self.model.named_parameters()
+    def trained(self, turn: str) -> list[nn.Module]:
+        """The modules whose trainable parameters the optimizers of a turn own."""
+        return [self.model]

@@ -1,51 +1,85 @@
-"""Optimizers and the learning rate as a function of the step."""
+"""Optimizers, which parameters each takes, and the learning rate as a function of the step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from speechlm.errors import SpeechLMError
+from speechlm.quantize import Quantizer
 from speechlm.training.config import OptimizerConfig
+from speechlm.training.muon import Muon
+
+KINDS = ("adamw", "muon")
 
 
-def build_optimizers(
-    config: OptimizerConfig, weights: Iterable[tuple[str, nn.Parameter]]
-) -> list[Optimizer]:
-    """One or two optimizers over named parameters.
+@runtime_checkable
+class HasOutputHeads(Protocol):
+    """A network some of whose linear layers are output heads."""
 
-    Vectors (biases, norms, scales) are not decayed. Muon takes the matrices but for embeddings and
-    codebooks, whose rows are no linear map.
+    def output_heads(self) -> Iterable[nn.Module]:
+        """The layers that map hidden features to what the network predicts."""
+
+
+def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """The parameters of ``modules`` that take gradients."""
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+
+def build_optimizers(config: OptimizerConfig, modules: Iterable[nn.Module]) -> list[Optimizer]:
+    """One or two optimizers over the trainable parameters of ``modules``.
+
+    With ``muon``, Muon takes the weight matrices of linear layers within the networks, and AdamW
+    everything else: embeddings, output heads (:class:`HasOutputHeads`), quantizers with their
+    projections, convolutions, recurrences and vectors. Parameters of fewer than two dimensions
+    (biases, norms, scales) are not decayed.
 
     Raises:
         SpeechLMError: for an unknown kind.
     """
-    matrices, vectors, tables = [], [], []
-    for name, parameter in weights:
-        if parameter.ndim < 2:
-            vectors.append(parameter)
-        elif config.kind == "muon" and parameter.ndim == 2 and "entries" not in name:
-            matrices.append(parameter)
-        else:
-            tables.append(parameter)
+    if config.kind not in KINDS:
+        raise SpeechLMError(f"training: optimizer.kind is 'adamw' or 'muon', not {config.kind!r}")
+    modules = list(modules)
+    matrices = list(_hidden_matrices(modules)) if config.kind == "muon" else []
+    taken = {id(matrix) for matrix in matrices}
+    rest = [parameter for parameter in trainable(modules) if id(parameter) not in taken]
     decay = config.weight_decay
+    # Fused, for it takes a third of the time of the loop over parameters, on a CPU too.
     adamw = torch.optim.AdamW(
-        [{"params": vectors, "weight_decay": 0.0}, {"params": tables, "weight_decay": decay}],
+        [
+            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": decay},
+        ],
         lr=config.rate,
         betas=config.betas,
+        fused=True,
     )
-    if config.kind not in ("adamw", "muon"):
-        raise SpeechLMError(f"training: optimizer.kind is 'adamw' or 'muon', not {config.kind!r}")
-    if not matrices:  # none for Muon in a stack of convolutions
+    if not matrices:  # in a stack of convolutions
         return [adamw]
-    muon = torch.optim.Muon(
-        matrices, lr=config.rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-    )
-    return [adamw, muon]
+    return [adamw, Muon(matrices, lr=config.rate, weight_decay=decay)]
+
+
+def _hidden_matrices(modules: list[nn.Module]) -> Iterator[nn.Parameter]:
+    """Weights of linear layers that map features to features, of ``modules`` and their parts."""
+    parts = [part for module in modules for part in module.modules()]
+    excluded: list[nn.Module] = []
+    for part in parts:
+        if isinstance(part, Quantizer | nn.Embedding):
+            excluded.append(part)
+        if isinstance(part, HasOutputHeads):
+            excluded += part.output_heads()
+    # An embedding among them, for a linear layer may share its table.
+    others = {id(parameter) for part in excluded for parameter in part.parameters()}
+    linear = [part for part in parts if isinstance(part, nn.Linear)]
+    for _, weight in (pair for layer in linear for pair in layer.named_parameters(recurse=False)):
+        if weight.ndim == 2 and weight.requires_grad and id(weight) not in others:
+            others.add(id(weight))
+            yield weight
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +109,3 @@ class VqApcObjective(Objective):
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
         assert isinstance(model, VqApcNetwork)
         hub.save_model(folder, self.recipe.units, model.weights(), facts)
-
-    def named_weights(self, turn: str) -> Iterator[tuple[str, nn.Parameter]]:
-        return self.model.named_parameters()

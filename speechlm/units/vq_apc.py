@@ -61,6 +61,10 @@ class VqApcNetwork(nn.Module):
         self.quantizer = VectorQuantizer(dim, config.clusters)
         self.out = FrameLinear(dim, bands)
 
+    def output_heads(self) -> list[nn.Module]:
+        """The layer that predicts features."""
+        return [self.out]
+
     def features(self, wave: Tensor) -> Tensor:
         """Standardised features (batch, bands, frames) of ``wave`` (batch, samples)."""
         found = torch.stack([self.teacher(each.cpu()) for each in wave]).to(self.mean.device)

@@ -82,6 +82,10 @@ class VocoderNetwork(nn.Module):
         self.stft, self.istft = CausalSTFT(hop, 2 * hop), CausalISTFT(hop)
         self.durations = Durations(config.cardinality, config.duration_dim)
 
+    def output_heads(self) -> list[nn.Module]:
+        """The layers that give pitch, voicing and filters: of units, and of the voice."""
+        return [self.stack.stages[-1], self.colour]
+
     def initial_state(self, like: Tensor) -> State:
         """The empty state for as many sequences as ``like`` has rows; of its type and device."""
         wave = like.new_zeros(len(like), 0)
@@ -151,6 +155,10 @@ class Durations(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(cardinality, dim)
         self.stack = Chain(ConvNeXtBlock(dim), ConvNeXtBlock(dim), FrameLinear(dim, 1))
+
+    def output_heads(self) -> list[nn.Module]:
+        """The layer that gives the duration."""
+        return [self.stack.stages[-1]]
 
     def initial_state(self, like: Tensor) -> State:
         return self.stack.initial_state(self.embed(like).transpose(1, 2))

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from speechlm.codec import CodecNetwork
+from speechlm.codec.config import QuantizerConfig, SeanetConfig
 from speechlm.errors import SpeechLMError
+from speechlm.lm.config import DepthConfig, IdsConfig, LMConfig
+from speechlm.lm.model import UnitLM
 from speechlm.training.average import Average
 from speechlm.training.config import OptimizerConfig
 from speechlm.training.optimizers import build_optimizers, learning_rate
+from speechlm.vocoder.config import VocoderConfig, VoiceConfig
+from speechlm.vocoder.network import VocoderNetwork
 
 from .runs import CODECS
 
@@ -36,47 +46,128 @@ def test_warm_up_may_be_none_or_all():
     assert learning_rate(OptimizerConfig(rate=1.0, warmup=20), 9, 10) == 0.5
 
 
-def names(model: nn.Module, kind: str) -> dict[str, dict[str, float]]:
-    """Names of the weights of each optimizer, with their decay."""
-    by_id = {id(parameter): name for name, parameter in model.named_parameters()}
+def assigned(module: nn.Module, kind: str) -> dict[str, tuple[str, float]]:
+    """The optimizer of each parameter by its name, and the weight decay there."""
+    by_id = {id(parameter): name for name, parameter in module.named_parameters()}
     config = OptimizerConfig(kind=kind, weight_decay=0.02)
-    return {
-        type(optimizer).__name__: {
-            by_id[id(weight)]: group["weight_decay"]
-            for group in optimizer.param_groups
-            for weight in group["params"]
-        }
-        for optimizer in build_optimizers(config, model.named_parameters())
-    }
+    found: dict[str, tuple[str, float]] = {}
+    for optimizer in build_optimizers(config, [module]):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                name = by_id[id(parameter)]
+                assert name not in found
+                found[name] = type(optimizer).__name__, group["weight_decay"]
+    return found
 
 
-@pytest.mark.parametrize("codec", CODECS)
+def lm(pattern: str, backbone: str, tied: bool = False) -> UnitLM:
+    ids = IdsConfig(specials=5, text=11, cardinality=7, levels=3)
+    sizes = {"dim": 16, "layers": 2, "heads": 2, "kv_heads": 1, "hidden": 24}
+    depth = DepthConfig(dim=8, layers=1, heads=2, hidden=12)
+    return UnitLM(
+        LMConfig(
+            backbone=backbone, pattern=pattern, tied=tied, ctc=True, depth=depth, ids=ids, **sizes
+        )
+    )
+
+
+def codec(architecture: str, quantizer: str) -> CodecNetwork:
+    config = QuantizerConfig(levels=2, **QUANTIZERS[quantizer])
+    seanet = SeanetConfig(2, [4, 5, 8], [1], 3)
+    return CodecNetwork(
+        replace(CODECS["vectors"], architecture=architecture, seanet=seanet, quantizer=config)
+    )
+
+
+def vocoder() -> VocoderNetwork:
+    return VocoderNetwork(VocoderConfig(blocks=1, dim=16, voice=VoiceConfig(8, 1, 4)))
+
+
+QUANTIZERS: dict[str, dict[str, Any]] = {
+    "ema": {"cardinality": 8},
+    "gradient": {"cardinality": 8, "update": "gradient"},
+    "lookup": {"cardinality": 8, "update": "gradient", "lookup": 2},
+    "residual-scalar": {"kind": "residual-scalar", "grid": [4, 4]},
+    "scalar": {"kind": "scalar", "grid": [4, 4]},
+}
+
+# The parameters that Muon takes, as regular expressions of their names; AdamW takes all others.
+LLAMA = [r"backbone\.blocks\.\d+\.(qkv|out|gate_up|down)\.weight"]
+WAVENET = [r"backbone\.module\.last\.weight"]
+DEPTH = [
+    r"depth\.enter\.weight",
+    r"depth\.transformer\.blocks\.\d+\.(qkv|out|gate_up|down)\.weight",
+]
+SPECTRAL = [
+    r"encoder\.stack\.stages\.0\.linear\.weight",  # of the spectrum
+    r"encoder\.stack\.stages\.2\.(up|down)\.weight",
+    r"encoder\.stack\.stages\.4\.linear\.weight",  # to the latents
+    r"decoder\.stack\.stages\.0\.linear\.weight",
+    r"decoder\.stack\.stages\.2\.(up|down)\.weight",
+]
+VOCODER = [
+    r"voice\.stack\.stages\.0\.linear\.weight",
+    r"voice\.stack\.stages\.2\.(up|down)\.weight",
+    r"voice\.out\.weight",
+    r"enter\.weight",
+    r"stack\.stages\.1\.(up|down)\.weight",
+    r"durations\.stack\.stages\.[01]\.(up|down)\.weight",
+]
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
+    "lm-depth-llama": (partial(lm, "depth", "llama"), LLAMA + DEPTH),
+    "lm-depth-gru": (partial(lm, "depth", "gru"), DEPTH),
+    "lm-depth-wavenet": (partial(lm, "depth", "wavenet"), WAVENET + DEPTH),
+    "lm-delay-llama": (partial(lm, "delay", "llama"), LLAMA),
+    "lm-delay-gru": (partial(lm, "delay", "gru"), []),
+    "lm-delay-wavenet": (partial(lm, "delay", "wavenet"), WAVENET),
+    "lm-flatten-llama": (partial(lm, "flatten", "llama"), LLAMA),
+    "lm-flatten-gru": (partial(lm, "flatten", "gru"), []),
+    "lm-flatten-wavenet": (partial(lm, "flatten", "wavenet"), WAVENET),
+    "lm-tied": (partial(lm, "delay", "llama", tied=True), LLAMA),
+    **{f"spectral-{name}": (partial(codec, "spectral", name), SPECTRAL) for name in QUANTIZERS},
+    **{f"seanet-{name}": (partial(codec, "seanet", name), []) for name in QUANTIZERS},
+    "vocoder": (vocoder, VOCODER),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_every_weight_has_one_optimizer_and_vectors_do_not_decay(codec, kind):
-    model = CodecNetwork(CODECS[codec])
-    groups = names(model, kind)
-    every = [name for group in groups.values() for name in group]
-    assert sorted(every) == sorted(name for name, _ in model.named_parameters())
-    for group in groups.values():
-        for name, decay in group.items():
-            assert decay == (0.02 if model.get_parameter(name).ndim > 1 else 0.0)
+def test_the_optimizer_of_every_parameter(network, kind):
+    build, patterns = NETWORKS[network]
+    module = build()
+    expected = {}
+    for name, parameter in module.named_parameters():
+        taken = kind == "muon" and any(re.fullmatch(pattern, name) for pattern in patterns)
+        expected[name] = "Muon" if taken else "AdamW", 0.02 if parameter.ndim > 1 else 0.0
+    assert assigned(module, kind) == expected
+    for pattern in patterns:  # one without a match would test nothing
+        assert any(re.fullmatch(pattern, name) for name in expected), pattern
 
 
-def test_muon_takes_the_matrices_but_codebooks():
-    groups = names(CodecNetwork(CODECS["adversarial"]), "muon")
-    assert set(groups["Muon"]) == {
-        f"quantizer.stages.{k}.project_{way}.weight" for k in range(2) for way in ("in", "out")
-    }
-    assert "quantizer.stages.0.entries" in groups["AdamW"]
-    model = CodecNetwork(CODECS["vectors"])
-    matrices = {name for name, weight in model.named_parameters() if weight.ndim == 2}
-    assert set(names(model, "muon")["Muon"]) == matrices
-    assert "encoder.stack.stages.0.linear.weight" in matrices
+def test_embeddings_and_heads_of_a_language_model_stay_with_adamw():
+    found = assigned(lm("depth", "llama"), "muon")
+    for name in ("embedding.weight", "head", "ctc.weight", "depth.embedding.weight", "depth.heads"):
+        assert found[name] == ("AdamW", 0.02)
+
+
+def test_muon_leaves_a_linear_layer_that_shares_an_embedding():
+    embedding, linear = nn.Embedding(5, 4), nn.Linear(4, 5)
+    linear.weight = embedding.weight
+    found = assigned(nn.ModuleList([embedding, linear]), "muon")
+    assert {optimizer for optimizer, _ in found.values()} == {"AdamW"}
+
+
+def test_frozen_parameters_have_no_optimizer():
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.bias.requires_grad_(False)
+    found = assigned(nn.Sequential(first.requires_grad_(False), second), "muon")
+    assert found == {"1.weight": ("Muon", 0.02)}
 
 
 def test_muon_without_matrices_is_adamw():
-    groups = names(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv1d(2, 2, 3)), "muon")
-    assert list(groups) == ["AdamW"]
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv1d(2, 2, 3))
+    assert {optimizer for optimizer, _ in assigned(module, "muon").values()} == {"AdamW"}
 
 
 def test_both_move_a_matrix_at_one_rate():
@@ -88,7 +179,7 @@ def test_both_move_a_matrix_at_one_rate():
         before = layer.weight.detach().clone()
         config = OptimizerConfig(kind=kind, rate=0.01, weight_decay=0.0)
         layer(torch.randn(64, 32)).square().sum().backward()
-        for optimizer in build_optimizers(config, layer.named_parameters()):
+        for optimizer in build_optimizers(config, [layer]):
             optimizer.step()
         sizes[kind] = (layer.weight - before).square().mean().sqrt().item()
     # AdamW's first step is the rate in every weight; Muon's is matched to an RMS of 0.2 of it.
@@ -98,7 +189,7 @@ def test_both_move_a_matrix_at_one_rate():
 
 def test_an_unknown_optimizer_is_one_line():
     with pytest.raises(SpeechLMError, match=r"optimizer\.kind is 'adamw' or 'muon', not 'sgd'"):
-        build_optimizers(OptimizerConfig(kind="sgd"), nn.Linear(2, 2).named_parameters())
+        build_optimizers(OptimizerConfig(kind="sgd"), [nn.Linear(2, 2)])
 
 
 def test_the_average_is_its_formula():

@@ -45,6 +45,10 @@ class DistillationLoss(nn.Module):
             )
         self.project = nn.Linear(codec.latent, self.teacher.dim)
 
+    def output_heads(self) -> list[nn.Module]:
+        """The layer that predicts the teacher's features."""
+        return [self.project]
+
     def forward(self, first: Tensor, z: Tensor, wave: Tensor) -> Tensor:
         """The loss, of the vectors of level 0, and of what was quantized (batch, dim, frames).
 
