@@ -55,13 +55,14 @@ class Metric:
     ``compute(reference, estimate, rate)`` takes two float arrays (samples,) of equal length in
     [-1, 1] at ``rate`` Hz, and returns a float or raises ``Unscored``. ``version`` changes when the
     same audio would get another number; with the versions of ``packages`` it keys the cache.
-    ``about`` names the formula's source in one line, for the page. One that is ``timed`` compares
+    ``about`` names the formula's source in one line, for the page. ``better`` is None where the
+    reference's own value is the one to reach. One that is ``timed`` compares
     moments: the two must be in time with each other, and of one length.
     """
 
     name: str
     title: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower"] | None
     about: str
     compute: Callable[[Wave, Wave, int], float]
     unit: str = ""

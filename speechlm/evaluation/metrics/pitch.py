@@ -29,14 +29,21 @@ def _voicing_error(reference: Wave, estimate: Wave, rate: int) -> float:
 
 
 def _tracks(reference: Wave, estimate: Wave, rate: int) -> tuple[Wave, Wave]:
-    return _track(reference.tobytes(), str(reference.dtype), rate), _track(
-        estimate.tobytes(), str(estimate.dtype), rate
-    )
+    return pitch_track(reference, rate), pitch_track(estimate, rate)
 
 
-@lru_cache(maxsize=4)  # both metrics here want the same tracks
+def pitch_track(wave: Wave, rate: int) -> Wave:
+    """F0 of ``wave`` (samples,) in Hz (frames,), 0 where unvoiced, in frames ``STEP`` apart and
+    centred in the recording.
+
+    Raises:
+        Unscored: where Praat gives none, or is not there.
+    """
+    return _track(wave.tobytes(), str(wave.dtype), rate)
+
+
+@lru_cache(maxsize=4)  # several metrics want the same tracks
 def _track(samples: bytes, dtype: str, rate: int) -> Wave:
-    """F0 in Hz every 10 ms, 0 where unvoiced."""
     praat = require("parselmouth", "praat-parselmouth")
     sound = praat.Sound(np.frombuffer(samples, dtype).astype(np.float64), rate)
     try:
