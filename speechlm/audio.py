@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 _PIECE = 1 << 18  # values decoded at a time, all channels together
 _UNKNOWN_LENGTH = (1 << 63) - 1  # libsndfile's frame count for a FLAC that was written to a pipe
-_LOUDEST = 16.0  # decoders overshoot full scale a little; 24 dB over it is a file of another scale
+LOUDEST = 16.0  # decoders overshoot full scale a little; 24 dB over it is a file of another scale
 _WAV_LIMIT = (1 << 32) - 4096  # bytes; sizes in a WAV header are 32 bits
 _KERNEL_LIMIT = 1 << 24  # coefficients of a resampling kernel
 
@@ -277,7 +277,7 @@ def _decoded(file: sf.SoundFile, path: str | Path) -> Iterator[np.ndarray]:
         if len(piece) == 0:
             break
         peak = np.abs(piece).max()
-        if not peak <= _LOUDEST:  # so that NaN fails too
+        if not peak <= LOUDEST:  # so that NaN fails too
             what = f"samples of {peak:g}" if np.isfinite(peak) else "NaN or infinite samples"
             raise AudioError(f"{path}: holds {what}, where full scale is 1")
         received += len(piece)

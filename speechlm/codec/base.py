@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from speechlm.audio import LOUDEST
 from speechlm.bitstream import ModelCoder
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State
@@ -17,7 +19,10 @@ from speechlm.nn import State
 class Codec(ABC):
     """Mono waveform (batch, samples) to codes (batch, levels, frames) and back.
 
+    Copied and pickled codecs, and their streams, give what the original gives.
+
     Attributes:
+        device: where it computes, and what it returns is.
         sample_rate: of the waveform, in Hz.
         hop: samples a frame.
         levels: codebooks a frame, at most.
@@ -29,6 +34,7 @@ class Codec(ABC):
         entropy: what writes the codes in fewer bits than they have, if the model brings it along.
     """
 
+    device: torch.device
     sample_rate: int
     hop: int
     levels: int
@@ -42,11 +48,29 @@ class Codec(ABC):
     price. Rate control needs that; other codecs keep to the nearest number of levels."""
 
     @staticmethod
-    def from_pretrained(name: str | Path | None = None) -> Codec:
+    def from_pretrained(
+        name: str | Path | None = None, device: str | torch.device = "cpu"
+    ) -> Codec:
         """Load a model folder, a hub id, or (None) the shipped default: see :func:`load`."""
         from speechlm.codec.load import load
 
-        return load(name)
+        return load(name, device)
+
+    @abstractmethod
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Self:
+        """Move to a device, or compute in float32 or float64, in place; returns the codec.
+
+        A stream that has begun does not move with it.
+
+        Raises:
+            SpeechLMError: for another precision.
+        """
+
+    def double(self) -> Self:
+        """Compute in float64."""
+        return self.to(dtype=torch.float64)
 
     @property
     def fingerprint(self) -> str:
@@ -178,8 +202,12 @@ class StreamDecoder(ABC):
 
 
 def check_wave(wave: Tensor) -> None:
-    """Raises: SpeechLMError, unless ``wave`` is a float (batch, samples)."""
+    """Raises: SpeechLMError, unless ``wave`` is a float (batch, samples) with full scale at 1."""
     if wave.ndim != 2 or not torch.is_floating_point(wave):
         raise SpeechLMError(
             f"a waveform is a float tensor (batch, samples), not {wave.dtype} {tuple(wave.shape)}"
         )
+    peak = float(wave.detach().abs().max()) if wave.numel() else 0.0
+    if not peak <= LOUDEST:
+        found = f"samples of {peak:g}" if math.isfinite(peak) else "NaN or infinite samples"
+        raise SpeechLMError(f"the waveform holds {found}, where full scale is 1")

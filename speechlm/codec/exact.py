@@ -16,7 +16,8 @@ from torch import Tensor
 
 from speechlm.codec.frames import FrameEncoder, Heard
 from speechlm.codec.spectral import SpectralEncoder
-from speechlm.nn import ConvNeXtBlock, State, Streaming, available, quicken
+from speechlm.kernels import numba_available
+from speechlm.nn import ConvNeXtBlock, State, Streaming
 from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
@@ -26,14 +27,15 @@ tones and silence: 4e-6 as a rule, 1.5e-5 at most."""
 
 
 def build_coder(
-    encoder: Streaming, quantizer: Quantizer, device: torch.device
+    encoder: Streaming, quantizer: Quantizer, weight: Tensor
 ) -> ExactCoder | SettledCoder:
-    """The fastest coder that there is for these parts and this device."""
+    """The fastest coder for these parts, on the device and in the precision of ``weight``."""
     plain = isinstance(quantizer, ResidualQuantizer) and quantizer.stages[0].lookup is None
-    if device.type == "cpu" and isinstance(encoder, SpectralEncoder) and plain:
+    single = weight.device.type == "cpu" and weight.dtype == torch.float32
+    if single and isinstance(encoder, SpectralEncoder) and plain:
         return SettledCoder(encoder, cast(ResidualQuantizer, quantizer))
     # Apple's devices have no doubles: codes may flip there.
-    precision = torch.float32 if device.type == "mps" else torch.float64
+    precision = torch.float32 if weight.device.type == "mps" else torch.float64
     return ExactCoder(encoder, quantizer, precision)
 
 
@@ -44,8 +46,6 @@ class ExactCoder:
         self.precision = precision
         self.encoder = copy.deepcopy(encoder).to(precision)
         self.quantizer = copy.deepcopy(quantizer).to(precision)
-        quicken(self.encoder)
-        quicken(self.quantizer)
 
     def initial_state(self, like: Tensor) -> State:
         return self.encoder.initial_state(like.to(self.precision))
@@ -76,7 +76,7 @@ class SettledCoder:
         # on, and the hop before, which the first of their windows reaches into.
         blocks = [stage for stage in encoder.stack.stages if isinstance(stage, ConvNeXtBlock)]
         self.reach = (sum(block.depthwise.reach - 1 for block in blocks) + 2) * hop
-        self.frame = FrameEncoder(encoder, self.search, self.reach) if available() else None
+        self.frame = FrameEncoder(encoder, self.search, self.reach) if numba_available() else None
 
     def initial_state(self, like: Tensor) -> State:
         like = like.double()

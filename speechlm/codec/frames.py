@@ -18,8 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from speechlm.audio import LOUDEST
 from speechlm.codec.spectral import FrameNorm, SpectralDecoder, SpectralEncoder
-from speechlm.nn import ConvNeXtBlock, State, Streaming, available
+from speechlm.kernels import numba_available
+from speechlm.nn import ConvNeXtBlock, State, Streaming
 from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
@@ -54,7 +56,7 @@ class Said(NamedTuple):
 def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | None:
     """A decoder of single frames, if there is one for these parts and a compiler is installed."""
     spectral = isinstance(decoder, SpectralDecoder) and isinstance(quantizer, ResidualQuantizer)
-    if not spectral or not available():
+    if not spectral or not numba_available():
         return None
     return FrameDecoder(cast(SpectralDecoder, decoder), cast(ResidualQuantizer, quantizer).table())
 
@@ -84,6 +86,9 @@ class FrameEncoder:
     def packed(self, wave: Tensor, state: State) -> Heard | None:
         """``state`` if :meth:`step` can go on from it with ``wave``; None if not."""
         if wave.shape != self.shape or wave.dtype != torch.float32 or wave.requires_grad:
+            return None
+        samples = wave.numpy()[0]
+        if not samples @ samples <= LOUDEST * LOUDEST:  # the checks of all paths decide
             return None
         if isinstance(state, Heard):
             return state
@@ -131,7 +136,8 @@ class FrameDecoder:
         self.hidden = cast(ConvNeXtBlock, decoder.stack.stages[2]).up.out_features
         self.polar = decoder.polar
         self.slope = np.float32((1 / decoder.compress - 1) / 2)
-        self.window = decoder.istft.window.numpy()
+        # A copy: multiprocessing moves the memory of tensors that it sends, under NumPy's views.
+        self.window = decoder.istft.window.numpy().copy()
         self.roots = fourier.roots(decoder.istft.hop, np.float32)
 
     def step(self, codes: Tensor, state: State) -> tuple[Tensor, Said] | None:

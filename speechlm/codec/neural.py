@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from speechlm.codec.exact import build_coder
 from speechlm.codec.frames import Said, frame_decoder
 from speechlm.codec.network import CodecNetwork
 from speechlm.errors import SpeechLMError
-from speechlm.nn import State, quicken
+from speechlm.nn import State
 from speechlm.quantize import Quantizer
 
 BLOCK_SECONDS = 10.0
@@ -47,13 +48,8 @@ class NeuralCodec(Codec):
     graded = True
 
     def __init__(self, network: CodecNetwork, device: str | torch.device = "cpu"):
-        self.network = network.eval().requires_grad_(False).to(device)
-        self.device = torch.device(device)
-        encoder, quantizer, decoder = network.encoder, network.quantizer, network.decoder
-        quantizer.freeze()
-        quicken(self.network)
-        self.coder = build_coder(encoder, quantizer, self.device)
-        self.frame = frame_decoder(decoder, quantizer) if self.device.type == "cpu" else None
+        self.network = network.eval().requires_grad_(False)
+        network.quantizer.freeze()
         config = network.config
         self.model_id = config.name
         self.sample_rate = config.sample_rate
@@ -62,6 +58,35 @@ class NeuralCodec(Codec):
         self.levels = network.quantizer.levels
         self.cardinality = network.quantizer.cardinality
         self.weights_hash = hub.weights_hash(network.code_weights())
+        self.to(device)
+
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Self:
+        if dtype not in (None, torch.float32, torch.float64):
+            raise SpeechLMError(f"a codec computes in float32 or float64, not {dtype}")
+        self.network.to(device, dtype)
+        self._derive()
+        return self
+
+    def _derive(self) -> None:
+        """Build what is made of the weights, on their device and in their precision."""
+        encoder, quantizer = self.network.encoder, self.network.quantizer
+        weight = next(encoder.parameters())
+        self.device = weight.device
+        self.coder = build_coder(encoder, quantizer, weight)
+        compiled = self.device.type == "cpu" and weight.dtype == torch.float32
+        self.frame = frame_decoder(self.network.decoder, quantizer) if compiled else None
+        for name in ("silence", "entries"):
+            vars(self).pop(name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        derived = ("coder", "frame", "silence", "entries")
+        return {name: value for name, value in vars(self).items() if name not in derived}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._derive()
 
     @property
     def reach(self) -> int:
@@ -197,9 +222,11 @@ class NeuralStreamEncoder(StreamEncoder):
 
     def flush(self) -> Tensor:
         if self.state is None:
-            return torch.zeros(self.batch, self.levels, 0, dtype=torch.int64)
+            return torch.zeros(
+                self.batch, self.levels, 0, dtype=torch.int64, device=self.codec.device
+            )
         missing = self.codec.frames(self.pushed) * self.codec.hop - self.pushed
-        return self._step(torch.zeros(self.batch, missing))
+        return self._step(torch.zeros(self.batch, missing, device=self.codec.device))
 
     @torch.inference_mode()
     def _step(self, wave: Tensor) -> Tensor:
@@ -295,4 +322,4 @@ class NeuralStreamDecoder(StreamDecoder):
         return wave[:, dropped:] if dropped else wave
 
     def flush(self, length: int | None = None) -> Tensor:
-        return torch.zeros(self.batch, 0)
+        return torch.zeros(self.batch, 0, device=self.codec.device)

@@ -12,14 +12,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from speechlm.nn import Decoder, Transformer, available
+from speechlm.kernels import numba_available
+from speechlm.nn import Decoder, Transformer
 from speechlm.nn.decoding import Decoding, transposed
 from speechlm.nn.transformer import turns
 
 
 def transformer_decoder(transformer: Transformer) -> Decoder:
     """The fastest that there is here."""
-    return CompiledDecoder(transformer) if available() else Decoder(transformer)
+    return CompiledDecoder(transformer) if numba_available() else Decoder(transformer)
 
 
 class CompiledDecoder(Decoder):
@@ -31,10 +32,10 @@ class CompiledDecoder(Decoder):
         super().__init__(transformer)
         self.blocks = [
             (
-                block.attention_norm.weight.detach().numpy(),
+                block.attention_norm.weight.detach().numpy().copy(),
                 matrix(block.qkv.weight),
                 matrix(block.out.weight),
-                block.mlp_norm.weight.detach().numpy(),
+                block.mlp_norm.weight.detach().numpy().copy(),
                 matrix(block.gate_up.weight),
                 matrix(block.down.weight),
             )
@@ -79,7 +80,7 @@ class Product:
     def __init__(self, weight: Tensor):
         self.weight = weight
         self.compiled = None
-        if available():
+        if numba_available():
             from speechlm.nn.kernels import matrix, product
 
             self.compiled, self.matrix = product, matrix(weight)

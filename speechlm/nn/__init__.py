@@ -5,7 +5,6 @@ from speechlm.nn.convnext import ConvNeXtBlock
 from speechlm.nn.decoding import Decoder
 from speechlm.nn.dropout import dropout
 from speechlm.nn.packing import Packing
-from speechlm.nn.quick import available, quicken
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
 from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, state_to_bytes
 from speechlm.nn.transformer import Transformer
@@ -22,10 +21,8 @@ __all__ = [
     "State",
     "Streaming",
     "Transformer",
-    "available",
     "dropout",
     "power_law",
-    "quicken",
     "state_from_bytes",
     "state_to_bytes",
 ]

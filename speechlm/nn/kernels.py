@@ -27,11 +27,11 @@ WIDENS = get_host_cpu_features().get("f16c", True)
 
 
 def matrix(values: Tensor) -> Matrix:
-    """``values`` in half precision if that is what they have, and in single precision if not."""
+    """A copy of ``values``: in half precision if that is what they have, and in single if not."""
     half = values.detach().half()
     if WIDENS and bool((half.float() == values).all()):
         return np.ascontiguousarray(half.numpy()).view(np.uint16)
-    return np.ascontiguousarray(values.detach().numpy())
+    return np.array(values.detach().numpy(), order="C")
 
 
 def _widen(_context: Any, value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -57,10 +58,11 @@ class Quantizer(nn.Module):
     def contributions(self) -> Tensor:
         """What each code adds to the latents: (levels, cardinality, dim)."""
         rows = []
+        device = next(chain(self.parameters(), self.buffers())).device
         for k in range(self.levels):
-            codes = torch.zeros(1, k + 1, self.cardinality, dtype=torch.int64)
-            without = self.decode(codes[:, :k]) if k else torch.zeros(())
-            codes[0, k] = torch.arange(self.cardinality)
+            codes = torch.zeros(1, k + 1, self.cardinality, dtype=torch.int64, device=device)
+            without = self.decode(codes[:, :k]) if k else 0.0
+            codes[0, k] = torch.arange(self.cardinality, device=device)
             rows.append((self.decode(codes) - without)[0].T)
         return torch.stack(rows)
 

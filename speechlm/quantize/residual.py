@@ -34,6 +34,9 @@ class ResidualQuantizer(Quantizer):
         ValueError: for no levels, and as :class:`VectorQuantizer` does.
     """
 
+    vectors: Tensor | None
+    places: Tensor
+
     def __init__(
         self,
         dim: int,
@@ -53,7 +56,8 @@ class ResidualQuantizer(Quantizer):
             VectorQuantizer(dim, cardinality, update, lookup, decay, restart) for _ in range(levels)
         ]
         self.stages = cast(Sequence[VectorQuantizer], nn.ModuleList(modules))
-        self.vectors: Tensor | None = None
+        self.register_buffer("vectors", None, persistent=False)
+        self.register_buffer("places", None, persistent=False)
 
     def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
         x = z.transpose(1, 2)

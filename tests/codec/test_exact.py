@@ -62,7 +62,7 @@ def test_single_precision_stays_within_the_drift(shipped, sample):
 @torch.inference_mode()
 def test_the_shipped_codec_codes_as_doubles_do(shipped, sample, compiled, monkeypatch):
     if not compiled:
-        monkeypatch.setattr(exact, "available", lambda: False)
+        monkeypatch.setattr(exact, "numba_available", lambda: False)
     parts = shipped.network.encoder, shipped.network.quantizer
     settled, doubles = SettledCoder(*parts), ExactCoder(*parts, torch.float64)
     assert (settled.frame is not None) == compiled

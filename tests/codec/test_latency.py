@@ -15,7 +15,7 @@ from .tiny import ARCHITECTURES, HOP, KINDS, assert_same_wave, codec, config, ne
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25)
-@given(at=st.integers(0, 12 * HOP - 1), scale=st.sampled_from([1e-3, 1.0, 100.0]))
+@given(at=st.integers(0, 12 * HOP - 1), scale=st.sampled_from([1e-3, 1.0, 3.0]))
 def test_the_future_never_changes_the_past(architecture, kind, at, scale):
     model = codec(architecture, kind)
     wave = waves(1, 12 * HOP)

@@ -9,7 +9,8 @@ import torch
 from pystoi import stoi
 
 from speechlm import audio
-from speechlm.codec import load
+from speechlm.codec import Codec, load
+from speechlm.errors import SpeechLMError
 from speechlm.hub import SHIPPED
 
 LEAST_STOI = {"codec-16k": 0.93, "codec-nano": 0.75, "codec-fsq": 0.75}
@@ -35,3 +36,21 @@ def test_all_weights_together_stay_small() -> None:
     """Of ``text.model``, all but 5 kB is the table of Unicode that comes with sentencepiece."""
     files = SHIPPED.rglob("*.safetensors")
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.2 * 2**15])
+def test_a_wave_of_another_scale_is_refused(value: float) -> None:
+    """As it is in a file; in a stream too, in its first chunk and in the single hops after it."""
+    codec = Codec.from_pretrained("codec-nano")
+    wave = torch.full((1, 3 * codec.hop), 0.1)
+    wave[0, 2 * codec.hop + 5] = value
+    message = "NaN or infinite" if not abs(value) < float("inf") else "samples of 6553.6"
+    with pytest.raises(SpeechLMError, match=message):
+        codec.encode(wave)
+    with pytest.raises(SpeechLMError, match=message):
+        codec.stream_encoder().push(wave)
+    stream = codec.stream_encoder()
+    for hop in wave.split(codec.hop, dim=1)[:2]:
+        stream.push(hop)
+    with pytest.raises(SpeechLMError, match=message):
+        stream.push(wave[:, 2 * codec.hop :])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from speechlm.kernels import numba_available
 from speechlm.lm.compiled import CompiledDecoder, CompiledDecoding, Product
-from speechlm.nn import Decoder, Transformer, available
+from speechlm.nn import Decoder, Transformer
 from tests.tools import require
 
 
@@ -14,7 +15,7 @@ from tests.tools import require
 @torch.no_grad()
 def test_compiled_is_what_pytorch_computes(half: bool) -> None:
     """From a prompt on, with weights in single precision, and with such as were stored in half."""
-    require(available(), "numba: pip .[live]")
+    require(numba_available(), "numba: pip .[live]")
     torch.manual_seed(0)
     model = Transformer(32, 2, 4, 2, 48, rotary=300.0).eval()
     for weight in model.parameters():

@@ -38,6 +38,9 @@ class EntropyCoder:
         self.hash = model.hash
         self._family = constriction.stream.model.Categorical(perfect=False)
 
+    def __reduce__(self) -> tuple[type[EntropyCoder], tuple[ContextModel]]:
+        return EntropyCoder, (self.model,)  # what constriction has is not copied
+
     def accepts(self, codes: np.ndarray) -> bool:
         """Whether :meth:`encode` can write ``codes`` (levels, frames), which may be ragged."""
         fits = len(codes) <= self.model.levels and 0 < codes.size <= MOST_CODES

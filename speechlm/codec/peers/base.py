@@ -9,7 +9,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -30,9 +30,18 @@ class Peer(Codec):
 
     def __init__(self, model_id: str, model: torch.nn.Module, device: str | torch.device = "cpu"):
         self.model: Any = model.eval().requires_grad_(False).to(device)
-        self.device = torch.device(device)
+        self.device = next(self.model.parameters()).device
         self.model_id = model_id
         self.weights_hash = hub.weights_hash(model.state_dict())
+
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Self:
+        if dtype not in (None, torch.float32):
+            raise SpeechLMError(f"{self.model_id} computes in float32, not {dtype}")
+        self.model.to(device)
+        self.device = next(self.model.parameters()).device
+        return self
 
     @property
     def latency(self) -> float:
