@@ -38,7 +38,9 @@ def load_yaml(path: str | Path, overrides: list[str]) -> DictConfig:
             raise SpeechLMError(f"{path}: is not a mapping of keys to values")
         declared.merge_with(OmegaConf.from_dotlist(overrides))
     except FileNotFoundError:
-        raise SpeechLMError(f"{path}: no such file; {path.parent}/README.md lists them") from None
+        listing = path.parent / "README.md"
+        hint = f"; {listing} lists them" if listing.is_file() else ""
+        raise SpeechLMError(f"{path}: no such file{hint}") from None
     except (OSError, UnicodeDecodeError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise SpeechLMError(f"{path}: {_one_line(error)}") from None
     return declared

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechlm import audio, bitstream, compression, hub, whisper
+from speechlm import audio, bitstream, hub, whisper
 from speechlm.codec import Codec
-from speechlm.compression.encoder import Goal
+from speechlm.compression.files import compress, decompress
+from speechlm.compression.rate_target import RateTarget
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.page.cards import Card, Shown
@@ -58,15 +59,15 @@ def run(source: Path, out: Path, codec: Codec) -> list[Row]:
     rows = []
     for kbps in BITRATES:
         packed, sound = out / f"{kbps:g}kbps.slm", out / f"{kbps:g}kbps.wav"
-        encoded = compression.compress(source, packed, codec, Goal(kbps))
-        decoded = compression.decompress(packed, sound, codec)
+        encoded = compress(source, packed, codec, RateTarget(kbps))
+        decoded = decompress(packed, sound, codec)
         estimate, _ = audio.read(sound)
         score = scores(reference, estimate, codec.sample_rate, ("pesq", "stoi"))
         row = Row(
             seconds=encoded.seconds,
             kbps=kbps,
             real_kbps=bitstream.inspect(packed).kbps,
-            levels=encoded.levels,
+            levels=encoded.codebooks,
             pesq=score["pesq"],
             stoi=score["stoi"],
             encode_rtf=encoded.rtf,

@@ -12,16 +12,15 @@ import json
 from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-from torch import Tensor, nn
-
-from speechlm import int8
 from speechlm.bitstream.entropy import ContextModel, EntropyCoder
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 CONFIG = "config.yaml"
 WEIGHTS = "model.safetensors"
@@ -32,6 +31,13 @@ LANGUAGE = "vocabulary.json", "text.model"
 UNITS = "pieces.model", "units/*"
 """What unit tokenizers and vocoders have."""
 DEFAULT_CODEC, DEFAULT_LM, DEFAULT_VOCODER = "codec-16k", "lm-units", "vocoder-16k"
+PEER_CODECS = {
+    "encodec_24khz": "encodec",
+    "dac_16khz": "dac",
+    "dac_24khz": "dac",
+    "dac_44khz": "dac",
+}
+"""Codecs of other projects, and the module of :mod:`speechlm.codec.peers` that opens them."""
 SHIPPED = Path(str(files("speechlm") / "models"))
 
 T = TypeVar("T")
@@ -65,6 +71,8 @@ def save_weights(
     Those named in ``packed``, which must all :func:`~speechlm.int8.pays`, are in eight bits.
     """
     from safetensors.torch import save_file
+
+    from speechlm import int8
 
     stored = {}
     for name, value in weights.items():
@@ -101,6 +109,8 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from speechlm import int8
 
     weights = {}
     try:
@@ -177,6 +187,17 @@ def find_model(name: str | Path | None) -> Path:
         raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None
 
 
+def check_codec(name: str | Path | None) -> None:
+    """Raises: SpeechLMError, unless ``name`` is a peer or a model as for :func:`find_model`."""
+    if not is_peer(name):
+        find_model(name)
+
+
+def is_peer(name: str | Path | None) -> bool:
+    """Whether ``name`` is that of a codec of another project, maybe with ``=`` and its weights."""
+    return isinstance(name, str) and name.partition("=")[0] in PEER_CODECS
+
+
 def shipped(name: str) -> Path | None:
     """The folder of a model that the package ships; None when it ships none of this name."""
     return SHIPPED / name if _is_model(SHIPPED / name) else None
@@ -239,6 +260,8 @@ def load_context(name: str | Path | None, weights: str) -> EntropyCoder | None:
 
 def weights_hash(weights: dict[str, Tensor]) -> str:
     """First eight hexadecimal digits of the SHA-256 of named tensors."""
+    import torch
+
     digest = hashlib.sha256()
     for name in sorted(weights):
         value = weights[name].detach().cpu().contiguous()

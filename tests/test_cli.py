@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import typer
+from typer.core import TyperGroup
+from typer.testing import CliRunner
 
+import speechlm
 from speechlm import bitstream
-from speechlm.cli import main
+from speechlm.cli import app, main
 from speechlm.codec import CodecNetwork, NeuralCodec
 
 RATE = 16000
@@ -68,6 +72,58 @@ def test_compress_and_decompress(model: Path, sample: Path, tmp_path: Path) -> N
     for part in (b"around chunks", b"codes of level 4", b"levels a frame"):
         assert part in told
     assert sum(facts[part] for part in PARTS) == packed.stat().st_size
+
+
+def test_version_and_help_of_every_command() -> None:
+    assert run("--version").stdout.decode().split() == ["speechlm", speechlm.__version__]
+    runner = CliRunner()
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    for name, sub in command.commands.items():
+        done = runner.invoke(app, [name, "--help"])
+        assert done.exit_code == 0, name
+        assert sub.help, name
+
+
+def test_folders(model: Path, sample: Path, tmp_path: Path) -> None:
+    """Many files in two processes: paths are kept, one bad file is one line and costs no other."""
+    wave = soundfile.read(sample)[0]
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    soundfile.write(tmp_path / "in" / "a.wav", wave[:RATE], RATE)
+    soundfile.write(tmp_path / "in" / "deep" / "b.flac", wave[: 2 * RATE], RATE)
+    (tmp_path / "in" / "bad.wav").write_text("This is no sound.")
+    (tmp_path / "in" / "notes.txt").write_text("These are notes.")
+    options = "--model", model, "--jobs", 2, "--json"
+    done = run("compress", tmp_path / "in", tmp_path / "packed", *options, expect=2)
+    figures = json.loads(done.stdout)
+    assert [Path(file["source"]).name for file in figures["files"]] == [
+        "a.wav",
+        "bad.wav",
+        "b.flac",
+    ]
+    assert [file["error"] is None for file in figures["files"]] == [True, False, True]
+    assert figures["seconds"] == pytest.approx(3)
+    assert b"bad.wav" in done.stderr
+    packed = sorted(path for path in (tmp_path / "packed").rglob("*") if path.is_file())
+    assert [str(path.relative_to(tmp_path / "packed")) for path in packed] == [
+        "a.slm",
+        "deep/b.slm",
+    ]
+    run("compress", tmp_path / "in" / "a.wav", tmp_path / "one.slm", "--model", model)
+    assert packed[0].read_bytes() == (tmp_path / "one.slm").read_bytes()
+    target = tmp_path / "out"
+    run("decompress", *packed, target, "--format", "flac", "--model", model)
+    assert soundfile.info(target / "a.flac").frames == RATE
+    assert soundfile.info(target / "b.flac").frames == 2 * RATE
+
+
+def test_standard_input_and_output(model: Path, sample: Path, tmp_path: Path) -> None:
+    run("compress", sample, tmp_path / "a.slm", "--model", model)
+    piped = run("compress", "-", "-", "--model", model, stdin=sample.read_bytes()).stdout
+    assert piped == (tmp_path / "a.slm").read_bytes()
+    run("decompress", tmp_path / "a.slm", tmp_path / "a.flac", "--model", model)
+    sound = run("decompress", "-", "-", "--format", "flac", "--model", model, stdin=piped).stdout
+    assert sound == (tmp_path / "a.flac").read_bytes()
 
 
 @pytest.mark.parametrize("kbps", [1.5, 3, 4.5, 6])
@@ -202,6 +258,20 @@ def test_another_model(model: Path, sample: Path, tmp_path: Path) -> None:
         (["train", "bad.yaml"], "bad.yaml"),
         (["prepare", "absent.yaml"], "absent.yaml"),
         (["compress", "good.wav", "a.slm", "--model", "nowhere"], "nowhere"),
+        (["compress", "good.wav", "a.slm", "--kbps", 3, "--quality", 5], "one of"),
+        (["compress", "good.wav"], "good.wav"),
+        (["compress", "good.wav", "good.wav"], "its own target"),
+        (["compress", "good.wav", "./good.wav", "out"], "same target"),
+        (["compress", ".", "-"], "-"),
+        (["decompress", ".", "out"], ".slm"),
+        (["decompress", "text.wav", "out", "--format", "mp3"], "mp3"),
+        (["eval", "absent.yaml"], "absent.yaml"),
+        (["transcribe", "absent.wav"], "absent.wav"),
+        (["say", "hello", "a.wav", "--voice", "absent.wav"], "absent.wav"),
+        (["say", "hello", "a.wav", "--model", "nowhere"], "nowhere"),
+        (["align", "nowhere"], "nowhere"),
+        (["tokenize", "nowhere", "out"], "nowhere"),
+        (["compare", "absent.json"], "--to"),
     ],
 )
 def test_errors_are_one_line(
@@ -243,8 +313,9 @@ def peak_of_compressing(minutes: int, model: Path, folder: Path) -> int:
             file.write(random.normal(0, 0.05, 60 * RATE))
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from speechlm import codec, compression\n"
-        "compression.compress(Path(sys.argv[1]), Path(sys.argv[2]), codec.load(sys.argv[3]))\n"
+        "from speechlm import codec\n"
+        "from speechlm.compression.files import compress\n"
+        "compress(Path(sys.argv[1]), Path(sys.argv[2]), codec.load(sys.argv[3]))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     command = [sys.executable, "-c", code, str(source), str(folder / "a.slm"), str(model)]

@@ -25,7 +25,7 @@ from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
 from speechlm.lm.sampling import GREEDY, Sampling
-from speechlm.terminal import errors
+from speechlm.utils.terminal import errors
 
 GENERATE_GOAL, TRAIN_GOAL, FIRST_GOAL = 3.0, 1.3, 0.3
 PROMPT, TOKENS = 50, 200

@@ -15,7 +15,8 @@ from speechlm import audio
 from speechlm.bitstream import Reader
 from speechlm.codec import Codec, load
 from speechlm.compression.decoder import decode
-from speechlm.compression.encoder import Goal, encode_stream, encode_whole
+from speechlm.compression.encoder import encode_stream, encode_whole
+from speechlm.compression.rate_target import RateTarget
 from speechlm.data import speech
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.quality import quality
@@ -92,8 +93,8 @@ def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 
             real, constant, variable = [], [], []
             for wave in waves:
                 file, smaller = io.BytesIO(), io.BytesIO()
-                encode_stream([wave], file, codec, Goal(each, "cbr"))
-                encode_whole([wave], smaller, codec, Goal(max_bytes=file.tell()))
+                encode_stream([wave], file, codec, RateTarget(each, "cbr"))
+                encode_whole([wave], smaller, codec, RateTarget(max_bytes=file.tell()))
                 real.append(file.tell() * 8e-3 * codec.sample_rate / len(wave))
                 constant.append(_judged(codec, wave, file))
                 variable.append(_judged(codec, wave, smaller))

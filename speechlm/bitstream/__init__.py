@@ -9,7 +9,7 @@ from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.coders import ABSENT, ModelCoder, PayloadCoder
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.inspection import Info, inspect
+from speechlm.bitstream.inspection import Info, inspect, read_header
 from speechlm.bitstream.join import join
 from speechlm.bitstream.packets import PacketReader, PacketWriter
 from speechlm.bitstream.reader import Reader
@@ -31,4 +31,5 @@ __all__ = [
     "default_chunk_frames",
     "inspect",
     "join",
+    "read_header",
 ]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.coders import ENTROPY, PACKED, RAGGED, ModelCoder
 from speechlm.bitstream.errors import BitstreamError
+from speechlm.bitstream.header import Header
 from speechlm.bitstream.level_counts import unpack_counts
 from speechlm.bitstream.reader import Reader
 
@@ -110,6 +111,19 @@ class Info:
         for level, size in enumerate(self.level_bytes or [], 1):
             places[f"codes of level {level}"] = size
         return places
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a file.
+
+    Raises:
+        BitstreamError: when it cannot be opened, or does not begin with a header.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return Reader(file).header
+    except OSError as error:
+        raise BitstreamError(f"{path}: {error.strerror}") from None
 
 
 def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = False) -> Info:

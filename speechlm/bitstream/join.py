@@ -10,6 +10,7 @@ from typing import BinaryIO
 from speechlm.bitstream.chunk import Chunk
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
+from speechlm.bitstream.inspection import read_header
 from speechlm.bitstream.reader import Reader
 from speechlm.bitstream.writer import Writer
 
@@ -49,7 +50,7 @@ def join(sources: Sequence[Path], target: BinaryIO) -> int:
 
 
 def _common_header(sources: Sequence[Path]) -> Header:
-    headers = [_header(source) for source in sources]
+    headers = [read_header(source) for source in sources]
     first = headers[0]
     for source, header in zip(sources, headers, strict=True):
         for name in _SHARED:
@@ -63,11 +64,3 @@ def _common_header(sources: Sequence[Path]) -> Header:
         levels=max(header.levels for header in headers),
         chunk_frames=max(header.chunk_frames for header in headers),
     )
-
-
-def _header(source: Path) -> Header:
-    try:
-        with source.open("rb") as file:
-            return Reader(file).header
-    except OSError as error:
-        raise BitstreamError(f"{source}: {error.strerror}") from None

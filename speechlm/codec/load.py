@@ -9,14 +9,7 @@ import torch
 
 from speechlm.codec.base import Codec
 from speechlm.codec.neural import NeuralCodec
-
-PEERS = {
-    "encodec_24khz": "encodec",
-    "dac_16khz": "dac",
-    "dac_24khz": "dac",
-    "dac_44khz": "dac",
-}
-"""Names of other projects' codecs, and the module of ``speechlm.codec.peers`` that has them."""
+from speechlm.hub import PEER_CODECS, is_peer
 
 
 def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> Codec:
@@ -30,8 +23,8 @@ def load(name: str | Path | None = None, device: str | torch.device = "cpu") -> 
         SpeechLMError: when there is no such model, or its files do not fit together; for a peer
             also when its package or its weights are not there.
     """
-    peer, named, file = name.partition("=") if isinstance(name, str) else ("", "", "")
-    if peer in PEERS:
-        module = importlib.import_module(f"speechlm.codec.peers.{PEERS[peer]}")
+    if is_peer(name):
+        peer, named, file = str(name).partition("=")
+        module = importlib.import_module(f"speechlm.codec.peers.{PEER_CODECS[peer]}")
         return module.load(peer, Path(file).expanduser() if named else None, device)
     return NeuralCodec.from_pretrained(name, device)

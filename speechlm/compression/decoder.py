@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from speechlm.bitstream import BitstreamError, Chunk, LostChunk, PacketReader, Reader
 from speechlm.codec import Codec
-from speechlm.compression.encoder import Coded
+from speechlm.compression.rate_target import CodingStats
 
 WARM_UP = 2.0
 """Seconds before an excerpt that are decoded for context, where there are so many."""
@@ -25,7 +25,7 @@ def decode(
     start: float = 0.0,
     seconds: float = math.inf,
     conceal: bool = False,
-) -> Coded:
+) -> CodingStats:
     """Hand the sound (samples,) to ``write`` as it is there: all of it, or ``seconds`` of it.
 
     Of what lies before ``start`` (in seconds) nothing is decoded but a little, as context. With
@@ -58,7 +58,7 @@ def decode(
     if excerpt.first and not excerpt.written:
         length = excerpt.place / codec.sample_rate
         raise BitstreamError(f"there are {length:.2f} s of sound, and none from {start:g} s on")
-    return Coded(excerpt.written / codec.sample_rate, excerpt.work, kept / max(1, frames))
+    return CodingStats(excerpt.written / codec.sample_rate, excerpt.work, kept / max(1, frames))
 
 
 def _codes(item: Chunk | LostChunk, conceal: bool) -> NDArray[np.int64] | None:

@@ -1,11 +1,10 @@
-"""Sound to a stream that meets a goal: a bitrate, a size or a quality."""
+"""Sound to a stream that meets a rate: a bitrate, a size or a quality."""
 
 from __future__ import annotations
 
 import io
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -15,89 +14,33 @@ from numpy.typing import NDArray
 from speechlm import rate_control
 from speechlm.bitstream import Header, ModelCoder, Writer, default_chunk_frames
 from speechlm.codec import Codec
+from speechlm.compression.rate_target import CodingStats, RateTarget
 from speechlm.errors import SpeechLMError
 
-MODES = "vbr", "cbr"
 _AROUND_CHUNK = 8 * 9  # bits: tag, levels, size and check, and the ragged payload's rounding up
 _AROUND_END = 8 * 8  # bits: what the last chunk takes besides
-
-
-@dataclass(frozen=True)
-class Goal:
-    """How many bits to spend: at most one of these, or all levels of all frames.
-
-    Attributes:
-        kbps: real bitrate, of everything that is written.
-        mode: ``cbr`` keeps the bitrate in every second, ``vbr`` on average; for ``kbps``.
-        max_bytes: size not to be exceeded.
-        quality: 0 to 10: the same error everywhere, at whatever rate.
-    """
-
-    kbps: float | None = None
-    mode: str = "vbr"
-    max_bytes: int | None = None
-    quality: float | None = None
-
-    def __post_init__(self) -> None:
-        given = [value for value in (self.kbps, self.max_bytes, self.quality) if value is not None]
-        if len(given) > 1:
-            raise SpeechLMError("give one of a bitrate, a size and a quality")
-        if self.mode not in MODES:
-            raise SpeechLMError(f"the mode is {' or '.join(MODES)}, not {self.mode}")
-        if self.quality is not None and not 0 <= self.quality <= 10:
-            raise SpeechLMError(f"the quality is 0 to 10, not {self.quality:g}")
-
-    def entropy(self, codec: Codec) -> ModelCoder | None:
-        """What writes the codes; None packs them, as at a constant rate, for sizes known ahead.
-
-        What the context model makes of a chunk is known when it is whole, and silence takes less
-        than any constant rate.
-        """
-        return None if self.kbps is not None and self.mode == "cbr" else codec.entropy
-
-    def whole(self, codec: Codec) -> bool:
-        """Whether a file's bits are laid out with all of it in view."""
-        fitted = self.max_bytes is not None or self.quality is not None
-        return codec.graded and (fitted or (self.kbps is not None and self.mode == "vbr"))
-
-
-@dataclass(frozen=True)
-class Coded:
-    """What coding took. ``seconds`` of sound, ``work`` seconds of computing in the codec.
-
-    ``levels`` are those that a frame has on average.
-    """
-
-    seconds: float
-    work: float
-    levels: float
-
-    @property
-    def rtf(self) -> float:
-        """Real-time factor: seconds of computing for a second of sound."""
-        return self.work / self.seconds if self.seconds else float("nan")
 
 
 def encode_stream(
     pieces: Iterable[NDArray[np.float32]],
     file: BinaryIO,
     codec: Codec,
-    goal: Goal,
+    rate: RateTarget,
     chunk_frames: int | None = None,
-) -> Coded:
+) -> CodingStats:
     """Write ``pieces`` of sound (samples,) as they come, in constant memory.
 
     Raises:
-        SpeechLMError: when the codec does not reach the goal, or a stream cannot.
+        SpeechLMError: when the codec does not reach the rate, or a stream cannot.
     """
-    if codec.graded and goal.max_bytes is not None:
+    if codec.graded and rate.max_bytes is not None:
         raise SpeechLMError("a stream ends nobody knows when: a size is for files")
-    levels = None if codec.graded else _fixed_levels(codec, goal)
-    frame_bits = _frame_bits(codec, goal) if levels is None else levels * codec.bits_per_code
+    levels = None if codec.graded else _fixed_levels(codec, rate)
+    frame_bits = _frame_bits(codec, rate) if levels is None else levels * codec.bits_per_code
     chunk = chunk_frames or default_chunk_frames(round(frame_bits), codec.frame_rate)
-    entropy = goal.entropy(codec)
+    entropy = rate.entropy_coder(codec)
     writer = Writer(file, _header(codec, chunk, levels or codec.levels, entropy), entropy)
-    control = None if levels else _control(codec, goal, writer, frame_bits, entropy)
+    control = None if levels else _control(codec, rate, writer, frame_bits, entropy)
     loudness = rate_control.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
     kept = frames = 0
@@ -112,26 +55,26 @@ def encode_stream(
         if control is not None:
             control.settle()
     writer.finish(clock.samples)
-    return Coded(clock.samples / codec.sample_rate, clock.work, kept / max(1, frames))
+    return CodingStats(clock.samples / codec.sample_rate, clock.work, kept / max(1, frames))
 
 
 def encode_whole(
-    pieces: Iterable[NDArray[np.float32]], file: BinaryIO, codec: Codec, goal: Goal
-) -> Coded:
+    pieces: Iterable[NDArray[np.float32]], file: BinaryIO, codec: Codec, rate: RateTarget
+) -> CodingStats:
     """Write a recording with its bits where they matter most, all its codes in memory.
 
     Raises:
-        SpeechLMError: when the codec does not reach the goal.
+        SpeechLMError: when the codec does not reach the rate.
     """
-    assert goal.whole(codec)
+    assert rate.needs_two_passes(codec)
     loudness = rate_control.Loudness(codec.hop, codec.sample_rate)
     clock = _Clock()
     blocks, errors = (
         [np.zeros((codec.levels, 0), np.int64)],
         [np.zeros((codec.levels + 1, 0), np.float32)],
     )
-    if goal.kbps is not None:
-        codec.choose_levels(kbps=goal.kbps)
+    if rate.kbps is not None:
+        codec.choose_levels(kbps=rate.kbps)
     for wave, block in _coded(pieces, codec, clock):
         loudness.push(wave)
         blocks.append(block.astype(np.int16 if codec.bits_per_code < 16 else np.int32))
@@ -142,7 +85,7 @@ def encode_whole(
     loss = np.concatenate(errors, axis=1) * rate_control.weights(loudness.take(frames)).astype(
         np.float32
     )
-    entropy = goal.entropy(codec)
+    entropy = rate.entropy_coder(codec)
     bits = _cost(codec, entropy)(codes)
 
     def written(counts: NDArray[np.int64], file: BinaryIO) -> int:
@@ -157,21 +100,23 @@ def encode_whole(
         return written(counts, io.BytesIO())
 
     with clock:
-        if goal.quality is not None:
-            price = rate_control.quality_price(goal.quality)
+        if rate.quality is not None:
+            price = rate_control.quality_price(rate.quality)
             counts = rate_control.keep(loss, rate_control.cumulative(bits), price, codec.levels)
-        elif goal.max_bytes is not None:
-            counts = rate_control.fit(bits, loss, size, goal.max_bytes, at_most=True)
+        elif rate.max_bytes is not None:
+            counts = rate_control.fit(bits, loss, size, rate.max_bytes, at_most=True)
         else:
-            assert goal.kbps is not None
-            target = goal.kbps * 125 * samples / codec.sample_rate
+            assert rate.kbps is not None
+            target = rate.kbps * 125 * samples / codec.sample_rate
             counts = rate_control.fit(bits, loss, size, target)
         total = written(counts, file)
-    if goal.max_bytes is not None and total > goal.max_bytes:
+    if rate.max_bytes is not None and total > rate.max_bytes:
         raise SpeechLMError(
-            f"{samples / codec.sample_rate:.2f} s take {total} bytes at least, not {goal.max_bytes}"
+            f"{samples / codec.sample_rate:.2f} s take {total} bytes at least, not {rate.max_bytes}"
         )
-    return Coded(samples / codec.sample_rate, clock.work, float(counts.sum()) / max(1, frames))
+    return CodingStats(
+        samples / codec.sample_rate, clock.work, float(counts.sum()) / max(1, frames)
+    )
 
 
 def write_codes(
@@ -236,13 +181,13 @@ class _Control:
 
 
 def _control(
-    codec: Codec, goal: Goal, writer: Writer, frame_bits: float, entropy: ModelCoder | None
+    codec: Codec, rate: RateTarget, writer: Writer, frame_bits: float, entropy: ModelCoder | None
 ) -> _Control | None:
     cost = _cost(codec, entropy)
-    if goal.quality is not None:
-        fixed = rate_control.FixedQuality(rate_control.quality_price(goal.quality), codec.levels)
+    if rate.quality is not None:
+        fixed = rate_control.FixedQuality(rate_control.quality_price(rate.quality), codec.levels)
         return _Control(codec, writer, fixed, None, cost)
-    if goal.kbps is None:
+    if rate.kbps is None:
         return None
     budget = rate_control.Budget(
         frame_bits,
@@ -253,7 +198,7 @@ def _control(
         writer.header.chunk_frames,
     )
     choice: rate_control.ConstantRate | rate_control.VariableRate
-    if goal.mode == "cbr":
+    if rate.mode == "cbr":
         choice = rate_control.ConstantRate(budget, codec.levels)
     else:
         choice = rate_control.VariableRate(budget, codec.levels, codec.frame_rate)
@@ -275,19 +220,19 @@ def _coded(
     yield np.zeros(0, np.float32), codes[0].cpu().numpy()
 
 
-def _frame_bits(codec: Codec, goal: Goal) -> float:
-    """Bits a frame, as far as the goal says."""
-    if goal.kbps is None:
+def _frame_bits(codec: Codec, rate: RateTarget) -> float:
+    """Bits a frame, as far as the rate says."""
+    if rate.kbps is None:
         return codec.bits_per_code * codec.levels
-    codec.choose_levels(kbps=goal.kbps)
-    return goal.kbps * 1000 / codec.frame_rate
+    codec.choose_levels(kbps=rate.kbps)
+    return rate.kbps * 1000 / codec.frame_rate
 
 
-def _fixed_levels(codec: Codec, goal: Goal) -> int:
+def _fixed_levels(codec: Codec, rate: RateTarget) -> int:
     """The levels of all frames, of a codec that has as many in each."""
-    if goal.max_bytes is not None or goal.quality is not None:
+    if rate.max_bytes is not None or rate.quality is not None:
         raise SpeechLMError(f"{codec.model_id} has as many levels in all frames: give a bitrate")
-    return codec.choose_levels(kbps=goal.kbps)
+    return codec.choose_levels(kbps=rate.kbps)
 
 
 def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:

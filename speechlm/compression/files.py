@@ -1,4 +1,4 @@
-"""Sound files and streams to .slm and back, in constant memory."""
+"""Audio files and streams to ``.slm`` and back, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from speechlm.bitstream import BitstreamError, Header, PacketReader, PacketWrite
 from speechlm.bitstream.packets import JITTER
 from speechlm.codec import Codec
 from speechlm.compression.decoder import decode
-from speechlm.compression.encoder import Coded, Goal, encode_stream, encode_whole
+from speechlm.compression.encoder import encode_stream, encode_whole
+from speechlm.compression.rate_target import CodingStats, RateTarget
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
 
-WHOLE_SECONDS = 1800.0
-"""Longer recordings than this are laid out as they come, in constant memory."""
+TWO_PASS_SECONDS = 1800.0
+"""Longer recordings are coded in one pass, in constant memory."""
 
 
-def compress(source: Path, target: Path, codec: Codec, goal: Goal | None = None) -> Coded:
-    """Code a sound file of any length, rate and number of channels into ``target``.
+def compress(
+    source: Path, target: Path, codec: Codec, rate: RateTarget | None = None
+) -> CodingStats:
+    """Encode an audio file of any length, sample rate and number of channels into ``target``.
 
-    With a variable bitrate, a quality or a size, bits go where they matter in the whole recording,
-    whose codes are then in memory; beyond half an hour they go where they matter within a reservoir
-    of seconds, as in a stream, and memory is constant. Only a size needs all codes at any length.
+    A variable bitrate, a quality or a size allocates bits over the whole recording, whose codes are
+    then in memory. Beyond half an hour bits are allocated within a reservoir of seconds, as in a
+    stream, and memory is constant; only ``max_bytes`` needs all codes at any length.
 
     Raises:
-        SpeechLMError: when the source cannot be read or the codec does not reach the goal.
+        SpeechLMError: when the source cannot be read or the codec does not reach the rate.
     """
-    goal = goal or Goal()
-    whole = goal.whole(codec)
-    if whole and goal.max_bytes is None:
-        whole = audio.info(source).seconds <= WHOLE_SECONDS
-    encode = encode_whole if whole else encode_stream
+    rate = rate or RateTarget()
+    two_passes = rate.needs_two_passes(codec)
+    if two_passes and rate.max_bytes is None:
+        two_passes = audio.info(source).seconds <= TWO_PASS_SECONDS
+    encode = encode_whole if two_passes else encode_stream
     with atomic_path(target) as path, path.open("wb") as file:
-        return encode(audio.blocks(source, codec.sample_rate), file, codec, goal)
+        return encode(audio.blocks(source, codec.sample_rate), file, codec, rate)
 
 
 def decompress(
@@ -48,11 +51,11 @@ def decompress(
     conceal: bool = False,
     start: float = 0.0,
     seconds: float = math.inf,
-) -> Coded:
-    """Decode ``source``, or an excerpt, into a sound file whose format ``target``'s suffix names.
+) -> CodingStats:
+    """Decode ``source``, or ``seconds`` from ``start`` on, into an audio file.
 
-    An excerpt is what the whole has there, to float rounding. With ``conceal``, what is damaged is
-    filled in.
+    The suffix of ``target`` names the format. An excerpt equals that part of the full decoding, to
+    float rounding. With ``conceal``, damaged chunks are concealed instead of being an error.
 
     Raises:
         SpeechLMError: when the file is damaged, or was written by another model.
@@ -81,20 +84,20 @@ def stream_encode(
     source: BinaryIO,
     target: BinaryIO,
     codec: Codec,
-    goal: Goal,
+    rate: RateTarget,
     chunk_seconds: float,
     packets: bool = False,
-) -> Coded:
+) -> CodingStats:
     """Raw 16-bit little-endian mono PCM at the codec's rate to .slm, as it arrives.
 
     Each chunk of ``chunk_seconds`` goes out as soon as it is full, as a packet if it is to be.
 
     Raises:
-        SpeechLMError: when the codec does not reach the goal, or a stream cannot.
+        SpeechLMError: when the codec does not reach the rate, or a stream cannot.
     """
     chunk = max(1, round(chunk_seconds * codec.frame_rate))
     file = cast(BinaryIO, PacketWriter(target)) if packets else target
-    return encode_stream(_pcm(source, codec.hop), file, codec, goal, chunk)
+    return encode_stream(_pcm(source, codec.hop), file, codec, rate, chunk)
 
 
 def stream_decode(
@@ -104,7 +107,7 @@ def stream_decode(
     conceal: bool,
     packets: bool = False,
     jitter: int = JITTER,
-) -> Coded:
+) -> CodingStats:
     """.slm, in packets or not, to raw 16-bit little-endian mono PCM, as it arrives.
 
     A packet is waited for until ``jitter`` later ones are there.

@@ -22,13 +22,13 @@ from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.lm.vocabulary import FILE as VOCABULARY
 from speechlm.nn import Packing, collective
-from speechlm.terminal import errors
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses import ctc
 from speechlm.training.masking import MaskingConfig, masked, unplanned
 from speechlm.training.objective import Objective
 from speechlm.units.base import Units
 from speechlm.units.text import FILE as TEXT_MODEL
+from speechlm.utils.terminal import errors
 
 
 @dataclass

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from speechlm import codec, hub
-from speechlm.codec.load import PEERS
 from speechlm.config import load_yaml
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.codec import CodecUnits
@@ -36,7 +35,7 @@ def load(
     Raises:
         SpeechLMError: when there is no such model, or it has fewer levels.
     """
-    if name is not None and str(name).partition("=")[0] not in PEERS:
+    if name is not None and not hub.is_peer(name):
         folder = hub.find_model(name)
         kind = load_yaml(folder / hub.CONFIG, []).get("kind")
         if kind in KINDS:

@@ -178,7 +178,7 @@ def test_aligned_by_the_verb_its_corpora_stay_those_that_it_learnt_from(
         texts = [item.symbol for item in said.alignment["word"]]
         assert " ".join(texts) == said.text
     assert "aligned before │ 80" in verb()
-    assert "aligned │ 80" in verb("--again")
+    assert "aligned │ 80" in verb("--force")
     # Resumed at its end, a run is what it was.
     assert train(corpus, tmp_path / "run", "training.steps=3") == model
     assert (model / hub.WEIGHTS).read_bytes() == weights

@@ -14,10 +14,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm import audio, codec, compression
+from speechlm import audio, codec
 from speechlm.bitstream import inspect
 from speechlm.codec.base import Codec
-from speechlm.compression.encoder import Goal
+from speechlm.compression.files import compress, decompress
+from speechlm.compression.rate_target import RateTarget
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import results
 from speechlm.evaluation.systems.model import Model
@@ -225,12 +226,12 @@ def test_files_go_through_the_container(name, tmp_path):
     model = peer(name)
     wave = waves(1, 8000)[0].numpy()
     audio.write(tmp_path / "in.wav", wave, 16000)
-    compression.compress(tmp_path / "in.wav", tmp_path / "a.slm", model, Goal(3.0))
-    for goal in (Goal(quality=5), Goal(max_bytes=900)):
+    compress(tmp_path / "in.wav", tmp_path / "a.slm", model, RateTarget(3.0))
+    for goal in (RateTarget(quality=5), RateTarget(max_bytes=900)):
         with pytest.raises(SpeechLMError, match=f"{name} has as many levels in all frames"):
-            compression.compress(tmp_path / "in.wav", tmp_path / "b.slm", model, goal)
+            compress(tmp_path / "in.wav", tmp_path / "b.slm", model, goal)
     assert not (tmp_path / "b.slm").exists()
-    compression.decompress(tmp_path / "a.slm", tmp_path / "out.wav", model)
+    decompress(tmp_path / "a.slm", tmp_path / "out.wav", model)
     facts = inspect(tmp_path / "a.slm")
     assert facts.model == name
     assert facts.levels == model.choose_levels(kbps=3.0)

@@ -12,7 +12,8 @@ from speechlm import audio
 from speechlm.bitstream import ABSENT, BitstreamError, Header, Reader, Writer, join
 from speechlm.codec import Codec, load
 from speechlm.compression.decoder import decode
-from speechlm.compression.encoder import Goal, encode_whole
+from speechlm.compression.encoder import encode_whole
+from speechlm.compression.rate_target import RateTarget
 
 RATE = 16000
 CLOSE = 1e-4  # of full scale: the rounding of floats
@@ -26,10 +27,10 @@ def codec() -> Codec:
 @pytest.fixture(scope="module")
 def stream(codec, sample: Path) -> bytes:
     """The sample in chunks of a second or so, of varying levels."""
-    return coded(codec, audio.read(sample, RATE)[0], Goal(6.0))
+    return coded(codec, audio.read(sample, RATE)[0], RateTarget(6.0))
 
 
-def coded(codec: Codec, wave: np.ndarray, goal: Goal) -> bytes:
+def coded(codec: Codec, wave: np.ndarray, goal: RateTarget) -> bytes:
     file = io.BytesIO()
     encode_whole([wave], file, codec, goal)
     return file.getvalue()
@@ -56,7 +57,7 @@ def test_an_excerpt_is_what_the_whole_has_there(codec, stream, start, seconds):
 
 def test_an_excerpt_decodes_little_else(codec, sample):
     wave = np.tile(audio.read(sample, RATE)[0], 5)
-    reader = Reader(io.BytesIO(coded(codec, wave, Goal(3.0))), entropy=codec.entropy)
+    reader = Reader(io.BytesIO(coded(codec, wave, RateTarget(3.0))), entropy=codec.entropy)
     pushed = []
 
     class Counting:
@@ -89,7 +90,7 @@ def test_joined_files_sound_one_after_another(codec, sample, tmp_path):
     parts = [wave[:20001], wave[20001:20300], wave[30000:70000]]
     paths = [tmp_path / f"{i}.slm" for i in range(3)]
     for path, part, kbps in zip(paths, parts, (3.0, 6.0, 1.5), strict=True):
-        path.write_bytes(coded(codec, part, Goal(kbps)))
+        path.write_bytes(coded(codec, part, RateTarget(kbps)))
     file = io.BytesIO()
     assert join(paths, file) == sum(map(len, parts))
     once = sound(codec, file.getvalue())

@@ -104,7 +104,7 @@ def test_jobs_together_make_what_one_makes(
 def test_the_verb_does_a_share(recordings: Path, tiny_model: Path, tmp_path: Path) -> None:
     def run(*more: str) -> str:
         usual = ["tokenize", str(recordings), str(tmp_path / "out"), "--model", str(tiny_model)]
-        done = CliRunner().invoke(cli.app, [*usual, "--levels", "1", *more])
+        done = CliRunner().invoke(cli.app, [*usual, "--num-codebooks", "1", *more])
         assert done.exit_code == 0, done.output
         return re.sub(r"\s+", " ", done.output)
 

@@ -35,7 +35,7 @@ def test_from_recordings_to_units_and_pieces(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     (folder / "mine" / "c.wav").write_bytes(b"no sound")
-    asked = folder / "mine", folder / "out", "--model", tiny_model, "--levels", 2
+    asked = folder / "mine", folder / "out", "--model", tiny_model, "--num-codebooks", 2
     assert verb(monkeypatch, "tokenize", *asked) == 0
     printed = " ".join(capfd.readouterr().out.split())
     assert "train │ 2 │ 0.0" in printed
@@ -51,8 +51,8 @@ def test_from_recordings_to_units_and_pieces(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["tokenize", "nowhere", "out"], "nowhere: no such prepared corpus"),
-        (["tokenize", "mine", "out", "--levels", "99"], "has 1 to 12 levels, not 99"),
+        (["tokenize", "nowhere", "out"], "nowhere: no such file or folder"),
+        (["tokenize", "mine", "out", "--num-codebooks", "99"], "has 1 to 12 levels, not 99"),
         (["tokenize", "mine", "out", "--model", "nowhere"], "nowhere: "),
         (["text-tokenizer", "out", "nowhere"], "nowhere: no such tokenized corpus or file"),
         (["text-tokenizer", "out", "mine/a.txt", "--kind", "word"], "kind is char, unigram, bpe"),

@@ -380,7 +380,9 @@ def test_models_stand_side_by_side(
     first, second = table["Text to speech: Ends by itself, %"]
     assert first.endswith(", n=2") and second == first[:-1] + "3"
     written = world.folder / "out" / "results.json"
-    monkeypatch.setattr(sys, "argv", ["speechlm", "table", str(written), f"b={written}"])
+    monkeypatch.setattr(
+        sys, "argv", ["speechlm", "compare", "--markdown", str(written), f"b={written}"]
+    )
     with pytest.raises(SystemExit):
         main()
     assert capfd.readouterr().out == markdown({NAME: found, "b": found})

@@ -285,12 +285,12 @@ def test_options_reach_the_verbs(
         "out.wav",
         "--seconds",
         2.5,
-        "--least",
+        "--min-seconds",
         1.5,
         *options,
         model=folders["depth"],
     )
-    more = ["--guidance", 4, "--attempts", 2, "--voice", "me.wav"]
+    more = ["--guidance", 4, "--best-of", 2, "--voice", "me.wav"]
     run("say", "hello", "out.wav", *options, *more, model=folders["depth"])
     went_on, said = given
     how = Sampling(temperature=0.5, top_k=7, top_p=0.6, seed=3)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from speechlm import audio, hub
-from speechlm.cli_lm import export_hf
+from speechlm.cli.models import export_hf
 from speechlm.codec import NeuralCodec
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.data.prepare import prepare

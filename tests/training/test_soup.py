@@ -69,8 +69,8 @@ def test_the_weights_of_a_tokenizer_inside_are_no_weights_of_the_model(
 
 def test_the_verb_takes_equal_shares_unless_told(models: list[str], tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
-    assert CliRunner().invoke(app, ["mean", str(one), *models[:2]]).exit_code == 0
-    told = ["mean", str(other), *models[:2], "--share", "3", "--share", "3"]
+    assert CliRunner().invoke(app, ["average", str(one), *models[:2]]).exit_code == 0
+    told = ["average", str(other), *models[:2], "--weight", "3", "--weight", "3"]
     assert CliRunner().invoke(app, told).exit_code == 0
     assert (one / hub.WEIGHTS).read_bytes() == (other / hub.WEIGHTS).read_bytes()
 

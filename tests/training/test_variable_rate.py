@@ -12,7 +12,8 @@ import torch
 from speechlm import audio
 from speechlm.bitstream import Reader
 from speechlm.codec import NeuralCodec
-from speechlm.compression.encoder import Goal, encode_whole
+from speechlm.compression.encoder import encode_whole
+from speechlm.compression.rate_target import RateTarget
 from speechlm.errors import SpeechLMError
 from speechlm.training import variable_rate
 from speechlm.training.codec import CodecObjective
@@ -56,7 +57,7 @@ def test_qualities_cut_as_files_do(codec: NeuralCodec, speech: torch.Tensor) -> 
     means = []
     for row, quality in enumerate(qualities):
         file = io.BytesIO()
-        encode_whole([speech[0].numpy()], file, codec, Goal(quality=quality))
+        encode_whole([speech[0].numpy()], file, codec, RateTarget(quality=quality))
         file.seek(0)
         codes = torch.cat([torch.from_numpy(part.codes) for part in Reader(file)], dim=1)[None]
         torch.testing.assert_close(given[row], codec.latents(codes.long())[0], **CLOSE)

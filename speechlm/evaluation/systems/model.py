@@ -71,12 +71,13 @@ class Model(System):
     def _file(self, wave: Wave) -> Encoded:
         import torch
 
-        from speechlm.compression.encoder import Goal, encode_stream, encode_whole
+        from speechlm.compression.encoder import encode_stream, encode_whole
+        from speechlm.compression.rate_target import RateTarget
 
-        goal = Goal(kbps=self.kbps, mode=self.mode)
+        rate = RateTarget(kbps=self.kbps, mode=self.mode)
         file = io.BytesIO()
-        encode = encode_whole if goal.whole(self.codec) else encode_stream
-        encode([np.asarray(wave, np.float32)], file, self.codec, goal)
+        encode = encode_whole if rate.needs_two_passes(self.codec) else encode_stream
+        encode([np.asarray(wave, np.float32)], file, self.codec, rate)
         size = file.tell()
         file.seek(0)
         chunks = list(bitstream.Reader(file, entropy=self.codec.entropy))

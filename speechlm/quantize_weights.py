@@ -20,7 +20,7 @@ class Size:
     after: int | None
 
 
-def shrink(model: str, out: Path, encoder: bool = False) -> dict[str, Size]:
+def quantize_weights(model: str, out: Path, encoder: bool = False) -> dict[str, Size]:
     """Write the model folder ``out``: ``model``, smaller; all else in its folder is copied.
 
     Codes and units stay what they are: a codec's encoder and quantizer stay in half precision, so

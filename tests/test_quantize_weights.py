@@ -14,7 +14,7 @@ from speechlm.bitstream.entropy import ContextModel
 from speechlm.cli import app
 from speechlm.codec import NeuralCodec
 from speechlm.errors import SpeechLMError
-from speechlm.shrink import shrink
+from speechlm.quantize_weights import quantize_weights
 from speechlm.units import load as units
 from speechlm.units.load import embed
 from speechlm.vocoder import VocoderConfig, VocoderNetwork
@@ -55,7 +55,7 @@ def saved(tmp_path_factory) -> Path:
 def test_what_it_says_is_what_is_loaded(architecture, kind, encoder, tmp_path):
     """The unpacked weights are the model: exact in half precision, and of one hash for ever."""
     codec(architecture, kind).save_pretrained(tmp_path / "whole")
-    shrink(str(tmp_path / "whole"), tmp_path / "small", encoder)
+    quantize_weights(str(tmp_path / "whole"), tmp_path / "small", encoder)
     whole, small = (NeuralCodec.from_pretrained(tmp_path / name) for name in ("whole", "small"))
     for name, value in small.network.weights().items():
         half = value.half().float() if value.is_floating_point() else value
@@ -78,7 +78,7 @@ def test_what_it_says_is_what_is_loaded(architecture, kind, encoder, tmp_path):
 
 
 def test_it_is_smaller_and_all_else_is_there(saved, tmp_path):
-    sizes = shrink(str(saved), tmp_path / "out")
+    sizes = quantize_weights(str(saved), tmp_path / "out")
     for name, size in sizes.items():
         same = (tmp_path / "out" / name).read_bytes() == (saved / name).read_bytes()
         assert same == (size.after == size.before) == (name != hub.WEIGHTS)
@@ -93,8 +93,8 @@ def test_it_is_smaller_and_all_else_is_there(saved, tmp_path):
 
 
 def test_once_more_it_is_the_same(saved, tmp_path):
-    shrink(str(saved), tmp_path / "once")
-    shrink(str(tmp_path / "once"), tmp_path / "twice")
+    quantize_weights(str(saved), tmp_path / "once")
+    quantize_weights(str(tmp_path / "once"), tmp_path / "twice")
     once, twice = (load_file(tmp_path / name / hub.WEIGHTS) for name in ("once", "twice"))
     assert once.keys() == twice.keys()
     for name, value in once.items():
@@ -104,7 +104,7 @@ def test_once_more_it_is_the_same(saved, tmp_path):
 
 def test_a_codec_of_other_codes_has_no_context_model(saved, tmp_path):
     out = tmp_path / "out"
-    done = CliRunner().invoke(app, ["shrink", str(saved), str(out), "--encoder"])
+    done = CliRunner().invoke(app, ["quantize-weights", str(saved), str(out), "--encoder"])
     assert done.exit_code == 0, done.output
     assert not (out / hub.CONTEXT).exists()
     assert NeuralCodec.from_pretrained(out).entropy is None
@@ -122,7 +122,7 @@ def test_a_vocoder_keeps_its_units(tmp_path):
     )  # fmt: skip
     hub.save_model(tmp_path / "whole", made, VocoderNetwork(made).state_dict())
     embed(said, tmp_path / "whole")
-    sizes = shrink(str(tmp_path / "whole"), tmp_path / "small")
+    sizes = quantize_weights(str(tmp_path / "whole"), tmp_path / "small")
     assert sizes["units/model.safetensors"].before == sizes["units/model.safetensors"].after
     assert sizes[hub.WEIGHTS].after < 0.75 * sizes[hub.WEIGHTS].before
     small, whole = units.load(tmp_path / "small"), units.load(tmp_path / "whole")
@@ -135,16 +135,16 @@ def test_a_vocoder_keeps_its_units(tmp_path):
 def test_what_cannot_be_shrunk_is_one_line(saved, tmp_path):
     said = semantic(tmp_path / "said", clusters=40)
     with pytest.raises(SpeechLMError, match="said: has no weights that could be stored smaller"):
-        shrink(str(said), tmp_path / "out")
+        quantize_weights(str(said), tmp_path / "out")
     with pytest.raises(SpeechLMError, match="said: no codec, whose encoder"):
-        shrink(str(said), tmp_path / "out", encoder=True)
+        quantize_weights(str(said), tmp_path / "out", encoder=True)
     with pytest.raises(SpeechLMError, match="not a model folder"):
-        shrink(str(tmp_path / "nowhere"), tmp_path / "out")
+        quantize_weights(str(tmp_path / "nowhere"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(SpeechLMError, match="said: holds a model already"):
-        shrink(str(saved), said)
+        quantize_weights(str(saved), said)
     with pytest.raises(SpeechLMError, match="codec: holds a model already"):
-        shrink(str(saved), saved)
+        quantize_weights(str(saved), saved)
     (tmp_path / "file").touch()
     with pytest.raises(SpeechLMError, match="file: cannot be made"):
-        shrink(str(saved), tmp_path / "file")
+        quantize_weights(str(saved), tmp_path / "file")

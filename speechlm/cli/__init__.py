@@ -1,0 +1,63 @@
+"""The command line: parse, call one function, print. One module a family of subcommands.
+
+Nothing heavy is imported here: ``speechlm --help`` answers without loading torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import speechlm
+from speechlm.cli import bench, compress, data, evaluate, lm, models, train
+from speechlm.cli.common import print_error
+from speechlm.errors import SpeechLMError
+
+app = typer.Typer(
+    help="Speech as discrete units: codec, unit language model, vocoder, evaluation.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(compress.app)
+app.add_typer(compress.stream, name="stream")
+app.add_typer(lm.app)
+app.add_typer(data.app)
+app.add_typer(train.app)
+app.add_typer(evaluate.app)
+app.add_typer(models.app)
+app.add_typer(models.export, name="export")
+app.add_typer(bench.app, name="bench")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"speechlm {speechlm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options before the subcommand; they act by their callbacks."""
+
+
+def main() -> None:
+    """Run the command line; an error of the user prints one line and exits with status 2."""
+    try:
+        app()
+    except SpeechLMError as error:
+        print_error(error)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output has closed it: no message, and none at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,129 @@
+"""Benchmarks: ratios against peers, measured in one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechlm.cli.common import CodecModel, Json, Threads, print_report, use_threads
+
+app = typer.Typer(help="Speed against peers, in one run.", no_args_is_help=True)
+
+
+@app.command("rate")
+def bench_rate(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus, or a folder.")],
+    model: CodecModel = None,
+    json: Json = False,
+    threads: Threads = 1,
+) -> None:
+    """Variable against constant bitrate, in files of the same size."""
+    use_threads(threads)
+    from speechlm.benchmarks import rate
+
+    report = rate.run(corpus, model)
+    print_report(report, json)
+
+
+@app.command("loss")
+def bench_loss(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus with texts, or a folder.")],
+    kbps: Annotated[float, typer.Option(help="Payload bitrate of all systems.")] = 6.0,
+    clips: Annotated[int, typer.Option(min=2, help="Recordings of the test split.")] = 60,
+    normaliser: Annotated[
+        str, typer.Option(help="Text normaliser: english, spelled or basic.")
+    ] = "english",
+    model: CodecModel = None,
+    json: Json = False,
+    threads: Threads = 1,
+) -> None:
+    """Packet loss: concealment against silence and against Opus with its own concealment."""
+    use_threads(threads)
+    from speechlm.benchmarks import loss
+
+    report = loss.run(corpus, model, kbps, clips, normaliser)
+    print_report(report, json)
+
+
+@app.command("align")
+def bench_align(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus with texts, of clean speech.")],
+    aligner: Annotated[
+        list[str] | None, typer.Option(help="Folder of a trained aligner to compare with Whisper.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
+    language: Annotated[str, typer.Option(help="Language of the recordings.")] = "en",
+    joints: Annotated[int, typer.Option(min=2, help="Pairs of utterances.")] = 160,
+    json: Json = False,
+    threads: Threads = 1,
+) -> None:
+    """Boundary error of aligners where two utterances are joined."""
+    use_threads(threads)
+    from speechlm.benchmarks import align
+
+    report = align.run(corpus, [None, *(aligner or [])], split, language, joints)
+    print_report(report, json)
+
+
+@app.command("scale")
+def bench_scale(
+    corpus: Annotated[Path, typer.Argument(help="A prepared corpus.")],
+    minutes: Annotated[float, typer.Option(min=0.1, help="At 1x; 4x and 16x follow.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Maximum number of processes.")] = 2,
+    model: CodecModel = None,
+    json: Json = False,
+) -> None:
+    """Cost of an hour of speech: prepare, tokenize and train, in several processes."""
+    use_threads(1)
+    from speechlm.benchmarks import scale
+
+    report = scale.run(corpus, model, minutes, processes)
+    print_report(report, json)
+
+
+@app.command("codec")
+def bench_codec(
+    source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
+    model: CodecModel = None,
+    runs: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
+    json: Json = False,
+    threads: Threads = 1,
+) -> None:
+    """Encode and decode speed against EnCodec and DAC, and frame by frame."""
+    use_threads(threads)
+    from speechlm.benchmarks import codec
+
+    report = codec.run(model, source, runs=runs)
+    print_report(report, json)
+
+
+@app.command("entropy")
+def bench_entropy(
+    corpora: Annotated[list[Path], typer.Argument(help="Prepared corpora, or folders.")],
+    split: Annotated[list[str] | None, typer.Option(help="Default: dev and test.")] = None,
+    model: CodecModel = None,
+    json: Json = False,
+    threads: Threads = 1,
+) -> None:
+    """Bits that entropy coding saves on held-out speech, and its decoding speed."""
+    use_threads(threads)
+    from speechlm.benchmarks import entropy
+
+    report = entropy.run(corpora, split or ["dev", "test"], model)
+    print_report(report, json)
+
+
+@app.command("lm")
+def bench_lm(
+    runs: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
+    json: Json = False,
+    threads: Threads = 1,
+) -> None:
+    """Generation and training against transformers on the same weights, and speech in real time."""
+    use_threads(threads)
+    from speechlm.benchmarks import lm
+
+    report = lm.run(runs)
+    print_report(report, json)

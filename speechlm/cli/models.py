@@ -1,0 +1,129 @@
+"""Models: smaller files, other runtimes, and a demonstration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from speechlm.cli.common import CodecModel, Kbps, Threads, use_threads
+from speechlm.cli.lm import LanguageModelName
+from speechlm.utils.terminal import console
+
+app = typer.Typer()
+export = typer.Typer(help="Models for other runtimes.", no_args_is_help=True)
+
+
+@app.command("quantize-weights")
+def quantize_weights(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, name or hub id.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the smaller model.")],
+    encoder: Annotated[
+        bool,
+        typer.Option("--encoder", help="Also a codec's encoder: its codes change."),
+    ] = False,
+) -> None:
+    """Store the matrices of a model in 8 bits instead of 16: about half the size."""
+    use_threads(1)
+    from speechlm.quantize_weights import quantize_weights as quantize
+
+    sizes = quantize(model, out, encoder)
+    table = Table("bytes of", "before", "after")
+    for name, size in sizes.items():
+        table.add_row(name, str(size.before), "-" if size.after is None else str(size.after))
+    before = sum(size.before for size in sizes.values())
+    table.add_row("all", str(before), str(sum(size.after or 0 for size in sizes.values())))
+    console.print(table)
+    for name in (name for name, size in sizes.items() if size.after is None):
+        console.print(f"{name} is left out: it belongs to other codes", highlight=False)
+    console.print(f"model: {out}", highlight=False)
+
+
+@app.command()
+def demo(
+    source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("demo"),
+    model: CodecModel = None,
+    lm: Annotated[str | None, typer.Option(help="Language model; default: a shipped one.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Compress a recording (yours or the shipped one) at three bitrates and evaluate the result.
+
+    With a language model, also continue the recording and synthesise a sentence.
+    """
+    use_threads(threads)
+    from speechlm import codec
+    from speechlm import demo as demonstration
+    from speechlm.lm.load import LanguageModel
+
+    if lm is None and model is None:
+        lm = demonstration.language_model()
+    language = None if lm is None else LanguageModel.from_pretrained(lm)
+    source = source or demonstration.SAMPLE
+    out.mkdir(parents=True, exist_ok=True)
+    rows = demonstration.run(source, out, codec.load(model))
+    columns = (
+        "seconds",
+        "target kbps",
+        "real kbps",
+        "codebooks",
+        "PESQ-wb",
+        "STOI",
+        "RTF encode",
+        "decode",
+    )
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(
+            f"{row.seconds:.2f}",
+            f"{row.kbps:g}",
+            f"{row.real_kbps:.2f}",
+            f"{row.levels:.2f}",
+            f"{row.pesq.value:.2f}",
+            f"{row.stoi.value:.3f}",
+            f"{row.encode_rtf:.4f}",
+            f"{row.decode_rtf:.4f}",
+        )
+    console.print(table)
+    for note in sorted({score.reason for row in rows for score in (row.pesq, row.stoi)} - {""}):
+        console.print(note, highlight=False)
+    console.print(f"files: {out}/", highlight=False)
+    spoken = demonstration.speak(source, out, language, model) if language else []
+    page = demonstration.write_page(source, out, model, spoken)
+    console.print(f"page:  {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
+
+
+@export.command()
+def onnx(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, name or hub id.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the graphs.")],
+    kbps: Kbps = None,
+    threads: Threads = 1,
+) -> None:
+    """Export the encoder and decoder of a codec as ONNX graphs of one frame, with their state."""
+    use_threads(threads)
+    from speechlm.codec import NeuralCodec
+    from speechlm.codec.onnx import export as export_graphs
+
+    codec = NeuralCodec.from_pretrained(model)
+    for path in export_graphs(codec.network, codec.choose_levels(kbps=kbps), out):
+        console.print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB", highlight=False)
+
+
+@export.command("hf")
+def export_hf(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
+    model: LanguageModelName = None,
+) -> None:
+    """Export the backbone of a language model as a transformers Llama, in float32."""
+    use_threads(1)
+    from speechlm.lm import hf
+    from speechlm.lm.load import LanguageModel
+
+    loaded = LanguageModel.from_pretrained(model)
+    folder = hf.export(loaded.network, out)
+    loaded.vocabulary.save(folder)
+    loaded.text.save(folder / hf.TOKENIZER)
+    console.print(f"Llama of {loaded.network.size} ids: {folder}", highlight=False)

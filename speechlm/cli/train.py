@@ -1,0 +1,48 @@
+"""Training and what follows on its checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechlm.cli.common import Overrides, Threads, check_yaml, use_threads
+from speechlm.utils.terminal import console
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, as recipes/codec.yaml.")],
+    overrides: Overrides = None,
+    threads: Threads = 1,
+) -> None:
+    """Train the model of a recipe; run it again to continue."""
+    check_yaml(recipe, overrides or [])
+    use_threads(threads)
+    from speechlm.training import recipes
+
+    console.print(f"model: {recipes.run(recipe, overrides or [])}", highlight=False)
+
+
+@app.command()
+def average(
+    out: Annotated[Path, typer.Argument(metavar="OUT")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...")],
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="Of each model in turn (repeatable); default: equal."),
+    ] = None,
+) -> None:
+    """Average the weights of checkpoints that were fine-tuned from one model (a model soup)."""
+    from speechlm import hub
+
+    for model in models:
+        hub.find_model(model)
+    use_threads(1)
+    from speechlm.training.soup import mean
+
+    folder = mean(models, weight or [1.0] * len(models), out)
+    console.print(f"model: {folder}", highlight=False)
