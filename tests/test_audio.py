@@ -122,9 +122,6 @@ def test_a_flac_of_unstated_length_is_counted(tmp_path):
     (tmp_path / "pipe.flac").write_bytes(data)
     assert audio.info(tmp_path / "pipe.flac").frames == 50000
     assert len(audio.read(tmp_path / "pipe.flac")[0]) == 50000
-    (tmp_path / "pipe.flac").write_bytes(data[: len(data) // 2])
-    with pytest.raises(AudioError, match="damaged or cut short"):
-        audio.info(tmp_path / "pipe.flac")
 
 
 def test_a_long_file_is_read_in_constant_memory(tmp_path):
@@ -188,7 +185,7 @@ def wrong_scale(path: Path) -> None:
     ("spoil", "words"),
     [
         (missing, "No such file"),
-        (directory, "Is a directory"),
+        (directory, "is a directory"),
         (empty, r"is empty \(0 bytes\)"),
         (text, "is not a sound file"),
         (header_cut, "is not a sound file"),
@@ -213,13 +210,19 @@ def test_bad_files_are_one_line(tmp_path, spoil, words):
 
 @pytest.mark.parametrize("suffix", ["flac", "mp3"])
 @pytest.mark.parametrize("part", [0.3, 0.9])
-def test_a_cut_flac_or_mp3_is_an_error(tmp_path, suffix, part):
+def test_a_cut_flac_or_mp3_gives_what_is_there_unless_that_is_refused(
+    tmp_path, caplog, suffix, part
+):
     whole, cut = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
     sf.write(whole, noise(160000), 16000)
     data = whole.read_bytes()
     cut.write_bytes(data[: int(len(data) * part)])
-    with pytest.raises(AudioError, match="damaged or cut short"):
-        audio.read(cut)
+    wave = audio.read(cut)[0]
+    assert (part - 0.1) * 160000 < len(wave) < (part + 0.05) * 160000
+    np.testing.assert_allclose(wave, audio.read(whole)[0][: len(wave)], atol=1e-4)
+    assert len(caplog.messages) == 1 and "is cut short" in caplog.messages[0]
+    with pytest.raises(AudioError, match=r"is cut short: holds .* s that it states"):
+        audio.read(cut, allow_cut=False)
 
 
 def test_a_damaged_flac_is_an_error(tmp_path):
@@ -227,7 +230,7 @@ def test_a_damaged_flac_is_an_error(tmp_path):
     data = bytearray((tmp_path / "a.flac").read_bytes())
     data[len(data) // 2] ^= 0x10
     (tmp_path / "a.flac").write_bytes(data)
-    with pytest.raises(AudioError, match="damaged or cut short after"):
+    with pytest.raises(AudioError, match=r"is damaged: 0\.2\d s of it cannot be decoded"):
         audio.read(tmp_path / "a.flac")
 
 
@@ -257,6 +260,15 @@ def test_sixteen_bits_come_back_exactly(tmp_path, suffix):
     read, rate = audio.read(path)
     assert rate == 16000
     np.testing.assert_array_equal(read, wave)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+def test_a_file_of_no_samples_is_one_of_its_format(tmp_path, suffix):
+    audio.write(tmp_path / f"empty{suffix}", np.zeros(0, np.float32), 16000)
+    about = sf.info(tmp_path / f"empty{suffix}")
+    assert (about.samplerate, about.channels, about.format) == (16000, 1, suffix[1:].upper())
+    with pytest.raises(AudioError, match="holds no samples"):
+        audio.read(tmp_path / f"empty{suffix}")
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
@@ -306,7 +318,7 @@ def test_bad_outputs_are_one_line(tmp_path, monkeypatch):
         audio.write(tmp_path / "out.flac", wave, 5000000)
     with pytest.raises(AudioError, match="hold NaN"):
         audio.write(tmp_path / "out.wav", wave * np.nan, 16000)
-    monkeypatch.setattr(audio, "_WAV_LIMIT", 100)
+    monkeypatch.setattr(audio.writing, "_WAV_LIMIT", 100)
     with pytest.raises(AudioError, match="longer than a WAV file can be"):
         audio.write(tmp_path / "out.wav", wave, 16000)
     assert [file.name for file in tmp_path.iterdir()] == ["folder.wav"]

@@ -37,11 +37,12 @@ def compress(
     """
     rate = rate or RateTarget()
     two_passes = rate.needs_two_passes(codec)
-    if two_passes and rate.max_bytes is None:
-        two_passes = audio.info(source).seconds <= TWO_PASS_SECONDS
-    encode = encode_whole if two_passes else encode_stream
-    with atomic_path(target) as path, path.open("wb") as file:
-        return encode(audio.blocks(source, codec.sample_rate), file, codec, rate)
+    with audio.Recording(source) as recording:
+        if two_passes and rate.max_bytes is None:
+            two_passes = recording.info().seconds <= TWO_PASS_SECONDS
+        encode = encode_whole if two_passes else encode_stream
+        with atomic_path(target) as path, path.open("wb") as file:
+            return encode(recording.blocks(codec.sample_rate), file, codec, rate)
 
 
 def decompress(

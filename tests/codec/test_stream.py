@@ -298,6 +298,21 @@ def test_what_is_no_waveform_is_refused(wave):
         codec().stream_encoder().push(wave)
 
 
+@pytest.mark.parametrize(
+    ("sample", "words"), [(float("nan"), "NaN"), (float("-inf"), "infinite"), (9e3, "9000")]
+)
+def test_samples_of_another_scale_or_none_are_refused(sample, words):
+    wave = waves(1, 5 * HOP)
+    wave[0, -3] = sample
+    with pytest.raises(SpeechLMError, match=f"waveform holds .*{words}.*full scale is 1"):
+        codec().encode(wave)
+    stream = codec().stream_encoder()
+    for piece in wave.split(HOP, 1)[:-1]:
+        stream.push(piece)
+    with pytest.raises(SpeechLMError, match=words):  # on the path of single frames, too
+        stream.push(wave[:, -HOP:])
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_length_that_the_codes_do_not_hold_is_refused(architecture):
     model = codec(architecture)

@@ -288,7 +288,7 @@ def test_a_long_recording_passes_in_pieces(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(folder, "LONG", 70.0)
     whole = prepared("folder", tmp_path / "whole", f"path={tmp_path / 'long'}")
     monkeypatch.setattr(folder, "LONG", 5.0)
-    monkeypatch.setattr(audio, "_PIECE", 1 << 15)
+    monkeypatch.setattr(audio.decoders, "PIECE", 1 << 15)
     monkeypatch.setattr(audio, "read", pytest.fail)
     peaks = []
     for name in ("short", "short", "long"):  # the first loads what is loaded once

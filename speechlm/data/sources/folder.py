@@ -1,7 +1,7 @@
 """A folder of recordings: one's own, or a corpus that was downloaded by hand.
 
-Recordings are any files that libsndfile reads, at any depth. What is said in them comes from the
-lists in ``transcripts`` or, when none is named, the lists that the folder brings
+Recordings are any files that ``speechlm.audio`` reads, at any depth. What is said in them comes
+from the lists in ``transcripts`` or, when none is named, the lists that the folder brings
 (``speechlm.data.sources.lists``), or else from a ``NAME.txt`` beside each recording. A list also
 says which recordings to take. The speaker is the list's, or else the name of the folder that holds
 the recording.
@@ -22,6 +22,7 @@ from speechlm.errors import SpeechLMError
 
 ENDINGS = {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg"}
 ENDINGS |= {".opus", ".rf64", ".sph", ".w64", ".wav"}
+ENDINGS |= {".3gp", ".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
 
 
 def source(config: FolderConfig) -> Source:
@@ -47,7 +48,7 @@ def source(config: FolderConfig) -> Source:
         utterances.append(
             Utterance(
                 id=_id(path, folder),
-                load=partial(audio.read, path, config.sample_rate),
+                load=partial(audio.read, path, config.sample_rate, allow_cut=False),
                 speaker=entry.speaker or path.parent.resolve().name,
                 language=entry.language or config.language,
                 text=entry.text,
@@ -61,7 +62,7 @@ def source(config: FolderConfig) -> Source:
 def _pieces(path: Path, sample_rate: int) -> Pieces | None:
     if audio.info(path).seconds <= LONG:
         return None
-    return audio.blocks(path, sample_rate), sample_rate
+    return audio.blocks(path, sample_rate, allow_cut=False), sample_rate
 
 
 def _recordings(folder: Path, output: Path) -> Iterator[Path]:
