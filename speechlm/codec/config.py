@@ -17,6 +17,9 @@ class SpectralConfig:
     """Exponent on spectral magnitudes, both of the encoder's input and of the decoder's output."""
     head: str = "complex"
     """``complex`` (real and imaginary parts, compressed) or ``polar`` (log-magnitude and phase)."""
+    overlap: int | None = None
+    """Samples by which neighbouring synthesis windows overlap; one hop when null. The algorithmic
+    latency is a hop and the overlap."""
 
 
 @dataclass

@@ -42,8 +42,8 @@ class Heard(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What a decoder remembers: that of its blocks (blocks, channels, time), and of the next hop of
-    samples what is known."""
+    """What a decoder remembers: that of its blocks (blocks, channels, time), and the samples (overlap,)
+    by which the next window overlaps."""
 
     past: Vector
     overlap: Vector
@@ -138,7 +138,7 @@ class FrameDecoder:
         self.slope = np.float32((1 / decoder.compress - 1) / 2)
         # A copy: multiprocessing moves the memory of tensors that it sends, under NumPy's views.
         self.window = decoder.istft.window.numpy().copy()
-        self.roots = fourier.roots(decoder.istft.hop, np.float32)
+        self.roots = fourier.roots(len(self.window) // 2, np.float32)
 
     def step(self, codes: Tensor, state: State) -> tuple[Tensor, Said] | None:
         """Samples (1, hop) of ``codes`` (1, levels, 1), and the state; None for codes of another

@@ -185,7 +185,7 @@ def decode(
 
     Args:
         past: what the blocks remember.
-        overlap: what the frame before has for these samples.
+        overlap: what the frame before has for the first of these samples.
         vectors: entries (levels, cardinality, latent) whose sum is decoded.
         roots: of the spectrum, see :mod:`speechlm.nn.fourier`.
         slope: magnitudes are raised to the power ``2 * slope + 1``.
@@ -195,12 +195,12 @@ def decode(
         Whether all ``codes`` are there in ``vectors`` (if not, the rest is noise), the samples, and
         the new ``past`` and ``overlap``.
     """
-    hop = len(overlap)
+    hop = len(window) - len(overlap)
     wave = np.empty((1, hop), np.float32)
     for code in codes.flat:
         if not 0 <= code < vectors.shape[1]:
             return False, wave, past, overlap
-    bins = hop + 1
+    bins = len(window) // 2 + 1
     latent = embed(vectors, codes[0, :, 0])
     parts, after, _, _ = run(latent, past, hidden, 2 * bins, tape, numbers)
     for i in range(bins):
@@ -212,9 +212,11 @@ def decode(
             factor = np.exp(np.log(max(one * one + two * two, np.float32(1e-10))) * slope)
             parts[i], parts[bins + i] = one * factor, two * factor
     frame = inverse(parts[:bins], parts[bins:], roots)
-    rest = np.empty(hop, np.float32)
+    rest = np.empty(len(overlap), np.float32)
     for i in range(hop):
-        wave[0, i] = overlap[i] + frame[i] * window[i]
+        wave[0, i] = frame[i] * window[i]
+    for i in range(len(overlap)):
+        wave[0, i] += overlap[i]
         rest[i] = frame[hop + i] * window[hop + i]
     return True, wave, after, rest
 

@@ -47,7 +47,8 @@ class CodecNetwork(nn.Module):
             raise ValueError(f"sample_rate is {config.sample_rate}")
         if config.architecture == "spectral":
             self.encoder, self.decoder = SpectralEncoder(config), SpectralDecoder(config)
-            self.delay = config.hop
+            overlap = config.spectral.overlap
+            self.delay = config.hop if overlap is None else overlap
         elif config.architecture == "seanet":
             strides = list(config.seanet.strides)
             if math.prod(strides) != config.hop:

@@ -133,17 +133,20 @@ class MatrixISTFT(Streaming):
 
     def __init__(self, istft: CausalISTFT):
         super().__init__()
-        self.hop = istft.hop
-        rows = torch.eye(istft.hop + 1, dtype=torch.complex128)
-        frames = torch.fft.irfft(torch.cat([rows, 1j * rows]), n=2 * istft.hop)
+        self.hop, self.overlap = istft.hop, istft.overlap
+        size = istft.hop + istft.overlap
+        rows = torch.eye(size // 2 + 1, dtype=torch.complex128)
+        frames = torch.fft.irfft(torch.cat([rows, 1j * rows]), n=size)
         self.register_buffer("matrix", (frames * istft.window).float())
 
     def initial_state(self, like: Tensor) -> State:
-        return like.real.new_zeros(like.shape[0], 1, self.hop)
+        return like.real.new_zeros(like.shape[0], 1, self.overlap)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         frame = torch.cat([x.real, x.imag], dim=1).transpose(1, 2) @ self.matrix
-        return (frame[..., : self.hop] + state)[:, 0], frame[..., self.hop :]
+        head = frame[..., : self.overlap] + state
+        wave = torch.cat([head, frame[..., self.overlap : self.hop]], dim=2)
+        return wave[:, 0], frame[..., self.hop :]
 
 
 def _without_transforms(part: Streaming) -> Streaming:

@@ -80,7 +80,7 @@ class SpectralEncoder(Streaming):
 
 
 class SpectralDecoder(Streaming):
-    """Latents (batch, latent, frames) to waveform (batch, frames * hop), one hop late."""
+    """Latents (batch, latent, frames) to waveform (batch, frames * hop), late by the overlap."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -89,14 +89,16 @@ class SpectralDecoder(Streaming):
             raise ValueError(f"spectral.head is 'complex' or 'polar', not {spectral.head!r}")
         self.compress = spectral.compress
         self.polar = spectral.head == "polar"
+        overlap = config.hop if spectral.overlap is None else spectral.overlap
+        self.bins = (config.hop + overlap) // 2 + 1
         self.stack = Chain(
             FrameLinear(config.latent, dim),
             FrameNorm(dim),
             *(ConvNeXtBlock(dim) for _ in range(spectral.decoder_blocks)),
             FrameNorm(dim),
-            FrameLinear(dim, 2 * (config.hop + 1)),
+            FrameLinear(dim, 2 * self.bins),
         )
-        self.istft = CausalISTFT(config.hop)
+        self.istft = CausalISTFT(config.hop, overlap)
 
     def output_heads(self) -> list[nn.Module]:
         """The layer that gives the spectrum."""

@@ -64,35 +64,51 @@ class CausalSTFT(Streaming):
 
 
 class CausalISTFT(Streaming):
-    """Overlap-add synthesis; the inverse of :class:`CausalSTFT` with a delay of ``window - hop``.
+    """Overlap-add synthesis of windows of ``hop + overlap`` samples, a hop apart.
 
-    Input complex (batch, window // 2 + 1, frames), output (batch, frames * hop). Only a window of
-    two hops is used here: its squared root-Hann halves sum to one. The state is the overlap that
-    the next frame completes.
+    Input complex (batch, (hop + overlap) // 2 + 1, frames), output (batch, frames * hop), delayed by
+    ``overlap``. The window rises over ``overlap`` samples, is flat, and falls over as many. With an
+    overlap of a hop it is the square root of Hann's and inverts :class:`CausalSTFT` with a window of
+    two hops; a shorter overlap costs less latency, and its slopes are those of Hann's window, which
+    sum to one, since nothing says that the spectrum was tapered. The state is the overlap that the
+    next frame completes.
 
     Raises:
-        ValueError: when the hop is below one.
+        ValueError: when the hop is below one, or the overlap not within 1 to the hop, or odd with it.
     """
 
     window: Tensor
 
-    def __init__(self, hop: int):
+    def __init__(self, hop: int, overlap: int | None = None):
         super().__init__()
+        overlap = hop if overlap is None else overlap
         if hop < 1:
             raise ValueError(f"the hop {hop} is below one")
+        if not 1 <= overlap <= hop or (hop + overlap) % 2:
+            raise ValueError(
+                f"the overlap {overlap} is not within 1 to the hop {hop}, or odd with it"
+            )
         self.hop = hop
-        taper = sqrt_hann(2 * hop)
-        taper = taper * taper.square().sum().sqrt()
+        self.overlap = overlap
+        if overlap == hop:
+            taper = sqrt_hann(2 * hop)
+            taper = taper * taper.square().sum().sqrt()
+        else:
+            slope = torch.hann_window(2 * overlap, periodic=True, dtype=torch.float64)
+            flat = torch.ones(hop - overlap, dtype=torch.float64)
+            taper = torch.cat([slope[:overlap], flat, slope[overlap:]])
+            taper = taper * taper.square().sum().sqrt()
         self.register_buffer("window", taper.float(), persistent=False)
 
     def initial_state(self, like: Tensor) -> State:
-        return like.real.new_zeros(like.shape[0], 1, self.hop)
+        return like.real.new_zeros(like.shape[0], 1, self.overlap)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         if x.shape[2] == 0:
             return x.real.new_zeros(x.shape[0], 0), state
-        frames = torch.fft.irfft(x.transpose(1, 2), n=2 * self.hop, dim=2)
+        frames = torch.fft.irfft(x.transpose(1, 2), n=self.hop + self.overlap, dim=2)
         frames = frames * self.window
-        head, tail = frames[:, :, : self.hop], frames[:, :, self.hop :]
-        overlap = torch.cat([state, tail[:, :-1]], dim=1)
-        return (head + overlap).flatten(1), tail[:, -1:]
+        body, tail = frames[:, :, : self.hop], frames[:, :, self.hop :]
+        before = torch.cat([state, tail[:, :-1]], dim=1)
+        head = body[:, :, : self.overlap] + before
+        return torch.cat([head, body[:, :, self.overlap :]], dim=2).flatten(1), tail[:, -1:]

@@ -100,11 +100,12 @@ def test_settling_any_frame_of_any_chunk_gives_its_codes(samples, batch, sizes, 
     assert torch.equal(codes, coded(doubles, [wave], 3))
 
 
-@pytest.mark.parametrize("head", ["complex", "polar"])
+@pytest.mark.parametrize(("head", "overlap"), [("complex", None), ("complex", 4), ("polar", None)])
 @torch.inference_mode()
-def test_compiled_frames_are_those_of_the_decoder(head):
+def test_compiled_frames_are_those_of_the_decoder(head, overlap):
     torch.manual_seed(0)
-    made = CodecConfig(latent=24, hop=HOP, spectral=SpectralConfig(decoder_dim=32, head=head))
+    spectral = SpectralConfig(decoder_dim=32, head=head, overlap=overlap)
+    made = CodecConfig(latent=24, hop=HOP, spectral=spectral)
     net = CodecNetwork(made).eval()
     decoder, quantizer = net.decoder, net.quantizer
     assert isinstance(decoder, SpectralDecoder)

@@ -61,7 +61,12 @@ def decoded(model: Codec, codes: np.ndarray, samples: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "kind"), [("spectral", "residual-vector"), ("seanet", "residual-scalar")]
+    ("architecture", "kind"),
+    [
+        ("spectral", "residual-vector"),
+        ("spectral-short", "residual-vector"),
+        ("seanet", "residual-scalar"),
+    ],
 )
 def test_graphs_give_what_the_codec_gives(architecture, kind, tmp_path):
     net = network(config(architecture, kind))

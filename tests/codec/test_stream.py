@@ -30,6 +30,7 @@ from .tiny import (
     decode_chunks,
     encode_chunks,
     network,
+    overlap,
     waves,
 )
 
@@ -140,8 +141,8 @@ def wideband(request) -> NeuralCodec:
     architecture, kind = request.param
     made = CodecConfig(
         latent=16,
-        architecture=architecture,
-        spectral=SpectralConfig(24, 2, 24, 2),
+        architecture=architecture.removesuffix("-short"),
+        spectral=SpectralConfig(24, 2, 24, 2, overlap=overlap(architecture, 320)),
         seanet=SeanetConfig(channels=2),
         quantizer=QuantizerConfig(kind=kind, levels=6, cardinality=256),
     )

@@ -10,7 +10,8 @@ from torch import Tensor
 from speechlm.codec import CodecConfig, CodecNetwork, NeuralCodec, StreamDecoder, StreamEncoder
 from speechlm.codec.config import QuantizerConfig, SeanetConfig, SpectralConfig
 
-ARCHITECTURES = ("spectral", "seanet")
+ARCHITECTURES = ("spectral", "spectral-short", "seanet")
+"""``spectral-short`` has synthesis windows that overlap by half a hop."""
 KINDS = ("residual-vector", "residual-scalar", "scalar")
 HOP = 12
 
@@ -22,11 +23,16 @@ def config(architecture: str = "spectral", kind: str = "residual-vector") -> Cod
         sample_rate=1200,
         hop=HOP,
         latent=8,
-        architecture=architecture,
-        spectral=SpectralConfig(16, 2, 16, 2),
+        architecture=architecture.removesuffix("-short"),
+        spectral=SpectralConfig(16, 2, 16, 2, overlap=overlap(architecture, HOP)),
         seanet=SeanetConfig(4, [3, 4], [1, 3], 5),
         quantizer=QuantizerConfig(kind=kind, levels=4, cardinality=16, grid=[3, 4, 5]),
     )
+
+
+def overlap(architecture: str, hop: int) -> int | None:
+    """The overlap of the synthesis windows of one of :data:`ARCHITECTURES`."""
+    return hop // 2 if architecture.endswith("-short") else None
 
 
 @torch.no_grad()

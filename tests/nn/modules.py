@@ -132,10 +132,11 @@ def cases(draw: st.DrawFn) -> Case:
         return Case(module, lambda n: torch.randn(batch, n, dtype=dtype), [Fraction(1, hop)])
     if kind == "istft":
         hop = draw(st.integers(1, 6))
-        bins = hop + 1
+        overlap = draw(st.integers(1, hop).filter(lambda n: (hop + n) % 2 == 0))
+        bins = (hop + overlap) // 2 + 1
         spectrum = torch.complex64 if dtype == torch.float32 else torch.complex128
         return Case(
-            CausalISTFT(hop).to(dtype),
+            CausalISTFT(hop, overlap).to(dtype),
             lambda n: torch.randn(batch, bins, n, dtype=spectrum),
             [Fraction(hop)],
         )

@@ -69,6 +69,19 @@ def test_stft_and_inverse_give_the_signal_back_one_hop_late(dtype, hop, samples,
     close(y, F.pad(x, (hop, 0))[:, :whole], atol=1e-5, rtol=1e-5)
 
 
+@given(hop=st.integers(2, 24), data=st.data(), frames=st.integers(1, 9))
+def test_windows_of_a_short_overlap_add_up_to_the_signal(hop, data, frames):
+    overlap = data.draw(st.integers(1, hop - 1).filter(lambda n: (hop + n) % 2 == 0))
+    istft = CausalISTFT(hop, overlap).double()
+    x = torch.randn(1, (frames + 1) * hop, dtype=torch.float64)
+    # Frame t holds the samples from t * hop on, not tapered, at the scale of the analysis.
+    parts = x.unfold(1, hop + overlap, hop)[:, :frames]
+    slope = torch.hann_window(2 * overlap, dtype=torch.float64)
+    scale = (hop - overlap + slope.square().sum()).sqrt()
+    y = istft(torch.fft.rfft(parts).transpose(1, 2) / scale)
+    close(y[:, overlap:], x[:, overlap : frames * hop], atol=1e-6, rtol=1e-5)
+
+
 def test_an_stft_frame_ends_with_the_last_sample_of_its_hop():
     hop, window = 4, 12
     stft = CausalSTFT(hop, window)
@@ -121,6 +134,9 @@ def test_power_compression_has_a_bounded_slope_at_zero():
         lambda: CausalSTFT(4, 0),
         lambda: CausalSTFT(0, 4),
         lambda: CausalISTFT(0),
+        lambda: CausalISTFT(4, 0),
+        lambda: CausalISTFT(4, 6),
+        lambda: CausalISTFT(4, 1),
     ],
 )
 def test_impossible_sizes_are_value_errors(make):
