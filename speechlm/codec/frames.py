@@ -42,8 +42,8 @@ class Heard(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What a decoder remembers: that of its blocks (blocks, channels, time), and the samples (overlap,)
-    by which the next window overlaps."""
+    """What a decoder remembers: that of its blocks (blocks, channels, time), and the samples
+    (overlap,) by which the next window overlaps."""
 
     past: Vector
     overlap: Vector

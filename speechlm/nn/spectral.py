@@ -66,15 +66,15 @@ class CausalSTFT(Streaming):
 class CausalISTFT(Streaming):
     """Overlap-add synthesis of windows of ``hop + overlap`` samples, a hop apart.
 
-    Input complex (batch, (hop + overlap) // 2 + 1, frames), output (batch, frames * hop), delayed by
-    ``overlap``. The window rises over ``overlap`` samples, is flat, and falls over as many. With an
-    overlap of a hop it is the square root of Hann's and inverts :class:`CausalSTFT` with a window of
-    two hops; a shorter overlap costs less latency, and its slopes are those of Hann's window, which
-    sum to one, since nothing says that the spectrum was tapered. The state is the overlap that the
-    next frame completes.
+    Input complex (batch, (hop + overlap) // 2 + 1, frames), output (batch, frames * hop), delayed
+    by ``overlap`` samples. With an overlap of one hop (the default) the window is the square root
+    of Hann's, and the module inverts :class:`CausalSTFT` with a window of two hops. A shorter
+    overlap has less latency: the window rises over ``overlap`` samples, is flat, and falls over
+    as many, by Hann's slopes, which sum to one (the spectra are taken to be those of frames that
+    were not tapered). The state is the overlap that the next frame completes.
 
     Raises:
-        ValueError: when the hop is below one, or the overlap not within 1 to the hop, or odd with it.
+        ValueError: for a hop below one, an overlap not from 1 to the hop, or an odd sum of them.
     """
 
     window: Tensor
@@ -86,7 +86,7 @@ class CausalISTFT(Streaming):
             raise ValueError(f"the hop {hop} is below one")
         if not 1 <= overlap <= hop or (hop + overlap) % 2:
             raise ValueError(
-                f"the overlap {overlap} is not within 1 to the hop {hop}, or odd with it"
+                f"the overlap {overlap} is not from 1 to the hop {hop}, or their sum is odd"
             )
         self.hop = hop
         self.overlap = overlap
