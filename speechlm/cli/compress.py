@@ -72,7 +72,7 @@ def compress(
         pairs = batch.pair_files(sources, target, batch.AUDIO_SUFFIXES, batch.PACKED_SUFFIX)
         if len(pairs) == 1:
             audio.info(pairs[0][0])  # refuse what is no audio before torch is loaded
-        results = batch.compress_files(pairs, model, rate, jobs)
+        results = batch.compress_files(pairs, model, rate, jobs, bar=True)
         real = bitstream.inspect(results[0].target) if not results[0].error else None
     _print_results(results, json, real)
 
@@ -111,7 +111,7 @@ def decompress(
         pairs = batch.pair_files(sources, target, [batch.PACKED_SUFFIX], f".{format}")
         if len(pairs) == 1:
             bitstream.read_header(pairs[0][0])  # refuse other files before torch is loaded
-        results = batch.decompress_files(pairs, model, options, jobs)
+        results = batch.decompress_files(pairs, model, options, jobs, bar=True)
     _print_results(results, json)
 
 

@@ -83,16 +83,17 @@ def compress_files(
     model: str | None = None,
     rate: RateTarget | None = None,
     jobs: int = 1,
+    bar: bool = False,
 ) -> list[FileResult]:
     """Compress each source into its target, in ``jobs`` processes of one thread each.
 
-    A file that cannot be compressed does not stop the others: its result holds the error. Several
-    files show a progress bar.
+    A file that cannot be compressed does not stop the others: its result holds the error. With
+    ``bar``, several files show a progress bar.
 
     Raises:
         SpeechLMError: when the model cannot be loaded.
     """
-    return _run(pairs, jobs, _compress, model, rate or RateTarget())
+    return _run(pairs, jobs, bar, _compress, model, rate or RateTarget())
 
 
 def decompress_files(
@@ -100,9 +101,10 @@ def decompress_files(
     model: str | None = None,
     options: DecodeOptions | None = None,
     jobs: int = 1,
+    bar: bool = False,
 ) -> list[FileResult]:
     """Decompress each source into its target, as :func:`compress_files` compresses."""
-    return _run(pairs, jobs, _decompress, model, options or DecodeOptions())
+    return _run(pairs, jobs, bar, _decompress, model, options or DecodeOptions())
 
 
 def _files(source: Path, accepted: Sequence[str]) -> list[Path]:
@@ -119,6 +121,7 @@ def _files(source: Path, accepted: Sequence[str]) -> list[Path]:
 def _run(
     pairs: Sequence[tuple[Path, Path]],
     jobs: int,
+    bar: bool,
     work: Callable[[Path, Path, Codec, Options], FileResult],
     model: str | None,
     options: Options,
@@ -128,7 +131,7 @@ def _run(
         for _, target in pairs:
             _make_folder(target.parent)
     results: dict[Path, FileResult] = {}
-    with _bar(len(pairs)) as advance:
+    with _bar(len(pairs) if bar else 1) as advance:
         if jobs > 1:
             with processes(jobs) as pool:
                 futures = [

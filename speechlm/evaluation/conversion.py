@@ -27,7 +27,6 @@ from speechlm.evaluation.plan import listeners
 from speechlm.evaluation.store import Store, default_folder
 from speechlm.utils.processes import progress
 from speechlm.vocoder import VocodedUnits
-from speechlm.vocoder.convert import vocoder
 
 ABOUT = (
     "Each recording in the voice of another speaker, of whom the vocoder hears one recording. "
@@ -97,7 +96,7 @@ def execute(config: ConversionConfig, out: Path) -> LMResults:
     Raises:
         SpeechLMError: for a model, recordings or an output folder that cannot be used.
     """
-    tokenizer = vocoder(config.model)
+    tokenizer = VocodedUnits.from_pretrained(config.model)
     chosen = list(pairs(find(config.clips), config.seed))
     report.make(out)
     torch.set_num_threads(config.threads)

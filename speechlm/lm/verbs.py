@@ -85,7 +85,7 @@ def say(
     wave, heard = (None, None) if voice is None else begin_of(voice, tokenizer)
     stream = tokenizer.stream_decoder(wave)
     with audio.Writer(target, tokenizer.units.sample_rate) as writer:
-        frames = sound(_said(text, model, heard, how), stream)
+        frames = sound(speech_frames(text, model, heard, how), stream)
         return _write(frames, writer, tokenizer.units.sample_rate)
 
 
@@ -160,7 +160,9 @@ def _write(
     return Spoken(samples / rate, first, time.perf_counter() - start)
 
 
-def _said(text: str, model: LanguageModel, voice: Codes | None, how: Sampling) -> Iterator[Codes]:
+def speech_frames(
+    text: str, model: LanguageModel, voice: Codes | None, how: Sampling
+) -> Iterator[Codes]:
     rate, stride = model.units.frame_rate, model.generator.stride
     room = int(model.context // 2 / (1 + CHARACTER / 2 * rate * stride))
     longest = model.context // 4 // stride

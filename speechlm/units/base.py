@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -77,6 +78,23 @@ class UnitTokenizer(ABC):
     """
 
     units: Units
+
+    @staticmethod
+    def from_pretrained(
+        name: str | Path | None = None, num_codebooks: int | None = None
+    ) -> UnitTokenizer:
+        """Load a codec, a tokenizer or a vocoder: a folder, a shipped model, a hub id or a peer.
+
+        Args:
+            name: None is the default codec.
+            num_codebooks: of the units, from the first; None: all.
+
+        Raises:
+            SpeechLMError: when there is no such model, or it has fewer codebooks.
+        """
+        from speechlm.units.load import load
+
+        return load(name, num_codebooks)
 
     @abstractmethod
     def encode(self, wave: Tensor) -> Tensor:

@@ -6,25 +6,11 @@ from pathlib import Path
 
 import torch
 
-from speechlm import audio, hub
-from speechlm.errors import SpeechLMError
-from speechlm.units.load import load
+from speechlm import audio
 from speechlm.vocoder.model import VocodedUnits
 
 BLOCK = 500
 """Columns of units that are decoded at once."""
-
-
-def vocoder(model: str | None) -> VocodedUnits:
-    """The vocoder that ``model`` names, a folder or a hub id; None: the shipped one.
-
-    Raises:
-        SpeechLMError: when it names none, or what takes no other voice.
-    """
-    tokenizer = load(hub.DEFAULT_VOCODER if model is None else model)
-    if not isinstance(tokenizer, VocodedUnits):
-        raise SpeechLMError(f"{model}: is no vocoder, and cannot take another voice")
-    return tokenizer
 
 
 def convert(source: Path, voice: Path, target: Path, model: str | None) -> float:
@@ -35,7 +21,7 @@ def convert(source: Path, voice: Path, target: Path, model: str | None) -> float
     Raises:
         SpeechLMError: when a file cannot be read or written, or the model is no vocoder.
     """
-    tokenizer = vocoder(model)
+    tokenizer = VocodedUnits.from_pretrained(model)
     rate = tokenizer.units.sample_rate
     wave, prompt = (torch.from_numpy(audio.read(path, rate)[0])[None] for path in (source, voice))
     stream = tokenizer.stream_decoder(prompt)

@@ -33,6 +33,25 @@ class VocodedUnits(UnitTokenizer):
         self.form = tokenizer.form if isinstance(tokenizer, SemanticUnits) else None
         check(framed(tokenizer), network.config)
 
+    @staticmethod
+    def from_pretrained(
+        name: str | Path | None = None, num_codebooks: int | None = None
+    ) -> VocodedUnits:
+        """Load a vocoder with its tokenizer: a folder, a shipped model or a hub id.
+
+        Args:
+            name: None is the default vocoder.
+            num_codebooks: of its units, from the first; None: all.
+
+        Raises:
+            SpeechLMError: when there is no such model, or it is not a vocoder.
+        """
+        name = hub.DEFAULT_VOCODER if name is None else name
+        vocoder = load_units(name, num_codebooks)
+        if not isinstance(vocoder, VocodedUnits):
+            raise SpeechLMError(f"{name}: is not a vocoder")
+        return vocoder
+
     @property
     def timed(self) -> bool:
         """Whether units tell how long each lasts; if not, the vocoder predicts it."""

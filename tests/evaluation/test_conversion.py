@@ -184,7 +184,7 @@ def test_a_vocoder_speaks_in_it(
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("model=TINY", "is no vocoder, and cannot take another voice"),
+        ("model=TINY", "is not a vocoder"),
         ("clips.limit=2", "conversion takes two speakers or more, with two recordings of each"),
         ("page.audio=wav", r"page\.audio=wav is none of"),
         ("voices=3", "unknown key voices"),
