@@ -115,6 +115,29 @@ def bench_entropy(
     print_report(report, json)
 
 
+@app.command("judges")
+def bench_judges(
+    folder: Annotated[
+        Path, typer.Argument(help="Ratings of a MUSHRA test and the audio that was rated.")
+    ] = Path("data/mushra"),
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A metric or a group of them; default: all.")
+    ] = None,
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Correlation of each metric with listening scores."""
+    use_threads(threads)
+    from speechlm.benchmarks import judges
+
+    report = judges.run(folder, metric or ())
+    if markdown:
+        typer.echo(report.markdown(), nl=False)
+    else:
+        print_report(report, json)
+
+
 @app.command("lm")
 def bench_lm(
     runs: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
