@@ -15,7 +15,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.results import Results
 from speechlm.evaluation.statistics import Interval
-from speechlm.evaluation.wording import number, signed, verdict
+from speechlm.evaluation.wording import NONE, number, signed, verdict
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,15 @@ def _change(
     else:
         others, other_weights = np.full_like(values, np.nan), np.ones_like(values)
     lost = np.isfinite(values) & ~np.isfinite(others)
-    change = statistics.difference(others, values, other_weights, weights)
+    who = first.speakers
+    speakers = [who[place] for place in mine] if who and len(values) == len(mine) else None
+    change = statistics.difference(others, values, other_weights, weights, speakers)
     judged = verdict(change, first.columns[column]["better"])
     return Change(
         new,
         column,
-        statistics.mean(values, weights),
-        statistics.mean(others, other_weights),
+        statistics.mean(values, weights, speakers),
+        statistics.mean(others, other_weights, speakers),
         change,
         "missing" if lost.any() else judged,
     )
@@ -159,7 +161,7 @@ def _change(
 
 def _table(heading: str, results: Results, changes: list[Change], gated: list[str]) -> Table:
     table = Table(title=heading)
-    for title in ("system", "metric", "A", "B", "difference", "n", ""):
+    for title in ("system", "metric", "A", "B", "difference", "n", "speakers", ""):
         table.add_column(title, justify="left" if title in ("system", "metric", "") else "right")
     previous = ""
     for change in changes:
@@ -182,6 +184,7 @@ def _table(heading: str, results: Results, changes: list[Change], gated: list[st
             number(change.after.mean, digits),
             Text(difference),  # not markup: an interval is in brackets
             str(change.change.n),
+            NONE if change.change.clusters is None else str(change.change.clusters),
             Text(note, style=style.get(change.verdict, "")),
         )
         previous = change.system

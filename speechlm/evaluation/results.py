@@ -85,6 +85,23 @@ class Results:
         """The systems that ran, in the suite's order."""
         return [name for name, facts in self.data["systems"].items() if not facts["absent"]]
 
+    @cached_property
+    def speakers(self) -> list[str] | None:
+        """Who speaks in each clip (clips,), where it is known of all."""
+        speakers = [clip.get("speaker") for clip in self.data["clips"]]
+        return speakers if speakers and None not in speakers else None
+
+    @property
+    def extent(self) -> str:
+        """``n=120 clips of 47 speakers``."""
+        text = f"n={len(self.data['clips'])}"
+        return f"{text} clips of {len(set(self.speakers))} speakers" if self.speakers else text
+
+    def clusters(self, values: NDArray[Any]) -> list[str] | None:
+        """What to resample ``values`` by: speakers, if they are known and each clip has a value."""
+        speakers = self.speakers
+        return speakers if speakers and len(speakers) == len(values) else None
+
     def table(self) -> Group:
         """For the terminal: means with intervals, a few columns at a time, and who did not run."""
         names = list(self.columns)
@@ -95,7 +112,7 @@ class Results:
         return Group(*map(self._part, parts), *absent)
 
     def _part(self, columns: list[str]) -> Table:
-        table = Table(title=f"{self.data['title']}, n={len(self.data['clips'])}")
+        table = Table(title=f"{self.data['title']}, {self.extent}")
         table.add_column("system", no_wrap=True)
         for facts in (self.columns[column] for column in columns):
             arrow = {"higher": "\u2191", "lower": "\u2193", None: ""}[facts["better"]]
@@ -137,11 +154,11 @@ class Results:
         return np.array(values, float), np.array([cell.get("weight", 1.0) for cell in found])
 
     def mean(self, system: str, column: str) -> Interval:
-        """Mean of a column over the clips."""
+        """Mean of a column over the clips; its interval is over speakers where they are known."""
         values, weights = self.cells(system, column)
         if self.columns[column].get("share"):
             return statistics.share(values)
-        return statistics.mean(values, weights)
+        return statistics.mean(values, weights, self.clusters(values))
 
     def summarise(self) -> None:
         """Fill in ``summary`` from the rows."""
@@ -160,7 +177,8 @@ class Results:
         """Mean of ``system`` minus mean of ``baseline`` on the clips that both have."""
         values, weights = self.cells(system, column)
         others, other_weights = self.cells(baseline, column)
-        return statistics.difference(values, others, weights, other_weights)
+        clusters = self.clusters(values)
+        return statistics.difference(values, others, weights, other_weights, clusters)
 
 
 def assemble(plan: Plan, rows: list[Row], speeds: dict[Spec, dict[str, Any]]) -> Results:
@@ -260,6 +278,7 @@ def stated(found: Interval, reasons: dict[str, int]) -> dict[str, Any]:
         "high": plain(found.high),
         "n": found.n,
         "failed": found.failed,
+        "speakers": found.clusters,
         "reasons": reasons,
     }
 

@@ -1,9 +1,14 @@
-"""Means with intervals: the bootstrap over clips, alone and paired; shares with Wilson's."""
+"""Means with intervals: the bootstrap over clips or speakers, alone and paired; Wilson's of shares.
+
+Clips of one speaker are alike, so where speakers are known they are the resampling unit (the
+cluster bootstrap, Davison and Hinkley 1997, section 3.8): intervals over clips would be too narrow
+for a speaker who was not recorded.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -22,7 +27,8 @@ Floats = NDArray[np.floating[Any]]
 class Interval:
     """A mean over ``n`` clips with its 95 % interval; ``failed`` clips have no value.
 
-    The interval is NaN when fewer than two clips are left, the mean too when none is.
+    ``clusters`` is the number of speakers that the ``n`` clips are of, where these were resampled.
+    The interval is NaN when fewer than two clips or clusters are left, the mean when no clip is.
     """
 
     mean: float
@@ -30,6 +36,7 @@ class Interval:
     high: float
     n: int
     failed: int
+    clusters: int | None = None
 
     @property
     def excludes_zero(self) -> bool:
@@ -37,15 +44,21 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def mean(values: ArrayLike, weights: ArrayLike | None = None) -> Interval:
+def mean(
+    values: ArrayLike,
+    weights: ArrayLike | None = None,
+    clusters: Sequence[Hashable] | None = None,
+) -> Interval:
     """Weighted mean of ``values`` (clips,), NaN left out, with its bootstrap interval.
 
-    The interval is the percentile bootstrap (Efron 1979) with clips as the resampling unit. With
+    The interval is the percentile bootstrap (Efron 1979) with clips as the resampling unit, or with
+    ``clusters`` (clips,), such as speakers: those then are drawn, with all their clips. With
     ``weights`` (clips,) the statistic is a ratio of sums: a word error rate from each clip's rate
     weighted by its words, a bitrate from each clip's rate weighted by its seconds.
     """
     value, weight = _prepared(values, weights)
-    return _interval(*_bootstrap(value, weight), value)
+    groups = _Groups.of(clusters, len(value))
+    return _interval(*_bootstrap(value, weight, groups), value, groups)
 
 
 def share(values: ArrayLike) -> Interval:
@@ -73,18 +86,22 @@ def difference(
     baseline: ArrayLike,
     weights: ArrayLike | None = None,
     baseline_weights: ArrayLike | None = None,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Interval:
     """Mean of ``values`` minus mean of ``baseline`` on the clips (clips,) where both have one.
 
-    Both are resampled together, so what is hard about a clip for both cancels out.
+    Both are resampled together, so what is hard about a clip for both cancels out. ``clusters`` is
+    as for :func:`mean`.
     """
+    groups = _Groups.of(clusters, len(np.atleast_1d(np.asarray(values))))
     first, first_weight = _prepared(values, weights)
     second, second_weight = _prepared(baseline, baseline_weights)
     both = np.isfinite(first) & np.isfinite(second)
     first = np.where(both, first, np.nan)
-    first_mean, first_resampled = _bootstrap(first, first_weight)
-    second_mean, second_resampled = _bootstrap(np.where(both, second, np.nan), second_weight)
-    return _interval(first_mean - second_mean, first_resampled - second_resampled, first)
+    second = np.where(both, second, np.nan)
+    first_mean, first_resampled = _bootstrap(first, first_weight, groups)
+    second_mean, second_resampled = _bootstrap(second, second_weight, groups)
+    return _interval(first_mean - second_mean, first_resampled - second_resampled, first, groups)
 
 
 def of_sums(sums: Floats, statistics: Callable[[Floats], Floats], n: int) -> list[Interval]:
@@ -144,20 +161,50 @@ def _prepared(values: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Flo
     return value, weight
 
 
-def _bootstrap(value: Floats, weight: Floats) -> tuple[float, Floats]:
+@dataclass(frozen=True)
+class _Groups:
+    """Clips in groups that are resampled as one: the group's number of each (clips,)."""
+
+    numbers: NDArray[np.intp]
+    clustered: bool
+
+    @classmethod
+    def of(cls, clusters: Sequence[Hashable] | None, clips: int) -> _Groups:
+        if clusters is None:
+            return cls(np.arange(clips), False)
+        if len(clusters) != clips:
+            raise ValueError(f"expected a cluster for each of {clips} clips, got {len(clusters)}")
+        known: dict[Hashable, int] = {}
+        numbers = [known.setdefault(cluster, len(known)) for cluster in clusters]
+        return cls(np.array(numbers, np.intp), True)
+
+    def sums(self, columns: Floats) -> Floats:
+        """Of ``columns`` (clips, ...) within each group (groups, ...)."""
+        if not self.clustered:
+            return columns
+        found = np.zeros((int(self.numbers.max()) + 1, *columns.shape[1:]))
+        np.add.at(found, self.numbers, columns)
+        return found
+
+    def present(self, value: Floats) -> int:
+        """How many groups have a clip with a value."""
+        return len(np.unique(self.numbers[np.isfinite(value)]))
+
+
+def _bootstrap(value: Floats, weight: Floats, groups: _Groups) -> tuple[float, Floats]:
     """The weighted mean, and the same of ``RESAMPLES`` resampled sets (of the same seed)."""
     if not len(value):
         return math.nan, np.zeros(0)
     present = np.isfinite(value)
     share = np.where(present, weight, 0.0)
     product = share * np.where(present, value, 0.0)
-    columns = np.stack([product, share], axis=1)
+    sums = groups.sums(np.stack([product, share], axis=1))
     with np.errstate(invalid="ignore"):
-        resampled = np.divide(*(_counts(len(value)) @ columns).T)
+        resampled = np.divide(*(_counts(len(sums)) @ sums).T)
         return float(np.divide(product.sum(), share.sum())), resampled
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _counts(clips: int) -> Floats:
     """How often each clip is drawn in each resampled set: (RESAMPLES, clips), always the same."""
     draws = np.random.default_rng(0).integers(clips, size=(RESAMPLES, clips))
@@ -166,9 +213,10 @@ def _counts(clips: int) -> Floats:
     return counts.reshape(RESAMPLES, clips).astype(np.float64)
 
 
-def _interval(centre: float, resampled: Floats, value: Floats) -> Interval:
-    n = int(np.isfinite(value).sum())
+def _interval(centre: float, resampled: Floats, value: Floats, groups: _Groups) -> Interval:
+    n, present = int(np.isfinite(value).sum()), groups.present(value)
     low = high = math.nan
-    if n >= 2:
+    if present >= 2:
         low, high = _ends(resampled)
-    return Interval(centre, low, high, n, len(value) - n)
+    clusters = present if groups.clustered else None
+    return Interval(centre, low, high, n, len(value) - n, clusters)

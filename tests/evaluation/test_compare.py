@@ -162,3 +162,33 @@ def test_systems_of_one_result_are_told_from_one_of_them(tmp_path):
     assert (back.system, back.verdict) == ("a 3", "worse")
     with pytest.raises(SpeechLMError, match="has no 'original', only a 3, a 6"):
         against(path, "original")
+
+
+def test_speakers_are_the_resampling_unit_where_all_are_known():
+    def run(known):
+        data = results()
+        for number, clip in enumerate(data["clips"]):
+            clip["speaker"] = f"s{number // 10}" if known(number) else None
+        return data
+
+    first, second = run(lambda number: True), run(lambda number: number != 7)
+    for data, expected in ((first, 4), (second, None)):
+        found = Results(data)
+        found.summarise()
+        assert found.data["summary"]["a 3"]["pesq"]["speakers"] == expected
+        change = found.difference("a 6", "a 3", "pesq")
+        assert (change.n, change.clusters) == (40, expected)
+    assert Results(first).extent == "n=40 clips of 4 speakers"
+    assert Results(second).extent == "n=40"
+
+
+def test_the_number_of_speakers_is_in_the_comparison(tmp_path):
+    data = results()
+    for number, clip in enumerate(data["clips"]):
+        clip["speaker"] = f"s{number % 13}"
+    Results(data).save(tmp_path / "a.json")
+    found = compare(tmp_path / "a.json", tmp_path / "a.json")
+    assert {(change.change.n, change.change.clusters) for change in found.changes} == {(40, 13)}
+    text = io.StringIO()
+    Console(file=text, width=140).print(found.table)
+    assert "speakers" in text.getvalue() and "13" in text.getvalue()

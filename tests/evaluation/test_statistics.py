@@ -117,3 +117,64 @@ def test_a_share_is_of_yes_and_no():
     assert math.isnan(share([math.nan]).mean)
     with pytest.raises(ValueError, match="0 or 100"):
         share([1.0])
+
+
+def spoken(random: np.random.Generator, speakers: int, clips: int) -> tuple[np.ndarray, list[str]]:
+    """Values of ``clips`` by each speaker that speakers differ in more than their clips do."""
+    own = random.normal(0, 1, size=(speakers, 1))
+    values = own + random.normal(0, 0.3, size=(speakers, clips))
+    return values.ravel(), [f"s{speaker}" for speaker in range(speakers) for _ in range(clips)]
+
+
+def test_intervals_over_speakers_cover_the_truth_and_those_over_clips_do_not():
+    random = np.random.default_rng(0)
+    covered = naive = 0
+    for _ in range(150):
+        values, speakers = spoken(random, 25, 10)
+        clustered, plain = mean(values, clusters=speakers), mean(values)
+        assert clustered.mean == plain.mean
+        assert (clustered.n, clustered.clusters, plain.clusters) == (250, 25, None)
+        covered += clustered.low <= 0 <= clustered.high
+        naive += plain.low <= 0 <= plain.high
+    assert 0.87 <= covered / 150 <= 0.99
+    assert naive / 150 < 0.6
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=30))
+def test_speakers_of_a_clip_each_are_clips(values):
+    weights = np.arange(1, len(values) + 1)
+    plain, clustered = mean(values, weights), mean(values, weights, range(len(values)))
+    assert (plain.mean, plain.low, plain.high) == (clustered.mean, clustered.low, clustered.high)
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=st.permutations(range(12)))
+def test_clips_of_a_speaker_may_come_in_any_order(order):
+    values, speakers = spoken(np.random.default_rng(0), 4, 3)
+    first = mean(values, clusters=speakers)
+    # Speakers are drawn by the order in which they first come, so one clip of each leads.
+    lead = [0, 3, 6, 9]
+    places = [*lead, *(place for place in order if place not in lead)]
+    second = mean(values[places], clusters=[speakers[place] for place in places])
+    assert (second.low, second.high) == pytest.approx((first.low, first.high))
+
+
+def test_one_speaker_has_no_interval_and_failures_are_of_no_speaker():
+    one = mean([1.0, 2.0, 3.0], clusters=["a", "a", "a"])
+    assert (one.mean, one.n, one.clusters) == (2.0, 3, 1) and math.isnan(one.low)
+    left = mean([1.0, 2.0, math.nan], clusters=["a", "b", "c"])
+    assert (left.n, left.failed, left.clusters) == (2, 1, 2) and not math.isnan(left.low)
+    none = mean([], clusters=[])
+    assert (none.n, none.clusters) == (0, 0)
+    with pytest.raises(ValueError, match="a cluster for each of 3 clips, got 1"):
+        mean([1.0, 2.0, 3.0], clusters=["a"])
+
+
+def test_a_paired_difference_is_over_speakers_too():
+    values, speakers = spoken(np.random.default_rng(1), 12, 8)
+    gains, _ = spoken(np.random.default_rng(2), 12, 8)
+    plain = difference(values + gains, values)
+    clustered = difference(values + gains, values, clusters=speakers)
+    assert clustered.mean == plain.mean and clustered.clusters == 12
+    assert clustered.high - clustered.low > 1.5 * (plain.high - plain.low)

@@ -26,6 +26,7 @@ def context(results: Results) -> dict[str, Any]:
     return {
         "data": data,
         "minutes": f"{seconds / 60:.1f}",
+        "speakers": len(set(results.speakers or [])),
         "columns": data["columns"],
         "legend": [(name, marker(index)) for index, name in enumerate(families)],
         "charts": list(_charts(results, families)),
