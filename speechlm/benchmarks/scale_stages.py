@@ -93,7 +93,7 @@ def _codec_step(made: Path, out: Path, count: int) -> Measured:
     """The default codec, on batches of 24 seconds."""
     data = CodecDataConfig([str(made / "corpus")], batch=24, seconds=1.0, validation=1)
     recipe = CodecRecipe(codec=CodecConfig(name="bench"), data=data, training=_training(out))
-    recipe.loss.bypass = 0
+    recipe.quantization.quantizer_bypass_steps = 0
     hours = data.batch * data.seconds / 3600
     return hours / count, *_step(recipe.training, CodecObjective(recipe))
 

@@ -62,7 +62,7 @@ class LMConfig:
     train the task ``read``."""
     plans: bool = False
     """Whether level 0 is the model's own plan of what it says, not told of speech that it hears;
-    recipes have it where ``masking.plan`` is above 0."""
+    recipes have it where ``mask.semantic_dropout`` is above 0."""
     guidance: float = 1.0
     """With which it reads aloud unless told otherwise (:class:`speechlm.lm.sampling.Sampling`)."""
     attempts: int = 1

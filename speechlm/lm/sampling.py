@@ -29,8 +29,9 @@ class Sampling:
             less probable (see :class:`Loops`); 0 for ever.
         guidance: how far what is said is moved from what the model would say if it did not see
             the text, and sound from that without its plan; 1 for not at all (classifier-free
-            guidance, Ho and Salimans 2022). For models that were trained with ``masking.given`` or
-            ``masking.plan``, and two or three times the work. None: as the model is configured.
+            guidance, Ho and Salimans 2022). For models that were trained with
+            ``mask.cfg_text_dropout`` or ``mask.semantic_dropout``, and two or three times the work.
+            None: as the model is configured.
         attempts: times that a text is read aloud, of which that one is taken from which the model
             itself would best write the text down; None: as the model is configured.
         seed: of the random numbers. In a batch, example number i has those of ``seed + i`` alone.

@@ -3,69 +3,111 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from speechlm.training.discriminators import (
-    Discriminators,
+from speechlm.errors import SpeechLMError
+from speechlm.training.discriminators import DiscriminatorConfig, Discriminators
+from speechlm.training.losses.adversarial import (
+    ADVERSARIAL_LOSSES,
+    Features,
     discriminator_loss,
-    feature_loss,
     generator_loss,
 )
+from speechlm.training.losses.feature_matching import feature_matching_loss
+from speechlm.training.losses.terms import LossTerm, Schedule, Weight
+from speechlm.training.losses.wave_pair import WavePair
 from speechlm.training.objective import Objective
 
 
 @dataclass
 class AdversarialConfig:
-    """An adversarial phase: from ``start`` on (never, when null), against small discriminators."""
+    """An adversarial phase from step ``start`` on (never, when null)."""
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "windows": "discriminators.stft_windows",
+        "channels": "discriminators.stft_channels",
+        "feature": "feature_matching",
+    }
 
     start: int | None = None
-    windows: list[int] = field(default_factory=lambda: [256, 512, 1024])
-    channels: int = 16
-    weight: float = 0.1
-    """Of the adversarial loss."""
-    feature: float = 1.0
+    loss: str = "hinge"
+    """``hinge`` or ``least-squares``."""
+    weight: Weight = 0.1
+    """Of the adversarial loss of the model."""
+    feature_matching: Weight = 1.0
     """Of feature matching."""
+    discriminators: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
 
 
 class AdversarialObjective(Objective):
-    """An objective whose estimates discriminators may be trained to tell from the waveforms."""
+    """An objective with discriminators that are trained to tell its estimates from the targets."""
 
     adversarial: AdversarialConfig
     discriminators: Discriminators | None
 
-    def oppose(self, config: AdversarialConfig) -> None:
-        """Set the phase up; once, after the model."""
+    def setup_gan(self, config: AdversarialConfig) -> None:
+        """Build the discriminators, if any; to be called once, after the model is built.
+
+        Raises:
+            SpeechLMError: for an unknown loss, or discriminators that cannot be built.
+        """
         self.adversarial = config
-        # What the model's turn made, by part, for the discriminators' turn.
+        if config.loss not in ADVERSARIAL_LOSSES:
+            known = " or ".join(ADVERSARIAL_LOSSES)
+            raise SpeechLMError(f"adversarial.loss is {known}, not {config.loss!r}")
+        self.adversarial_loss = ADVERSARIAL_LOSSES[config.loss]
+        # The estimates of the model's phase by micro-batch, for the phase of the discriminators.
         self._estimates: dict[int, Tensor] = {}
         self.discriminators = None
         if config.start is not None:
-            self.discriminators = Discriminators(config.windows, config.channels)
+            self.discriminators = Discriminators(config.discriminators)
             self.turns = ("model", "discriminator")
 
     def active(self, turn: str, step: int) -> bool:
         start = self.adversarial.start
         return turn == "model" or (start is not None and step >= start)
 
-    def discriminate(self, wave: Tensor) -> Tensor:
-        """The loss of the discriminators' turn: of ``wave`` and the estimate last deceived with."""
+    def gan_terms(self) -> list[LossTerm[WavePair]]:
+        """The model's terms of the phase: none without discriminators."""
+        if self.discriminators is None:
+            return []
+        config = self.adversarial
+        assert config.start is not None
+        return [
+            LossTerm(
+                "adversarial",
+                Schedule.parse(config.weight, "adversarial.weight"),
+                lambda pair: generator_loss(self._features(pair)[1], self.adversarial_loss),
+                config.start,
+            ),
+            LossTerm(
+                "feature_matching",
+                Schedule.parse(config.feature_matching, "adversarial.feature_matching"),
+                lambda pair: feature_matching_loss(*self._features(pair)),
+                config.start,
+            ),
+        ]
+
+    def keep_estimate(self, estimate: Tensor, step: int) -> None:
+        """Keep what the model's phase synthesised, for the discriminators' phase of this step."""
+        if self.active("discriminator", step):
+            self._estimates[self.share.index] = estimate.detach()
+
+    def discriminator_loss(self, wave: Tensor) -> Tensor:
+        """The loss of the discriminators' phase, of ``wave`` and the estimate that was kept."""
         assert self.discriminators is not None
         fake = self.discriminators(self._estimates.pop(self.share.index))
-        return discriminator_loss(self.discriminators(wave), fake)
+        return discriminator_loss(self.discriminators(wave), fake, self.adversarial_loss)
 
-    def deceive(
-        self, total: Tensor, terms: dict[str, Tensor], estimate: Tensor, wave: Tensor, step: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The model's loss and its terms, with those of the phase if it has begun."""
-        if self.discriminators is None or not self.active("discriminator", step):
-            return total, terms
-        real, fake = self.discriminators(wave), self.discriminators(estimate)
-        terms = terms | {"adversarial": generator_loss(fake), "feature": feature_loss(real, fake)}
-        total = total + self.adversarial.weight * terms["adversarial"]
-        total = total + self.adversarial.feature * terms["feature"]
-        self._estimates[self.share.index] = estimate.detach()
-        return total, terms
+    def _features(self, pair: WavePair) -> tuple[list[Features], list[Features]]:
+        """The discriminators' features of the target and of the estimate."""
+        discriminators = self.discriminators
+        assert discriminators is not None
+        return pair.cached(
+            "discriminators", lambda: (discriminators(pair.target), discriminators(pair.estimate))
+        )
 
     def trained(self, turn: str) -> list[nn.Module]:
         if turn == "discriminator":

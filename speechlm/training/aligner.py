@@ -119,9 +119,10 @@ class AlignerObjective(Objective):
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        # Dropout of their own for a batch's shares, which the loop seeds alike.
+        # The loop seeds all shards alike; each draws its own dropout.
         torch.manual_seed(torch.initial_seed() + self.share.index)
-        return _loss(self.model, batch), {}
+        loss = _loss(self.model, batch)
+        return loss, {"ctc": loss}
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,14 +18,30 @@ from speechlm.data.crops import Crops, Recording, recordings
 from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
+from speechlm.quantize import Quantized
 from speechlm.training import variable_rate
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
+from speechlm.training.losses.coherence import CoherenceLoss
+from speechlm.training.losses.commitment import (
+    codebook_loss,
+    commitment_loss,
+    commitment_schedule,
+)
 from speechlm.training.losses.distillation import DistillationConfig, DistillationLoss
-from speechlm.training.losses.spectral import SpectralLoss
-from speechlm.training.losses.whisper_features import WhisperFeatureConfig, WhisperFeatureLoss
-
-T = TypeVar("T", float, Tensor)
+from speechlm.training.losses.spectral import CompressedComplexLoss, LogMagnitudeLoss, LogMelLoss
+from speechlm.training.losses.terms import (
+    LossTerm,
+    Schedule,
+    Weight,
+    evaluate,
+    final_total,
+    total_loss,
+)
+from speechlm.training.losses.wave_pair import WavePair, in_float32
+from speechlm.training.losses.waveform import BandWaveformLoss
+from speechlm.training.losses.whisper_features import WhisperFeatureConfig, asr_feature_terms
+from speechlm.training.quantization import QuantizationConfig, TrainingQuantization
 
 
 @dataclass
@@ -51,25 +65,33 @@ class CodecDataConfig:
 
 @dataclass
 class CodecLossConfig:
-    """Weights of the losses, and the training schedule of the quantizer."""
+    """Weights of the losses, each a number or a schedule
+    (:class:`~speechlm.training.losses.terms.Schedule`)."""
 
-    mel: float = 1.0
-    linear: float = 0.5
-    complex: float = 1.0
-    commitment: float = 0.5
-    early_commitment: float = 0.1
-    """Commitment in the first ``early`` steps. Asked for strongly from the start, the encoder gives
-    up dimensions that the quantizer could have coded: an effective 13 of 128, not 40, were left."""
-    early: int = 1600
-    draws: int | None = 3
-    """Resolutions drawn each step; all when null."""
-    bypass: int = 300
-    """First steps, without the quantizer."""
-    full: float = 0.25
-    """Share of the examples that keep all levels; the others draw their number evenly."""
-    ragged: float = 0.0
-    """With ``decoder_only``: share of the examples whose frames keep what a variable rate leaves
-    them, each their own number of levels (:mod:`speechlm.training.variable_rate`)."""
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "draws": "resolutions_per_step",
+        "early": "commitment_warmup_steps",
+        "early_commitment": "commitment_warmup_weight",
+    }
+
+    mel: Weight = 1.0
+    linear: Weight = 0.5
+    complex: Weight = 1.0
+    waveform: Weight = 0.0
+    """Of the waveform from 300 to 3,000 Hz."""
+    coherence: Weight = 0.0
+    """Of the phase up to 4 kHz."""
+    asr_feature: WhisperFeatureConfig = field(default_factory=WhisperFeatureConfig)
+    commitment: Weight = 0.5
+    commitment_warmup_weight: float = 0.1
+    """Of the commitment in the first steps. With a high weight from the start, the encoder gives up
+    dimensions that the quantizer could have coded: an effective 13 of 128, not 40, were left."""
+    commitment_warmup_steps: int = 1600
+    codebook: Weight = 1.0
+    """Of codebooks that learn by gradient."""
+    resolutions_per_step: int | None = 3
+    """Windows of the mel loss that are drawn each step, and one of each other spectral loss; all
+    when null."""
 
 
 @dataclass
@@ -77,11 +99,19 @@ class CodecRecipe:
     """The recipe of a codec.
 
     ``init`` is a model to start from (folder, shipped name or hub id) of the same architecture. Its
-    quantizer is left out where its weights have other shapes: a new one then begins there.
+    quantizer is left out where its weights have other shapes: a new one is then trained.
 
-    ``decoder_only`` keeps the codes of that model as they are: files, units and whatever was
-    trained on them stay good, and the step costs half.
+    ``decoder_only`` leaves encoder and quantizer as they are, so that files, units and language
+    models of that codec stay valid, and a step costs half.
     """
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "hearing.weight": "loss.asr_feature.weight",
+        "hearing.model": "loss.asr_feature.model",
+        "loss.bypass": "quantization.quantizer_bypass_steps",
+        "loss.full": "quantization.all_codebooks_prob",
+        "loss.ragged": "quantization.variable_rate_prob",
+    }
 
     kind: str = "codec"
     name: str = "codec"
@@ -89,11 +119,24 @@ class CodecRecipe:
     data: CodecDataConfig = field(default_factory=CodecDataConfig)
     init: str | None = None
     decoder_only: bool = False
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     loss: CodecLossConfig = field(default_factory=CodecLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
-    hearing: WhisperFeatureConfig = field(default_factory=WhisperFeatureConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass
+class CodecOutputs:
+    """What the losses of a codec are computed from.
+
+    Attributes:
+        pair: the reconstruction and the waveform.
+        quantized: the latents, as the decoder got them; None for a decoder alone.
+    """
+
+    pair: WavePair
+    quantized: Quantized | None
 
 
 class CodecObjective(AdversarialObjective):
@@ -107,8 +150,8 @@ class CodecObjective(AdversarialObjective):
             raise SpeechLMError("decoder_only: name in init the model whose decoder to train")
         if recipe.decoder_only and recipe.distillation.teacher is not None:
             raise SpeechLMError("decoder_only leaves units as they are: no distillation.teacher")
-        if recipe.loss.ragged and not recipe.decoder_only:
-            raise SpeechLMError("loss.ragged needs codes that stay as they are: decoder_only=true")
+        if recipe.quantization.variable_rate_prob and not recipe.decoder_only:
+            raise SpeechLMError("quantization.variable_rate_prob: needs decoder_only=true")
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.model: CodecNetwork = CodecNetwork(recipe.codec)
@@ -119,14 +162,13 @@ class CodecObjective(AdversarialObjective):
             self.model.quantizer.requires_grad_(False)
             silence = variable_rate.silence(self.model.eval())
             self.register_buffer("silence", silence, persistent=False)
-        self.oppose(recipe.adversarial)
+        self.setup_gan(recipe.adversarial)
         self.distillation: DistillationLoss | None = None
         if recipe.distillation.teacher is not None:
             self.distillation = DistillationLoss(recipe.distillation.teacher, recipe.codec)
-        self.spectral_loss = SpectralLoss(recipe.codec.sample_rate)
-        self.hearing: WhisperFeatureLoss | None = None
-        if recipe.hearing.weight:
-            self.hearing = WhisperFeatureLoss(recipe.hearing, recipe.codec.sample_rate)
+        self.quantization = TrainingQuantization(recipe.quantization, self.model.quantizer.levels)
+        self.reconstruction_terms = self._reconstruction_terms()
+        self.terms = self._terms()
         train, dev = _splits(recipe.data)
         data = recipe.data
         self.crops: Crops | ShardCrops
@@ -154,50 +196,89 @@ class CodecObjective(AdversarialObjective):
         rows = self.share.rows(self.crops.batch)
         return {"wave": torch.from_numpy(self.crops(step, rows))}
 
+    def _reconstruction_terms(self) -> list[LossTerm[WavePair]]:
+        """The losses of the decoder's output, by which models are validated too."""
+        loss, rate = self.recipe.loss, self.recipe.codec.sample_rate
+        modules: dict[str, nn.Module] = {
+            "mel": LogMelLoss(rate),
+            "linear": LogMagnitudeLoss(),
+            "complex": CompressedComplexLoss(),
+            "waveform": BandWaveformLoss(rate),
+            "coherence": CoherenceLoss(rate),
+        }
+        self.reconstruction_losses = nn.ModuleDict(modules)
+        terms = [
+            LossTerm(name, Schedule.parse(getattr(loss, name), f"loss.{name}"), in_float32(module))
+            for name, module in modules.items()
+        ]
+        self.asr_feature_loss, asr_terms = asr_feature_terms(loss.asr_feature, rate)
+        return terms + asr_terms
+
+    def _terms(self) -> list[LossTerm[CodecOutputs]]:
+        """All losses of the model's phase."""
+        loss = self.recipe.loss
+        of_pair = [*self.reconstruction_terms, *self.gan_terms()]
+        terms = [term.of(_pair_of) for term in of_pair]
+        commitment = commitment_schedule(
+            Schedule.parse(loss.commitment, "loss.commitment"),
+            loss.commitment_warmup_weight,
+            loss.commitment_warmup_steps,
+        )
+        codebook = Schedule.parse(loss.codebook, "loss.codebook")
+        terms += [
+            LossTerm("commitment", commitment, commitment_loss).of(_quantized_of),
+            LossTerm("codebook", codebook, codebook_loss).of(_quantized_of),
+        ]
+        if self.distillation is not None:
+            weight = Schedule.parse(self.recipe.distillation.weight, "distillation.weight")
+            terms.append(LossTerm("distillation", weight, self._distillation_loss))
+        return terms
+
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         wave = batch["wave"]
         if turn == "discriminator":
-            return self.discriminate(wave), {}
-        loss = self.recipe.loss
-        levels = self._draw_levels(len(wave)).to(wave.device)
+            return self.discriminator_loss(wave), {}
         if self.recipe.decoder_only:
-            qualities = self._draw_qualities(len(wave))
-            z = variable_rate.latents(self.model, wave, self.silence, levels, qualities)
-            estimate, quantized = self.model.sound(z, wave.shape[1]), None
+            outputs = self._decode_variable_rate(wave)
         else:
-            estimate, quantized = self.model(wave, levels, bypass=step < loss.bypass)
-        terms = self._distances(estimate, wave, loss.draws)
-        total = self._weighted(terms)
-        if quantized is None:
-            return self.deceive(total, terms, estimate, wave, step)
-        if quantized.losses:
-            terms |= quantized.losses
-            commitment = loss.early_commitment if step < loss.early else loss.commitment
-            total = total + commitment * terms["commitment"] + terms["codebook"]
-        if self.distillation is not None and quantized.codes.shape[1]:  # none in a bypass
-            first = self.model.quantizer.decode(quantized.codes[:, :1])
-            terms["distilled"] = self.distillation(first, quantized.z, wave)
-            total = total + self.recipe.distillation.weight * terms["distilled"]
-        return self.deceive(total, terms, estimate, wave, step)
+            outputs = self._reconstruct(wave, step)
+        total, values = total_loss(self.terms, outputs, step)
+        self.keep_estimate(outputs.pair.estimate, step)
+        return total, values
 
-    def _distances(
-        self, estimate: Tensor, wave: Tensor, draws: int | None = None
-    ) -> dict[str, Tensor]:
+    def _reconstruct(self, wave: Tensor, step: int) -> CodecOutputs:
+        """Encode, quantize as the step says, and decode."""
+        num_codebooks = self.quantization.draw_num_codebooks(len(wave), self.share)
+        z = self.model.encoder(self.model.padded(wave)).float()
         with torch.autocast(wave.device.type, enabled=False):
-            terms = self.spectral_loss(estimate, wave, draws)
-        if self.hearing is not None:
-            terms["hearing"] = self.hearing(estimate, wave)
-        return terms
+            quantized = self.quantization(
+                self.model.quantizer, z, num_codebooks.to(wave.device), step
+            )
+        return CodecOutputs(self._pair(quantized.z, wave), quantized)
 
-    def _weighted(self, terms: Mapping[str, T]) -> T:
-        loss = self.recipe.loss
-        mel, linear, phase = terms["mel"], terms["linear"], terms["complex"]
-        total = loss.mel * mel + loss.linear * linear + loss.complex * phase
-        if self.hearing is not None:
-            total = total + self.recipe.hearing.weight * terms["hearing"]
-        return total
+    def _decode_variable_rate(self, wave: Tensor) -> CodecOutputs:
+        """Decode codes of the frozen encoder, some of them with a variable rate."""
+        num_codebooks = self.quantization.draw_num_codebooks(len(wave), self.share)
+        qualities = self.quantization.draw_qualities(len(wave), self.share)
+        z = variable_rate.latents(
+            self.model, wave, self.silence, num_codebooks.to(wave.device), qualities
+        )
+        return CodecOutputs(self._pair(z, wave), None)
+
+    def _pair(self, z: Tensor, wave: Tensor) -> WavePair:
+        estimate = self.model.sound(z, wave.shape[1])
+        return WavePair(estimate, wave, self.recipe.loss.resolutions_per_step)
+
+    def _distillation_loss(self, outputs: CodecOutputs) -> Tensor | None:
+        quantized = outputs.quantized
+        assert self.distillation is not None
+        if quantized is None or not quantized.codes.shape[1]:  # none in the bypass
+            return None
+        first = self.model.quantizer.decode(quantized.codes[:, :1])
+        loss: Tensor = self.distillation(first, quantized.z, outputs.pair.target)
+        return loss
 
     def train(self, mode: bool = True) -> CodecObjective:
         super().train(mode)
@@ -206,39 +287,40 @@ class CodecObjective(AdversarialObjective):
             self.model.quantizer.eval()
         return self
 
-    def _draw_levels(self, number: int) -> Tensor:
-        """For so many examples of this process, of draws for those of all."""
-        most = self.model.quantizer.levels
-        every = number * self.share.count
-        drawn = torch.randint(1, most + 1, (every,))
-        full = torch.rand(every) < self.recipe.loss.full
-        return torch.where(full, torch.full_like(drawn, most), drawn)[self.share.rows(every)]
-
-    def _draw_qualities(self, number: int) -> Tensor:
-        """For as many examples: of those with a variable rate; NaN for the others."""
-        every = number * self.share.count
-        chosen = torch.rand(every) < self.recipe.loss.ragged
-        drawn = torch.where(chosen, variable_rate.HIGHEST * torch.rand(every), math.nan)
-        return drawn[self.share.rows(every)]
-
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Losses at a quarter, half and all of the levels; ``loss`` is their mean."""
-        most = self.model.quantizer.levels
+        """Losses with a quarter, half and all of the codebooks, and unquantized.
+
+        ``loss`` is the mean over those with codebooks.
+        """
+        assert isinstance(model, CodecNetwork)
+        total = self.model.quantizer.levels
         waves = torch.from_numpy(self.held_out(0)).to(next(model.parameters()).device)
-        figures: dict[str, float] = {}
-        totals = []
-        for levels in sorted({max(1, most // 4), max(1, most // 2), most}):
-            sums: dict[str, list[float]] = {}
-            for wave in waves.split(16):
-                kept = torch.full((len(wave),), levels, device=wave.device)
-                estimate, _ = model(wave, kept)
-                for name, value in self._distances(estimate, wave).items():
-                    sums.setdefault(name, []).append(float(value))
-            means = {name: float(np.mean(values)) for name, values in sums.items()}
-            figures |= {f"{name}@{levels}": value for name, value in means.items()}
-            totals.append(self._weighted(means))
-        return {"loss": float(np.mean(totals)), **figures}
+        metrics: dict[str, float] = {}
+        losses = []
+        for number in sorted({max(1, total // 4), max(1, total // 2), total}):
+            means = self._validate_at(model, waves, number)
+            metrics |= {f"{name}@{number}": value for name, value in means.items()}
+            losses.append(final_total(self.reconstruction_terms, means))
+        means = self._validate_at(model, waves, None)
+        metrics |= {f"{name}@unquantized": value for name, value in means.items()}
+        return {"loss": float(np.mean(losses)), **metrics}
+
+    def _validate_at(
+        self, model: CodecNetwork, waves: Tensor, num_codebooks: int | None
+    ) -> dict[str, float]:
+        """Mean losses of ``waves`` with so many codebooks; unquantized when None."""
+        sums: dict[str, list[float]] = {}
+        for wave in waves.split(16):
+            kept = None
+            if num_codebooks is not None:
+                kept = torch.full((len(wave),), num_codebooks, device=wave.device)
+            estimate, _ = model(wave, kept, bypass=num_codebooks is None)
+            for name, value in evaluate(
+                self.reconstruction_terms, WavePair(estimate, wave)
+            ).items():
+                sums.setdefault(name, []).append(float(value))
+        return {name: float(np.mean(values)) for name, values in sums.items()}
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
         assert isinstance(model, CodecNetwork)
@@ -249,6 +331,14 @@ class CodecObjective(AdversarialObjective):
         if turn == "model" and self.distillation is not None:
             modules.append(self.distillation)
         return modules
+
+
+def _pair_of(outputs: CodecOutputs) -> WavePair:
+    return outputs.pair
+
+
+def _quantized_of(outputs: CodecOutputs) -> Quantized | None:
+    return outputs.quantized
 
 
 def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:

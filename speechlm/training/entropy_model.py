@@ -1,4 +1,4 @@
-"""Training a context model, which the entropy coding of a codec's files goes by."""
+"""Training an entropy model: probabilities of the codes of a codec, for the coding of its files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,23 +29,29 @@ from speechlm.utils.files import copy
 class EntropyModelDataConfig:
     """Where the codes come from and how a batch is cut from them."""
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "full": "all_codebooks_prob",
+        "ragged": "variable_rate_prob",
+    }
+
     corpora: list[str] = field(default_factory=list)
     """Folders that ``speechlm prepare`` wrote."""
     cache: str = "data/tokens"
     """Where their codes are kept, a folder for each corpus and codec."""
     frames: int = 128
     batch: int = 10
-    full: float = 0.4
-    """Share of the examples that keep all levels; the others draw their number evenly."""
-    ragged: float = 0.15
-    """Share of the examples whose frames then differ in levels."""
+    all_codebooks_prob: float = 0.4
+    """Fraction of the examples that keep all codebooks; the others keep a uniformly drawn number.
+    """
+    variable_rate_prob: float = 0.15
+    """Fraction of the examples whose frames then differ in their number of codebooks."""
     validation: int = 64
     """Windows of the dev splits on which to validate."""
 
 
 @dataclass
 class EntropyModelRecipe:
-    """The recipe of a context model for ``codec`` (a folder; null: the shipped default)."""
+    """The recipe of an entropy model for ``codec`` (a folder; null: the shipped default)."""
 
     kind: str = "entropy-model"
     name: str = "entropy-model"
@@ -62,7 +68,7 @@ class EntropyModelRecipe:
 class EntropyModelObjective(Objective):
     """Bits a frame, at a random number of levels for each example.
 
-    The model folder is a copy of the codec's with the context model in it. At the end of training
+    The model folder is a copy of the codec's with the entropy model in it. At the end of training
     it also goes into the folder that the recipe names.
     """
 
@@ -92,11 +98,11 @@ class EntropyModelObjective(Objective):
         codes = self._windows("train", data.batch, random)
         levels = self.model.levels
         kept = random.integers(1, levels + 1, (data.batch, 1))
-        kept[random.random(data.batch) < data.full] = levels
+        kept[random.random(data.batch) < data.all_codebooks_prob] = levels
         # Runs of four frames with as many levels, up to those of the example.
         runs = random.integers(0, kept + 1, (data.batch, -(-data.frames // 4)))
-        ragged = random.random((data.batch, 1)) < data.ragged
-        kept = np.where(ragged, runs.repeat(4, axis=1)[:, : data.frames], kept)
+        varies = random.random((data.batch, 1)) < data.variable_rate_prob
+        kept = np.where(varies, runs.repeat(4, axis=1)[:, : data.frames], kept)
         codes[np.arange(levels)[:, None] >= kept[:, None]] = -1
         return {"codes": torch.from_numpy(codes[self.share.rows(len(codes))])}
 
@@ -114,9 +120,9 @@ class EntropyModelObjective(Objective):
         odds = 1 / (1 + torch.arange(self.model.levels))
         drawn = torch.multinomial(odds, min(self.recipe.heads, self.model.levels)).tolist()
         bits = _bits(self.model, codes, step >= self.recipe.floats, drawn)
-        return torch.stack([each.sum() for each in bits]).sum() / (
-            codes.shape[0] * codes.shape[2]
-        ), {}
+        frames = codes.shape[0] * codes.shape[2]
+        bits_per_frame = torch.stack([level.sum() for level in bits]).sum() / frames
+        return bits_per_frame, {"bits": bits_per_frame}
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:

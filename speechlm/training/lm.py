@@ -6,7 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,9 @@ from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.lm.vocabulary import FILE as VOCABULARY
 from speechlm.nn import Packing, collective
 from speechlm.training.config import TrainingConfig
-from speechlm.training.losses import ctc
-from speechlm.training.masking import MaskingConfig, masked, unplanned
+from speechlm.training.losses.ctc import ctc_loss
+from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
+from speechlm.training.masking import MaskConfig, drop_semantic, masked_columns
 from speechlm.training.objective import Objective
 from speechlm.units.base import Units
 from speechlm.units.text import FILE as TEXT_MODEL
@@ -39,7 +40,7 @@ class LMLossConfig:
     """Of pieces of text, of which there are few beside the units, and their end."""
     levels: list[float] = field(default_factory=list)
     """Of units, by level; 1 where none is given."""
-    ctc: float = 0.0
+    ctc: Weight = 0.0
     """Of the CTC loss of the text of speech (:mod:`speechlm.training.losses.ctc`), a further term;
     the model then has a CTC output."""
 
@@ -56,16 +57,35 @@ class LMRecipe:
     among by something else than the loss.
     """
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"masking": "mask"}
+
     kind: str = "lm"
     name: str = "lm"
     lm: LMConfig = field(default_factory=LMConfig)
     data: MixtureConfig = field(default_factory=MixtureConfig)
     loss: LMLossConfig = field(default_factory=LMLossConfig)
-    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
     init: str | None = None
     codec: str | None = None
     keep: bool = False
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass
+class LMOutputs:
+    """What the losses of a language model are computed from.
+
+    Attributes:
+        likelihood: mean negative log-likelihood (nats) of the predicted tokens, weighted by kind.
+        h: outputs of the backbone (batch, time, dim).
+        tokens: joint ids (batch, rows, time).
+        segments: which example a column (batch, time) belongs to.
+    """
+
+    likelihood: Tensor
+    h: Tensor
+    tokens: Tensor
+    segments: Tensor
 
 
 class LMObjective(Objective):
@@ -95,11 +115,12 @@ class LMObjective(Objective):
         text = hashlib.sha256(self.data.text.model).hexdigest()
         self.identity = f"{units.weights} {text}"
         ids = ids_of(self.data.vocabulary)
-        plans = recipe.masking.plan > 0
+        plans = recipe.mask.semantic_dropout > 0
         if plans and (units.codec is None or recipe.lm.pattern != "depth"):
-            raise SpeechLMError("masking.plan: needs stacked units, and lm.pattern=depth")
-        hears, reads = recipe.loss.ctc > 0, "read" in self.data.tasks
-        config = replace(recipe.lm, ids=ids, ctc=hears, reads=reads, plans=plans)
+            raise SpeechLMError("mask.semantic_dropout: needs stacked units, and lm.pattern=depth")
+        ctc_weight = Schedule.parse(recipe.loss.ctc, "loss.ctc")
+        has_ctc, reads = not ctc_weight.is_zero, "read" in self.data.tasks
+        config = replace(recipe.lm, ids=ids, ctc=has_ctc, reads=reads, plans=plans)
         self.model: UnitLM = UnitLM(config)
         if recipe.codec is not None:
             self.model.start_from(_vectors(recipe.codec, units))
@@ -109,6 +130,10 @@ class LMObjective(Objective):
         self.register_buffer(
             "weights", _weights(recipe.loss, self.data.vocabulary), persistent=False
         )
+        constant = Schedule.parse(1.0, "")
+        self.terms = [LossTerm("likelihood", constant, _likelihood_of)]
+        if has_ctc:
+            self.terms.append(LossTerm("ctc", ctc_weight, self._ctc_loss))
         # Of each part, beside the mean over all parts of all processes.
         self._scales: dict[int, Tensor] = {}
 
@@ -130,18 +155,22 @@ class LMObjective(Objective):
         torch.manual_seed(torch.initial_seed() + self.share.index)
         tokens, segments = batch["tokens"], batch["segments"]
         ids = self.model.config.ids
-        masking, heard, known = self.recipe.masking, tokens, None
-        hidden = masked(tokens, batch["mask"], segments, ids, masking)
-        if masking.plan:
-            heard, known = unplanned(**batch, ids=ids, share=masking.plan)
-        h = self.model(heard, Packing(segments), hidden)
-        total, terms = self.model.loss(**batch, weights=self.weights, h=h, known=known)
+        config, backbone, depth = self.recipe.mask, tokens, None
+        masked = masked_columns(tokens, batch["mask"], segments, ids, config)
+        if config.semantic_dropout:
+            backbone, depth = drop_semantic(**batch, ids=ids, prob=config.semantic_dropout)
+        h = self.model(backbone, Packing(segments), masked)
+        nats, kinds = self.model.loss(**batch, weights=self.weights, h=h, known=depth)
         # The mean over the tokens of all parts and processes, not of their means.
-        total, logs = total * self._scales[self.share.index], _bits(terms, self.rate)
-        if self.model.ctc is not None:
-            logs["ctc"] = ctc.loss(self.model.ctc, h, tokens, segments, self.data.vocabulary)
-            total = total + self.recipe.loss.ctc * logs["ctc"]
-        return total, logs
+        outputs = LMOutputs(nats * self._scales[self.share.index], h, tokens, segments)
+        total, values = total_loss(self.terms, outputs, step)
+        return total, {**values, **_bits(kinds, self.rate)}
+
+    def _ctc_loss(self, outputs: LMOutputs) -> Tensor:
+        assert self.model.ctc is not None
+        return ctc_loss(
+            self.model.ctc, outputs.h, outputs.tokens, outputs.segments, self.data.vocabulary
+        )
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -183,6 +212,10 @@ class LMObjective(Objective):
             self.data.vocabulary.save(each)
             self.data.text.save(each / TEXT_MODEL)
             hub.save_model(each, model.config, model.state_dict(), facts)
+
+
+def _likelihood_of(outputs: LMOutputs) -> Tensor:
+    return outputs.likelihood
 
 
 def ids_of(vocabulary: Vocabulary) -> IdsConfig:

@@ -1,8 +1,9 @@
-"""What a language model in training does not see of what it reads, and still has to go on from."""
+"""Masking of what a language model reads during training, so that it uses the rest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,96 +16,105 @@ SPAN = 10
 
 
 @dataclass
-class MaskingConfig:
-    """Shares of the columns that are masked.
+class MaskConfig:
+    """Fractions of the columns, or of the examples, that are masked.
 
-    Of speech, spans: time masking (SpecAugment, Park et al. 2019), and of speech whose text is
-    given ``said`` instead. At 50 frames a second the frame before tells nearly all; without it, a
-    model has to use the text that it is to say. Of text that is to be written, single pieces: the
-    texts of hours of speech are soon known by heart, and a model that misses some of what it wrote
-    has to listen (word dropout, Bowman et al. 2016). All text that is given, as what to say, is
-    hidden in a share ``given`` of the examples: what the model says then is what text is to move it
-    away from (classifier-free guidance, Ho and Salimans 2022).
-
-    Where level 0 is a plan of what is said (:mod:`speechlm.units.stacked`), a model may have to do
-    without that of speech which it hears, but for what it says itself (Moshi's inner monologue,
-    Défossez et al. 2024, in units for text): see :func:`unplanned`.
+    At 50 frames a second the previous frame predicts the next one nearly by itself. Masked spans of
+    speech (time masking as in SpecAugment, Park et al. 2019) make the model use the text.
     """
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "said": "speech_given_text",
+        "given": "cfg_text_dropout",
+        "plan": "semantic_dropout",
+    }
+
     speech: float = 0.0
+    """Columns of speech, in spans."""
+    speech_given_text: float | None = None
+    """The same for speech whose text is given; as ``speech`` when null."""
     text: float = 0.0
-    given: float = 0.0
-    said: float | None = None
-    """As ``speech`` if there is none."""
-    plan: float = 0.0
-    """Of examples, not of columns."""
+    """Columns of text that is predicted, single ones: the texts of hours of speech are soon
+    memorised, and a model that misses some of them attends to the speech (word dropout, Bowman et
+    al. 2016)."""
+    cfg_text_dropout: float = 0.0
+    """Examples in which all given text is masked, for classifier-free guidance (Ho & Salimans
+    2022)."""
+    semantic_dropout: float = 0.0
+    """Examples in which the semantic stream of given speech is padded out, where level 0 is one
+    (:func:`drop_semantic`): the model then needs it for its own speech only (the inner monologue of
+    Moshi, Défossez et al. 2024, in units in the place of text)."""
 
 
-def masked(
-    tokens: Tensor, mask: Tensor, segments: Tensor, ids: IdsConfig, config: MaskingConfig
+def masked_columns(
+    tokens: Tensor, mask: Tensor, segments: Tensor, ids: IdsConfig, config: MaskConfig
 ) -> Tensor | None:
-    """Columns to hide, bool (batch, time), drawn anew; None where nothing is masked.
+    """Columns to mask, bool (batch, time), drawn at random; None where nothing is masked.
 
     Args:
         tokens: joint ids (batch, rows, time).
         mask: of the same shape, what is to be predicted.
         segments: which example a column (batch, time) belongs to, from 0; -1 for none.
+        ids: how ids are laid out.
+        config: how much is masked.
     """
-    said = config.speech if config.said is None else config.said
-    if not (config.speech or config.text or config.given or said):
+    given_text_prob = config.speech
+    if config.speech_given_text is not None:
+        given_text_prob = config.speech_given_text
+    if not (config.speech or config.text or config.cfg_text_dropout or given_text_prob):
         return None
-    first = ids.specials + ids.text
-    speech = (tokens >= first).any(dim=1)
-    written, own = _written(tokens, ids), segments.clamp(min=0)
-    given = written & ~mask[:, 0]
-    texts = _number(given, own)
-    told = texts.gather(1, own) > 0
-    share = torch.where(told, said, config.speech)
-    begins = torch.rand(speech.shape, device=tokens.device) < share / SPAN
-    spans = F.max_pool1d(F.pad(begins.float(), (SPAN - 1, 0)), SPAN, 1) > 0
-    single = torch.rand(speech.shape, device=tokens.device) < config.text
-    hidden = (spans & speech) | (single & written & mask[:, 0])
-    if config.given:
-        chosen = torch.rand(texts.shape, device=tokens.device) < config.given
-        hidden |= chosen.gather(1, own) & given
-    return hidden
+    first_unit = ids.specials + ids.text
+    is_speech = (tokens >= first_unit).any(dim=1)
+    is_text, example = _is_text(tokens, ids), segments.clamp(min=0)
+    is_given_text = is_text & ~mask[:, 0]
+    given_texts = _count_by_example(is_given_text, example)
+    has_text = given_texts.gather(1, example) > 0
+    prob = torch.where(has_text, given_text_prob, config.speech)
+    starts = torch.rand(is_speech.shape, device=tokens.device) < prob / SPAN
+    spans = F.max_pool1d(F.pad(starts.float(), (SPAN - 1, 0)), SPAN, 1) > 0
+    single = torch.rand(is_speech.shape, device=tokens.device) < config.text
+    masked = (spans & is_speech) | (single & is_text & mask[:, 0])
+    if config.cfg_text_dropout:
+        dropped = torch.rand(given_texts.shape, device=tokens.device) < config.cfg_text_dropout
+        masked |= dropped.gather(1, example) & is_given_text
+    return masked
 
 
-def unplanned(
-    tokens: Tensor, mask: Tensor, segments: Tensor, ids: IdsConfig, share: float
+def drop_semantic(
+    tokens: Tensor, mask: Tensor, segments: Tensor, ids: IdsConfig, prob: float
 ) -> tuple[Tensor, Tensor]:
-    """``tokens`` as far as the backbone reads them, and as far as a frame's lower levels do.
+    """``tokens`` as the backbone reads them, and as the depth decoder of a frame reads them.
 
-    In a ``share`` of the examples level 0 of the speech that is given is padding. Where no text
-    says what the rest is, that of its beginning is too, up to a place that is drawn; and where
-    that is all of it, in half of the cases its lower levels are predicted without level 0: then the
-    model tells how probable sound is by itself. Arguments are as for :func:`masked`.
+    In a fraction ``prob`` of the examples level 0 of given speech is padding. Where no text is
+    given, that of a random length of the beginning is too; where that is all of the example, half
+    of the examples predict the lower levels without level 0: these train the likelihood of sound
+    alone. Arguments are as for :func:`masked_columns`.
     """
-    first, own = ids.specials + ids.text, segments.clamp(min=0)
-    unit = (tokens[:, 0] >= first) & (tokens[:, 0] < first + ids.cardinality)
-    given, length = unit & ~mask[:, 0], _number(segments >= 0, own)
+    first_unit, example = ids.specials + ids.text, segments.clamp(min=0)
+    is_unit = (tokens[:, 0] >= first_unit) & (tokens[:, 0] < first_unit + ids.cardinality)
+    is_given, length = is_unit & ~mask[:, 0], _count_by_example(segments >= 0, example)
     shape, device = length.shape, tokens.device
-    chosen = torch.rand(shape, device=device) < share
-    free = chosen & (_number(_written(tokens, ids) & ~mask[:, 0], own) == 0)
+    chosen = torch.rand(shape, device=device) < prob
+    no_text = chosen & (_count_by_example(_is_text(tokens, ids) & ~mask[:, 0], example) == 0)
     cut = 2 * torch.rand(shape, device=device)
-    whole = free & (cut >= 1) & (torch.rand(shape, device=device) < 0.5)
+    sound_alone = no_text & (cut >= 1) & (torch.rand(shape, device=device) < 0.5)
     start = torch.cat([torch.zeros_like(length[:, :1]), length.cumsum(1)[:, :-1]], dim=1)
-    place = torch.arange(tokens.shape[2], device=device) - start.gather(1, own)
-    early = free.gather(1, own) & (place < (cut * length).gather(1, own))
+    position = torch.arange(tokens.shape[2], device=device) - start.gather(1, example)
+    early = no_text.gather(1, example) & (position < (cut * length).gather(1, example))
     pad = torch.tensor(ids.pad, device=device)
-    heard, known = tokens.clone(), tokens.clone()
-    hidden = unit & (early | (given & chosen.gather(1, own)))
-    heard[:, 0] = torch.where(hidden, pad, tokens[:, 0])
-    known[:, 0] = torch.where(unit & whole.gather(1, own), pad, tokens[:, 0])
-    return heard, known
+    backbone, depth = tokens.clone(), tokens.clone()
+    dropped = is_unit & (early | (is_given & chosen.gather(1, example)))
+    backbone[:, 0] = torch.where(dropped, pad, tokens[:, 0])
+    depth[:, 0] = torch.where(is_unit & sound_alone.gather(1, example), pad, tokens[:, 0])
+    return backbone, depth
 
 
-def _written(tokens: Tensor, ids: IdsConfig) -> Tensor:
+def _is_text(tokens: Tensor, ids: IdsConfig) -> Tensor:
     """Which columns (batch, time) are text."""
     return (tokens[:, 0] >= ids.specials) & (tokens[:, 0] < ids.specials + ids.text)
 
 
-def _number(what: Tensor, own: Tensor) -> Tensor:
-    """How many of the columns ``what`` (batch, time) each example (batch, examples) has."""
-    none = torch.zeros(len(own), int(own.max()) + 1, device=own.device)
-    return none.scatter_add(1, own, what.float())
+def _count_by_example(columns: Tensor, example: Tensor) -> Tensor:
+    """How many of the ``columns`` (batch, time) each example (batch, examples) has."""
+    zeros = torch.zeros(len(example), int(example.max()) + 1, device=example.device)
+    return zeros.scatter_add(1, example, columns.float())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,17 @@ from speechlm.data.unit_crops import UnitCrops, utterances
 from speechlm.errors import SpeechLMError
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
-from speechlm.training.losses.spectral import SpectralLoss
-from speechlm.training.losses.whisper_features import WhisperFeatureConfig, WhisperFeatureLoss
+from speechlm.training.losses.spectral import LogMagnitudeLoss, LogMelLoss
+from speechlm.training.losses.terms import (
+    LossTerm,
+    Schedule,
+    Weight,
+    evaluate,
+    final_total,
+    total_loss,
+)
+from speechlm.training.losses.wave_pair import WavePair, in_float32
+from speechlm.training.losses.whisper_features import WhisperFeatureConfig, asr_feature_terms
 from speechlm.units.load import TOKENIZER, embed, load
 from speechlm.units.semantic import SemanticUnits
 from speechlm.units.stacked import StackedUnits
@@ -46,15 +55,20 @@ class VocoderDataConfig:
 
 @dataclass
 class VocoderLossConfig:
-    """Weights of the losses."""
+    """Weights of the losses, each a number or a schedule
+    (:class:`~speechlm.training.losses.terms.Schedule`)."""
 
-    mel: float = 1.0
-    linear: float = 0.5
-    pitch: float = 1.0
-    voicing: float = 0.2
-    duration: float = 0.1
-    draws: int | None = 3
-    """Resolutions drawn each step; all when null."""
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"draws": "resolutions_per_step"}
+
+    mel: Weight = 1.0
+    linear: Weight = 0.5
+    pitch: Weight = 1.0
+    voicing: Weight = 0.2
+    duration: Weight = 0.1
+    asr_feature: WhisperFeatureConfig = field(default_factory=WhisperFeatureConfig)
+    resolutions_per_step: int | None = 3
+    """Windows of the mel loss that are drawn each step, and one of the linear loss; all when null.
+    """
 
 
 @dataclass
@@ -62,24 +76,48 @@ class VocoderRecipe:
     """The recipe of a vocoder for the units of ``units``: a tokenizer, or ``levels`` levels of a
     codec (null: the shipped one).
 
-    Where nobody gives a voice, that of the speaker ``usual`` is heard; null: the mean of all.
+    Without a prompt it speaks in the voice of ``default_speaker``; null: in the mean of all voices.
 
     ``init`` is a vocoder of these units to start from (folder, shipped name or hub id), of the same
     architecture.
     """
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "hearing.weight": "loss.asr_feature.weight",
+        "hearing.model": "loss.asr_feature.model",
+        "usual": "default_speaker",
+    }
+
     kind: str = "vocoder"
     name: str = "vocoder"
     units: str | None = None
     levels: int | None = None
-    usual: str | None = None
+    default_speaker: str | None = None
     init: str | None = None
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
     data: VocoderDataConfig = field(default_factory=VocoderDataConfig)
     loss: VocoderLossConfig = field(default_factory=VocoderLossConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
-    hearing: WhisperFeatureConfig = field(default_factory=WhisperFeatureConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass
+class VocoderOutputs:
+    """What the losses of a vocoder are computed from.
+
+    Attributes:
+        pair: the synthesised waveform and the recorded one.
+        model: the network.
+        filters: what it predicted.
+        pitch: Hz (batch, subframes), zero where there is none.
+        units: (batch, levels, frames).
+    """
+
+    pair: WavePair
+    model: VocoderNetwork
+    filters: Filters
+    pitch: Tensor
+    units: Tensor
 
 
 class VocoderObjective(AdversarialObjective):
@@ -114,17 +152,15 @@ class VocoderObjective(AdversarialObjective):
         self.model: VocoderNetwork = VocoderNetwork(self.config)
         if recipe.init is not None:
             _start(self.model, recipe.init, self.config)
-        self.oppose(recipe.adversarial)
-        self.spectral_loss = SpectralLoss(self.config.sample_rate)
-        self.hearing: WhisperFeatureLoss | None = None
-        if recipe.hearing.weight:
-            self.hearing = WhisperFeatureLoss(recipe.hearing, self.config.sample_rate)
+        self.setup_gan(recipe.adversarial)
+        self.reconstruction_terms = self._reconstruction_terms()
+        self.terms = self._terms()
         corpora = [(folder, self._tokens(folder)) for folder in recipe.data.corpora]
         self.crops = self._crops(corpora, "train", recipe.data.batch)
         self.held_out = self._crops(corpora, "dev", recipe.data.validation)
-        self.usual: Tensor | None = None
-        if recipe.usual is not None:
-            self.usual = torch.from_numpy(self.crops.prompts(recipe.usual))
+        self.default_prompts: Tensor | None = None
+        if recipe.default_speaker is not None:
+            self.default_prompts = torch.from_numpy(self.crops.prompts(recipe.default_speaker))
 
     def _codec(self) -> str:
         """A codec by its name; the copy beside the vocoder of one that is a folder here."""
@@ -152,38 +188,45 @@ class VocoderObjective(AdversarialObjective):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         wave = batch["wave"]
         if turn == "discriminator":
-            return self.discriminate(wave), {}
+            return self.discriminator_loss(wave), {}
         pitch = self._pitch(wave)
         estimate, filters = self.model(batch["units"], batch["prompt"], pitch)
-        terms = self._distances(estimate, wave, self.recipe.loss.draws)
-        terms |= _read(self.model, filters, pitch, batch["units"])
-        return self.deceive(self._weighted(terms), terms, estimate, wave, step)
+        pair = WavePair(estimate, wave, self.recipe.loss.resolutions_per_step)
+        outputs = VocoderOutputs(pair, self.model, filters, pitch, batch["units"])
+        total, values = total_loss(self.terms, outputs, step)
+        self.keep_estimate(estimate, step)
+        return total, values
 
-    def _distances(
-        self, estimate: Tensor, wave: Tensor, draws: int | None = None
-    ) -> dict[str, Tensor]:
-        """Of what is heard."""
-        with torch.autocast(wave.device.type, enabled=False):
-            terms = self.spectral_loss(estimate, wave, draws)
-        del terms["complex"]  # nobody knows the phase
-        if self.hearing is not None:
-            terms["hearing"] = self.hearing(estimate, wave)
-        return terms
+    def _reconstruction_terms(self) -> list[LossTerm[WavePair]]:
+        """The losses of the waveform. None depends on phase, which units do not determine."""
+        loss, rate = self.recipe.loss, self.config.sample_rate
+        self.mel_loss, self.linear_loss = LogMelLoss(rate), LogMagnitudeLoss()
+        self.asr_feature_loss, asr_terms = asr_feature_terms(loss.asr_feature, rate)
+        return [
+            LossTerm("mel", Schedule.parse(loss.mel, "loss.mel"), in_float32(self.mel_loss)),
+            LossTerm(
+                "linear", Schedule.parse(loss.linear, "loss.linear"), in_float32(self.linear_loss)
+            ),
+            *asr_terms,
+        ]
+
+    def _terms(self) -> list[LossTerm[VocoderOutputs]]:
+        """All losses of the model's phase."""
+        loss = self.recipe.loss
+        of_pair = [*self.reconstruction_terms, *self.gan_terms()]
+        terms = [term.of(_pair_of) for term in of_pair]
+        of_units = {"pitch": pitch_loss, "voicing": voicing_loss, "duration": _duration_loss}
+        return terms + [
+            LossTerm(name, Schedule.parse(getattr(loss, name), f"loss.{name}"), function)
+            for name, function in of_units.items()
+        ]
 
     def _pitch(self, wave: Tensor) -> Tensor:
         return track(wave, self.config.hop // self.config.parts, self.config.sample_rate)
 
-    def _weighted(self, terms: dict[str, Tensor]) -> Tensor:
-        weights = self.recipe.loss
-        names = ("mel", "linear", "pitch", "voicing", "duration")
-        total = torch.stack([getattr(weights, name) * terms[name] for name in names]).sum()
-        if self.hearing is not None:
-            total = total + self.recipe.hearing.weight * terms["hearing"]
-        return total
-
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """The losses on held-out crops, sung at the pitch that the model itself says.
+        """The losses on held-out crops, synthesised at the pitch that the model itself predicts.
 
         ``loss`` is that of spectra alone.
         """
@@ -191,18 +234,20 @@ class VocoderObjective(AdversarialObjective):
         device = next(model.parameters()).device
         batch = {n: torch.from_numpy(v).to(device) for n, v in self.held_out(0)._asdict().items()}
         estimate, filters = model(batch["units"], batch["prompt"])
-        terms = self._distances(estimate, batch["wave"])
-        terms |= _read(model, filters, self._pitch(batch["wave"]), batch["units"])
-        figures = {name: float(value) for name, value in terms.items()}
-        loss = self.recipe.loss
-        return {"loss": loss.mel * figures["mel"] + loss.linear * figures["linear"], **figures}
+        pair, pitch = WavePair(estimate, batch["wave"]), self._pitch(batch["wave"])
+        outputs = VocoderOutputs(pair, model, filters, pitch, batch["units"])
+        gan = {"adversarial", "feature_matching"}
+        terms = [term for term in self.terms if term.name not in gan]
+        figures = {name: float(value) for name, value in evaluate(terms, outputs).items()}
+        spectral = [term for term in self.reconstruction_terms if term.name in ("mel", "linear")]
+        return {"loss": final_total(spectral, figures), **figures}
 
     def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
         assert isinstance(model, VocoderNetwork)
         weights = model.state_dict()
-        if self.usual is not None:
+        if self.default_prompts is not None:
             with torch.no_grad():
-                voices = model.voice(self.usual.to(model.usual.device))
+                voices = model.voice(self.default_prompts.to(model.usual.device))
             weights |= {"usual": voices.mean(dim=0)}
         hub.save_model(folder, self.config, weights, facts)
         if self.config.codec in (None, TOKENIZER):
@@ -221,30 +266,38 @@ def _start(model: VocoderNetwork, name: str, config: VocoderConfig) -> None:
     hub.fill(model, weights, name)
 
 
-def _read(
-    model: VocoderNetwork, filters: Filters, pitch: Tensor, units: Tensor
-) -> dict[str, Tensor]:
-    """Distances of pitch, voicing and durations, all read off ``units`` (batch, levels, frames)."""
-    with torch.autocast(units.device.type, enabled=False):
-        return _sung(filters, pitch) | {"duration": duration_loss(model, units[:, 0])}
+def _pair_of(outputs: VocoderOutputs) -> WavePair:
+    return outputs.pair
 
 
-def _sung(filters: Filters, pitch: Tensor) -> dict[str, Tensor]:
-    """How far the pitch is off where there is one (nats), and the entropy of whether there is."""
-    voiced = pitch > 0
-    off = (filters.pitch - pitch.clamp_min(1.0).log()).abs() * voiced
-    return {
-        "pitch": off.sum() / voiced.sum().clamp_min(1),
-        "voicing": F.binary_cross_entropy_with_logits(filters.voicing, voiced.float()),
-    }
+def pitch_loss(outputs: VocoderOutputs) -> Tensor:
+    """Mean absolute error of the logarithm of the pitch (nats), where there is one."""
+    voiced = outputs.pitch > 0
+    logs = outputs.pitch.clamp_min(1.0).log()
+    error = (outputs.filters.pitch.float() - logs).abs() * voiced
+    return error.sum() / voiced.sum().clamp_min(1)
+
+
+def voicing_loss(outputs: VocoderOutputs) -> Tensor:
+    """Binary cross-entropy (nats) of whether there is a pitch."""
+    voiced = (outputs.pitch > 0).float()
+    return F.binary_cross_entropy_with_logits(outputs.filters.voicing.float(), voiced)
+
+
+def _duration_loss(outputs: VocoderOutputs) -> Tensor:
+    with torch.autocast(outputs.units.device.type, enabled=False):
+        return duration_loss(outputs.model, outputs.units[:, 0])
 
 
 def duration_loss(model: VocoderNetwork, units: Tensor) -> Tensor:
-    """Mean distance (nats) of what runs of ``units`` (batch, frames) last; not of those cut off."""
+    """Mean absolute error of the logarithm of the lengths of runs in ``units`` (batch, frames).
+
+    The first and the last run of a row do not count, since the crop cuts them.
+    """
     losses = []
     for row in units:
-        kept, lengths = torch.unique_consecutive(row, return_counts=True)
-        said = kept[None]
-        lasting, _ = model.durations.step(said, model.durations.initial_state(said))
-        losses.append((lasting[0] - lengths.log())[1:-1].abs())
-    return torch.cat([*losses, lasting.new_zeros(1)]).mean()
+        run_units, lengths = torch.unique_consecutive(row, return_counts=True)
+        run_units = run_units[None]
+        predicted, _ = model.durations.step(run_units, model.durations.initial_state(run_units))
+        losses.append((predicted[0] - lengths.log())[1:-1].abs())
+    return torch.cat([*losses, predicted.new_zeros(1)]).mean()

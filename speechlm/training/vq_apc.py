@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from speechlm import hub
 from speechlm.data.crops import Crops, recordings
 from speechlm.errors import SpeechLMError
+from speechlm.quantize import Quantized
 from speechlm.training.config import TrainingConfig
+from speechlm.training.losses.commitment import commitment_loss
+from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
 from speechlm.training.objective import Objective
 from speechlm.units.features.spectral import RATE
 from speechlm.units.vq_apc import VqApcConfig, VqApcNetwork
@@ -42,8 +45,32 @@ class VqApcRecipe:
     name: str = "vq-apc"
     units: VqApcConfig = field(default_factory=VqApcConfig)
     data: VqApcDataConfig = field(default_factory=VqApcDataConfig)
-    commitment: float = 0.25
+    commitment: Weight = 0.25
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass
+class VqApcOutputs:
+    """What the losses are computed from.
+
+    Attributes:
+        predicted: features (batch, dim, frames).
+        target: the features that come ``shift`` frames later.
+        quantized: the latents of the predictor.
+    """
+
+    predicted: Tensor
+    target: Tensor
+    quantized: Quantized
+
+
+def prediction_error(outputs: VqApcOutputs) -> Tensor:
+    """Mean absolute error of the prediction."""
+    return (outputs.predicted - outputs.target).abs().mean()
+
+
+def _quantized_of(outputs: VqApcOutputs) -> Quantized:
+    return outputs.quantized
 
 
 class VqApcObjective(Objective):
@@ -57,6 +84,11 @@ class VqApcObjective(Objective):
         shift, frames = recipe.units.shift, round(recipe.data.seconds * RATE) // recipe.units.hop
         if not 1 <= shift < frames:
             raise SpeechLMError(f"units.shift is 1 to {frames - 1} frames, not {shift}")
+        commitment = Schedule.parse(recipe.commitment, "commitment")
+        self.terms = [
+            LossTerm("error", Schedule.parse(1.0, ""), prediction_error),
+            LossTerm("commitment", commitment, commitment_loss).of(_quantized_of),
+        ]
         data = recipe.data
         self.crops = self._crops("train", data.batch, data.gain_db)
         self.held_out = self._crops("dev", data.validation)
@@ -80,16 +112,12 @@ class VqApcObjective(Objective):
     def forward(
         self, batch: dict[str, Tensor], turn: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        error, commitment = self._losses(self.model, batch["features"])
-        terms = {"error": error, "commitment": commitment}
-        return error + self.recipe.commitment * commitment, terms
+        return total_loss(self.terms, self._outputs(self.model, batch["features"]), step)
 
-    def _losses(self, model: VqApcNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, model: VqApcNetwork, features: Tensor) -> VqApcOutputs:
+        predicted, quantized = model(features)
         shift = self.recipe.units.shift
-        predicted, quantized = model(x)
-        return (predicted[:, :, :-shift] - x[:, :, shift:]).abs().mean(), quantized.losses[
-            "commitment"
-        ]
+        return VqApcOutputs(predicted[:, :, :-shift], features[:, :, shift:], quantized)
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -97,7 +125,7 @@ class VqApcObjective(Objective):
         assert isinstance(model, VqApcNetwork)
         shift = self.recipe.units.shift
         x = model.features(torch.from_numpy(self.held_out(0)))
-        error, _ = self._losses(model, x)
+        error = prediction_error(self._outputs(model, x))
         codes = model.quantizer.encode(model.stack(x)).flatten()
         share = torch.bincount(codes, minlength=self.recipe.units.clusters) / len(codes)
         return {

@@ -26,8 +26,10 @@ from speechlm.training.codec import (
     CodecRecipe,
 )
 from speechlm.training.config import OptimizerConfig, TrainingConfig
+from speechlm.training.discriminators import DiscriminatorConfig
 from speechlm.training.journal import Journal
 from speechlm.training.loop import train
+from speechlm.training.quantization import QuantizationConfig
 from speechlm.utils import files
 
 STEPS, KEEP = 10, 4
@@ -72,8 +74,12 @@ def recipe(corpus: Path, out: Path, kind: str = "vectors", **training: Any) -> C
     return CodecRecipe(
         codec=CODECS[kind],
         data=CodecDataConfig([str(corpus)], seconds=0.1, batch=2, validation=3),
-        loss=CodecLossConfig(bypass=2, early=6),
-        adversarial=AdversarialConfig(start=5 if adversarial else None, windows=[64], channels=2),
+        quantization=QuantizationConfig(quantizer_bypass_steps=2),
+        loss=CodecLossConfig(commitment_warmup_steps=6),
+        adversarial=AdversarialConfig(
+            start=5 if adversarial else None,
+            discriminators=DiscriminatorConfig(stft_windows=[64], stft_channels=2),
+        ),
         training=TrainingConfig(out=str(out), **(settings | training)),
     )
 

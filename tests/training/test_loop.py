@@ -94,7 +94,7 @@ def test_the_adversarial_phase_begins_at_its_step(corpus, tmp_path):
         if line["kind"] == "train":
             begun = line["step"] > 5
             assert ("discriminator/loss" in line) == begun
-            assert ("adversarial" in line) == ("feature" in line) == begun
+            assert ("adversarial" in line) == ("feature_matching" in line) == begun
 
 
 @pytest.mark.parametrize("kind", ["vectors", "adversarial"])
@@ -179,7 +179,7 @@ def test_levels_are_drawn_evenly_but_for_those_that_keep_all(corpus, tmp_path):
     made.codec.quantizer.levels = 4
     objective = CodecObjective(made)
     torch.manual_seed(0)
-    drawn = objective._draw_levels(8000)
+    drawn = objective.quantization.draw_num_codebooks(8000, objective.share)
     shares = F.one_hot(drawn - 1, 4).double().mean(dim=0)
     # A quarter keep all; the rest are even. Five standard errors are .025.
     expected = torch.tensor([0.75 / 4] * 3 + [0.25 + 0.75 / 4]).double()
@@ -188,8 +188,8 @@ def test_levels_are_drawn_evenly_but_for_those_that_keep_all(corpus, tmp_path):
 
 def test_commitment_is_soft_at_first(corpus, tmp_path):
     made = recipe(corpus, tmp_path)
-    made.loss.bypass, made.loss.early, made.loss.draws = 0, 1, None
-    made.loss.early_commitment, made.loss.commitment = 0.25, 4.0
+    made.quantization.quantizer_bypass_steps, made.loss.commitment_warmup_steps = 0, 1
+    made.loss.commitment_warmup_weight, made.loss.commitment = 0.25, 4.0
     made.loss.mel = made.loss.linear = made.loss.complex = 0.0
     objective = CodecObjective(made).eval()
     for step, weight in ((0, 0.25), (1, 4.0)):

@@ -3,7 +3,7 @@
 import torch
 
 from speechlm.lm.config import IdsConfig
-from speechlm.training.masking import SPAN, MaskingConfig, masked
+from speechlm.training.masking import SPAN, MaskConfig, masked_columns
 
 IDS = IdsConfig(specials=4, text=6, cardinality=8, levels=2)
 
@@ -21,7 +21,7 @@ def batch(time: int = 400) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_shares_and_places() -> None:
     torch.manual_seed(0)
-    hidden = masked(*batch(), IDS, MaskingConfig(speech=0.2, text=0.3))
+    hidden = masked_columns(*batch(), IDS, MaskConfig(speech=0.2, text=0.3))
     assert hidden is not None
     assert not hidden[:, :100].any()  # given, or special
     assert 0.28 < float(hidden[:, 100:200].float().mean()) < 0.32
@@ -31,14 +31,16 @@ def test_shares_and_places() -> None:
 
 
 def test_nothing_is_masked_unless_asked_for() -> None:
-    assert masked(*batch(), IDS, MaskingConfig()) is None
+    assert masked_columns(*batch(), IDS, MaskConfig()) is None
 
 
 def test_speech_whose_text_is_given_is_masked_on_its_own() -> None:
     torch.manual_seed(0)
     tokens, mask, segments = batch()
     segments[:, 300:] = 1  # where there is speech alone
-    hidden = masked(tokens, mask, segments, IDS, MaskingConfig(speech=0.1, said=0.6))
+    hidden = masked_columns(
+        tokens, mask, segments, IDS, MaskConfig(speech=0.1, speech_given_text=0.6)
+    )
     assert hidden is not None
     assert not hidden[:, :200].any()
     told, alone = hidden[:, 200:300].float().mean(), hidden[:, 310:].float().mean()
@@ -53,7 +55,7 @@ def test_all_text_that_is_given_or_none() -> None:
     segments[:, 400:] = 1
     segments[:, 750:] = -1
     mask[:, :, 750:] = False
-    hidden = masked(tokens, mask, segments, IDS, MaskingConfig(given=0.4))
+    hidden = masked_columns(tokens, mask, segments, IDS, MaskConfig(cfg_text_dropout=0.4))
     assert hidden is not None
     given = torch.stack([hidden[:, 1:100], hidden[:, 401:500]])
     assert torch.equal(given.any(2), given.all(2))

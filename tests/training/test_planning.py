@@ -19,8 +19,8 @@ from speechlm.lm.tasks import TASKS, Example
 from speechlm.nn import Packing
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.loop import train
-from speechlm.training.losses import ctc
-from speechlm.training.masking import unplanned
+from speechlm.training.losses.ctc import ctc_loss
+from speechlm.training.masking import drop_semantic
 from speechlm.units.base import Units
 from tests.lm.corpora import text_model, tokenized
 
@@ -46,14 +46,14 @@ def batch(rows: int = 64) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_all_is_told_unless_asked_for() -> None:
     tokens, mask, segments = batch()
-    for each in unplanned(tokens, mask, segments, IDS, 0.0):
+    for each in drop_semantic(tokens, mask, segments, IDS, 0.0):
         assert torch.equal(each, tokens)
 
 
 def test_only_the_plan_of_what_is_heard_is_left_out() -> None:
     torch.manual_seed(0)
     tokens, mask, segments = batch(400)
-    heard, known = unplanned(tokens, mask, segments, IDS, 0.8)
+    heard, known = drop_semantic(tokens, mask, segments, IDS, 0.8)
     for each in (heard, known):
         assert torch.equal(each[:, 1:], tokens[:, 1:])  # sound
         assert torch.equal(each[:, 0, 60:], tokens[:, 0, 60:])  # text, and what says it
@@ -90,7 +90,7 @@ def recipe(data: Path, out: Path, *more: str, corpus: str = "toy") -> LMRecipe:
     return to_dataclass(LMRecipe, declared, RECIPE)
 
 
-PLANS = ("data.levels=3", "masking.plan=0.8", "data.tasks.read={weight: 2}")
+PLANS = ("data.levels=3", "mask.semantic_dropout=0.8", "data.tasks.read={weight: 2}")
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def ctc_of(objective: LMObjective, corpus: str) -> torch.Tensor:
     model = objective.model
     assert model.ctc is not None
     h = model(tokens, Packing(segments))
-    return ctc.loss(model.ctc, h, tokens, segments, objective.data.vocabulary)
+    return ctc_loss(model.ctc, h, tokens, segments, objective.data.vocabulary)
 
 
 def test_units_remember_their_codec() -> None:
@@ -262,7 +262,7 @@ def test_units_remember_their_codec() -> None:
 
 def test_what_cannot_plan_is_one_line(data: Path, tmp_path: Path) -> None:
     with pytest.raises(SpeechLMError, match="needs stacked units, and lm\\.pattern"):
-        LMObjective(recipe(data, tmp_path, "masking.plan=0.5", corpus="sound"))
+        LMObjective(recipe(data, tmp_path, "mask.semantic_dropout=0.5", corpus="sound"))
     with pytest.raises(SpeechLMError, match="needs stacked units, and lm\\.pattern"):
         LMObjective(recipe(data, tmp_path, *PLANS, "lm.pattern=delay"))
     other = replace(STACKED, codec=("other", "01234567"))

@@ -69,6 +69,6 @@ def test_qualities_cut_as_files_do(codec: NeuralCodec, speech: torch.Tensor) -> 
 
 def test_needs_codes_that_stay(corpus: Path, tmp_path: Path) -> None:
     made = recipe(corpus, tmp_path)
-    made.loss.ragged = 0.5
+    made.quantization.variable_rate_prob = 0.5
     with pytest.raises(SpeechLMError, match="decoder_only=true"):
         CodecObjective(made)

@@ -41,7 +41,10 @@ TINY = VocoderConfig(
 SMALL = ["vocoder.dim=32", "vocoder.blocks=1", "vocoder.voice.dim=16", "vocoder.voice.blocks=1"]
 SMALL += ["data.batch=4", "data.seconds=0.5", "data.prompt=0.5", "data.validation=4"]
 SMALL += ["training.average=0.9", "training.optimizer.rate=5e-3", "training.optimizer.warmup=5"]
-SMALL += ["adversarial.channels=2", "adversarial.windows=[256]"]
+SMALL += [
+    "adversarial.discriminators.stft_channels=2",
+    "adversarial.discriminators.stft_windows=[256]",
+]
 
 
 def network(config: VocoderConfig = TINY) -> VocoderNetwork:
@@ -338,8 +341,8 @@ def test_a_speaker_is_heard_where_nobody_gives_a_voice(
     made += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
     made += ["training.steps=2", "adversarial.start=null", *SMALL]
     with pytest.raises(SpeechLMError, match="nothing is said by a speaker nobody"):
-        recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "usual=nobody"])
-    folder = recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, f"usual={speaker}"])
+        recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "default_speaker=nobody"])
+    folder = recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, f"default_speaker={speaker}"])
     tokenizer = units.load(folder)
     assert isinstance(tokenizer, VocodedUnits)
     waves = [loaded(cut)[0] for cut in cuts if cut.supervisions[0].speaker == speaker]
@@ -368,11 +371,18 @@ def test_what_a_recogniser_hears_is_a_loss(trained: dict[str, Path], tmp_path: P
     made = [f"units={trained['tokenizer']}", f"data.corpora=[{trained['corpus']}]"]
     made += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
     made += ["training.steps=2", "training.log_every=1", "adversarial.start=null", *SMALL]
-    recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "hearing.weight=3"])
+    recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "loss.asr_feature.weight=3"])
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["kind"] == "train"]
-    assert all(line["hearing"] > 0 for line in lines)
-    weights = {"mel": 1, "linear": 0.5, "pitch": 1, "voicing": 0.2, "duration": 0.1, "hearing": 3}
+    assert all(line["asr_feature"] > 0 for line in lines)
+    weights = {
+        "mel": 1,
+        "linear": 0.5,
+        "pitch": 1,
+        "voicing": 0.2,
+        "duration": 0.1,
+        "asr_feature": 3,
+    }
     total = sum(weight * steps[0][name] for name, weight in weights.items())
     assert steps[0]["model/loss"] == pytest.approx(total, rel=1e-4)
 

@@ -1,8 +1,8 @@
-"""Units that tell what a teacher hears: a loss on level 0 of a codec.
+"""Distillation of a teacher's features into the first codebook of a codec.
 
-As in SpeechTokenizer (Zhang et al. 2023) and Mimi (Défossez et al. 2024): a linear map of the
-vectors of level 0 is to point where the features of the teacher do. The levels after it keep the
-sound.
+As in SpeechTokenizer (Zhang et al. 2023) and Mimi (Défossez et al. 2024): a linear projection of
+the first codebook's vectors is trained to the direction of the teacher's features. The codebooks
+after it code the rest of the sound.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from speechlm.codec.config import CodecConfig
 from speechlm.errors import SpeechLMError
+from speechlm.training.losses.terms import Weight
 from speechlm.units import features
 from speechlm.units.features import TeacherConfig
 
@@ -24,11 +25,13 @@ class DistillationConfig:
     """Which teacher, if any, and the weight of the loss."""
 
     teacher: TeacherConfig | None = None
-    weight: float = 1.0
+    weight: Weight = 1.0
 
 
 class DistillationLoss(nn.Module):
-    """One minus the cosine of what level 0 says and the teacher's features, less their mean.
+    """One minus the cosine of projected vectors of the first codebook and the teacher's features.
+
+    The mean of the features over the batch is subtracted.
 
     Raises:
         SpeechLMError: when the teacher cannot be had, or has other frames than the codec.
@@ -50,12 +53,15 @@ class DistillationLoss(nn.Module):
         return [self.project]
 
     def forward(self, first: Tensor, z: Tensor, wave: Tensor) -> Tensor:
-        """The loss, of the vectors of level 0, and of what was quantized (batch, dim, frames).
+        """The loss.
 
-        ``z`` is what carries the gradient to the encoder, straight through level 0.
+        Args:
+            first: what the codes of the first codebook stand for (batch, dim, frames).
+            z: what was quantized, of the same shape. It gets the gradient, straight through.
+            wave: (batch, samples).
         """
-        heard = torch.stack([self.teacher(each.cpu()) for each in wave]).to(wave.device)
-        heard = heard - heard.mean(dim=(0, 1))
-        through = z + (first - z).detach()
-        said = self.project(through[:, :, : heard.shape[1]].mT)
-        return 1 - F.cosine_similarity(said, heard, dim=2).mean()
+        teacher = torch.stack([self.teacher(row.cpu()) for row in wave]).to(wave.device)
+        teacher = teacher - teacher.mean(dim=(0, 1))
+        straight_through = z + (first - z).detach()
+        projected = self.project(straight_through[:, :, : teacher.shape[1]].mT)
+        return 1 - F.cosine_similarity(projected, teacher, dim=2).mean()

@@ -1,4 +1,9 @@
-"""Reconstruction losses."""
+"""Multi-resolution spectral losses: log-mel, log-magnitude, and power-law complex spectra.
+
+Each is a module from a :class:`~speechlm.training.losses.wave_pair.WavePair` to a scalar, a mean
+over its windows. With ``pair.resolutions`` a random subset of the windows stands for all: the same
+expectation at a fraction of the time, which is a third of a training step where all are computed.
+"""
 
 from __future__ import annotations
 
@@ -6,94 +11,87 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
+from speechlm.training.losses.wave_pair import WavePair
 
-class SpectralLoss(nn.Module):
-    """Log-mel, log-magnitude and power-law complex distances over several resolutions.
+FLOOR = 1e-3
+"""Magnitude below which differences of logarithms vanish; white noise of unit variance has 1."""
 
-    At each window w (hop w // 4, Hann): the mean absolute difference of natural-log mel magnitudes,
-    as in DAC (Kumar et al. 2023); and at the windows in ``complex_windows`` that of complex spectra
-    compressed to ``|X|^exponent`` (Ephrat et al. 2018; Braun & Tashev 2020), real and imaginary
-    parts summed: it is what asks for the right phase. Where phase cannot be had, a mel band is as
-    well satisfied by one line as by noise, and rings; so at ``linear_windows`` comes the mean
-    absolute difference of the log magnitudes of each bin (Yamamoto et al. 2020, Parallel WaveGAN).
 
-    ``forward`` may take a random ``draws`` of the windows: the same expectation, for a fraction of
-    the time, which is a third of a training step when all are computed.
-    """
+class LogMelLoss(nn.Module):
+    """Mean absolute difference of natural-log mel magnitudes, as in DAC (Kumar et al. 2023)."""
 
     def __init__(
         self,
         sample_rate: int,
         windows: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048),
         mels: tuple[int, ...] = (6, 12, 24, 48, 96, 160),
-        complex_windows: tuple[int, ...] = (256, 512, 1024),
-        linear_windows: tuple[int, ...] = (512, 1024, 2048),
-        exponent: float = 0.3,
-        floor: float = 1e-3,
+        floor: float = FLOOR,
     ):
         super().__init__()
         self.windows = windows
-        self.complex_windows = complex_windows
-        self.linear_windows = linear_windows
-        self.exponent = exponent
         self.floor = floor
         for window, bins in zip(windows, mels, strict=True):
             bank = torchaudio.functional.melscale_fbanks(
                 window // 2 + 1, 0.0, sample_rate / 2, bins, sample_rate, None, "slaney"
             )
             self.register_buffer(f"bank{window}", bank, persistent=False)
-        for window in {*windows, *complex_windows, *linear_windows}:
-            self.register_buffer(f"hann{window}", torch.hann_window(window), persistent=False)
 
-    def forward(
-        self, estimate: Tensor, target: Tensor, draws: int | None = None
-    ) -> dict[str, Tensor]:
-        """Distances of (batch, samples) by name: ``mel``, ``linear``, ``complex``, each a mean.
+    def forward(self, pair: WavePair) -> Tensor:
+        losses = []
+        for window in pair.draw(self.windows):
+            bank = getattr(self, f"bank{window}")
+            estimate, target = (power @ bank for power in pair.powers(window))
+            losses.append(_log_distance(estimate, target, self.floor))
+        return torch.stack(losses).mean()
 
-        With ``draws``, so many windows are taken for ``mel``, and one for each of the others.
-        """
-        mel_windows, complex_windows = self.windows, self.complex_windows
-        linear_windows = self.linear_windows
-        if draws is not None:
-            mel_windows = _choose(mel_windows, draws)
-            complex_windows = _choose(complex_windows, 1)
-            linear_windows = _choose(linear_windows, 1)
-        terms: dict[str, list[Tensor]] = {"mel": [], "linear": [], "complex": []}
-        for window in sorted({*mel_windows, *complex_windows, *linear_windows}):
-            x, y = self._spectrum(target, window), self._spectrum(estimate, window)
-            power_x, power_y = _power(x), _power(y)
-            if window in mel_windows:
-                bank = getattr(self, f"bank{window}")
-                terms["mel"].append(self._log_distance(power_x @ bank, power_y @ bank))
-            if window in linear_windows:
-                terms["linear"].append(self._log_distance(power_x, power_y))
-            if window in complex_windows:
-                slope_x, slope_y = self._slope(power_x)[..., None], self._slope(power_y)[..., None]
-                gap = torch.view_as_real(y) * slope_y - torch.view_as_real(x) * slope_x
-                terms["complex"].append(2 * gap.abs().mean())
-        return {name: torch.stack(values).mean() for name, values in terms.items()}
 
-    def _spectrum(self, wave: Tensor, window: int) -> Tensor:
-        """Complex (batch, frames, bins); unit-variance noise has unit-variance bins."""
-        hann = getattr(self, f"hann{window}")
-        hann = hann * hann.square().sum().rsqrt()
-        spectrum = torch.stft(wave, window, window // 4, window=hann, return_complex=True)
-        return spectrum.transpose(1, 2)
+class LogMagnitudeLoss(nn.Module):
+    """Mean absolute difference of the log magnitudes of each bin.
 
-    def _log_distance(self, x: Tensor, y: Tensor) -> Tensor:
-        # Of powers: a magnitude has no bounded slope at zero.
-        floor = self.floor**2
-        return 0.5 * (torch.log(y + floor) - torch.log(x + floor)).abs().mean()
+    From Parallel WaveGAN (Yamamoto et al. 2020). A mel band is satisfied by one spectral line as
+    well as by noise, so a decoder that cannot have the phase rings; this loss is not.
+    """
 
-    def _slope(self, power: Tensor) -> Tensor:
-        """Factor that compresses a bin of this power; by logarithm, twice as fast as by pow."""
+    def __init__(self, windows: tuple[int, ...] = (512, 1024, 2048), floor: float = FLOOR):
+        super().__init__()
+        self.windows = windows
+        self.floor = floor
+
+    def forward(self, pair: WavePair) -> Tensor:
+        losses = [
+            _log_distance(*pair.powers(window), self.floor) for window in pair.draw(self.windows, 1)
+        ]
+        return torch.stack(losses).mean()
+
+
+class CompressedComplexLoss(nn.Module):
+    """Mean absolute difference of complex spectra compressed to ``|X|^exponent``.
+
+    From Ephrat et al. 2018 and Braun & Tashev 2020; real and imaginary parts are summed. Of the
+    spectral losses it alone depends on the phase.
+    """
+
+    def __init__(self, windows: tuple[int, ...] = (256, 512, 1024), exponent: float = 0.3):
+        super().__init__()
+        self.windows = windows
+        self.exponent = exponent
+
+    def forward(self, pair: WavePair) -> Tensor:
+        losses = []
+        for window in pair.draw(self.windows, 1):
+            estimate, target = (
+                torch.view_as_real(spectrum) * self._compression(power)[..., None]
+                for spectrum, power in zip(pair.spectra(window), pair.powers(window), strict=True)
+            )
+            losses.append(2 * (estimate - target).abs().mean())
+        return torch.stack(losses).mean()
+
+    def _compression(self, power: Tensor) -> Tensor:
+        """Factor for a bin of this power; by logarithm, twice as fast as by pow."""
         return torch.exp(torch.log(power + 1e-10) * ((self.exponent - 1) / 2))
 
 
-def _power(spectrum: Tensor) -> Tensor:
-    return spectrum.real.square() + spectrum.imag.square()
-
-
-def _choose(windows: tuple[int, ...], number: int) -> tuple[int, ...]:
-    order = torch.randperm(len(windows))[:number]
-    return tuple(windows[i] for i in order.tolist())
+def _log_distance(estimate: Tensor, target: Tensor, floor: float) -> Tensor:
+    # Of powers, since the slope of a magnitude is not bounded at zero.
+    difference = torch.log(estimate + floor**2) - torch.log(target + floor**2)
+    return 0.5 * difference.abs().mean()

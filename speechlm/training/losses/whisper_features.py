@@ -1,7 +1,7 @@
-"""A loss by what a recogniser hears: layers of Whisper's encoder, of an estimate and its target.
+"""A feature loss: the distance of an estimate and its target in the layers of Whisper's encoder.
 
 Deep feature losses as in Germain et al. 2018, with a recogniser as in Phone-Fortified Perceptual
-Loss (Hsieh et al. 2020). A recogniser so used is no judge of what was trained with it.
+Loss (Hsieh et al. 2020). Do not evaluate a model with the recogniser that it was trained with.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from speechlm import whisper
 from speechlm.errors import SpeechLMError
+from speechlm.training.losses.terms import LossTerm, Schedule, Weight
+from speechlm.training.losses.wave_pair import WavePair
 
 RATE, WINDOW, HOP, MELS = 16000, 400, 160, 80
 """Of Whisper's spectra (Radford et al. 2022); its encoder has a frame for two of theirs."""
@@ -24,18 +26,17 @@ RATE, WINDOW, HOP, MELS = 16000, 400, 160, 80
 
 @dataclass
 class WhisperFeatureConfig:
-    """The loss by what a recogniser hears; none at weight 0.
+    """Weight and model of the loss; without a weight no model is loaded."""
 
-    ``model`` is a folder of Whisper for CTranslate2 in floating point, or null: tiny.en (extra
-    ``asr``).
-    """
-
-    weight: float = 0.0
+    weight: Weight = 0.0
     model: str | None = None
+    """A folder of Whisper for CTranslate2 in floating point; null: tiny.en (extra ``asr``)."""
 
 
 class WhisperFeatureLoss(nn.Module):
-    """Mean absolute difference of each layer's features, normalised by frame; a mean over layers.
+    """Mean absolute difference of the features of each layer, normalised by frame.
+
+    A mean over the layers.
 
     Raises:
         SpeechLMError: when the model is not there, or the rate is not Whisper's.
@@ -44,7 +45,7 @@ class WhisperFeatureLoss(nn.Module):
     def __init__(self, config: WhisperFeatureConfig, sample_rate: int):
         super().__init__()
         if sample_rate != RATE:
-            raise SpeechLMError(f"hearing: Whisper hears {RATE} Hz, not {sample_rate}")
+            raise SpeechLMError(f"loss.asr_feature: Whisper takes {RATE} Hz, not {sample_rate}")
         weights = whisper.read_encoder(Path(whisper.find(config.model)[0]) / "model.bin")
         self.heads = int(weights.pop("num_heads"))
         self.layers = sum(name.endswith("/ffn/linear_0/weight") for name in weights)
@@ -59,11 +60,11 @@ class WhisperFeatureLoss(nn.Module):
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
         """The loss, of waveforms (batch, samples) of up to 30 s."""
         with torch.no_grad():
-            wanted = self.heard(target)
-        pairs = zip(self.heard(estimate), wanted, strict=True)
+            targets = self.features(target)
+        pairs = zip(self.features(estimate), targets, strict=True)
         return torch.stack([(x.float() - y.float()).abs().mean() for x, y in pairs]).mean()
 
-    def heard(self, wave: Tensor) -> list[Tensor]:
+    def features(self, wave: Tensor) -> list[Tensor]:
         """Features (batch, frames, dim) of all layers, each frame of mean 0 and variance 1."""
         x = self.spectrum(wave)
         x = F.gelu(F.conv1d(x, self._weight("conv1_weight"), self._weight("conv1_bias"), padding=1))
@@ -107,3 +108,22 @@ class WhisperFeatureLoss(nn.Module):
 
     def _weight(self, name: str) -> Tensor:
         return cast(Tensor, getattr(self, name))
+
+
+def asr_feature_terms(
+    config: WhisperFeatureConfig, sample_rate: int
+) -> tuple[WhisperFeatureLoss | None, list[LossTerm[WavePair]]]:
+    """The loss and its term; neither where its weight is always zero.
+
+    Raises:
+        SpeechLMError: as :class:`WhisperFeatureLoss`, or for a weight that is none.
+    """
+    weight = Schedule.parse(config.weight, "loss.asr_feature.weight")
+    if weight.is_zero:
+        return None, []
+    loss = WhisperFeatureLoss(config, sample_rate)
+
+    def function(pair: WavePair) -> Tensor:
+        return cast(Tensor, loss(pair.estimate, pair.target))
+
+    return loss, [LossTerm("asr_feature", weight, function)]

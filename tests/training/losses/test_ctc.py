@@ -9,7 +9,7 @@ from speechlm.data.packing import pack
 from speechlm.lm.patterns import pattern
 from speechlm.lm.tasks import Example, Layout, task
 from speechlm.lm.vocabulary import PAD, Vocabulary
-from speechlm.training.losses import ctc
+from speechlm.training.losses.ctc import ctc_loss
 from speechlm.units.base import Units
 
 UNITS = Units("made-up", "0" * 8, 16000, 320, 2, 8)
@@ -35,7 +35,7 @@ def test_it_is_torchs_loss_of_speech_that_has_a_text() -> None:
              ("asr", example(7, [4, 3])), ("tts-voice", example(4, [1]))]  # fmt: skip
     batch = packed(named)
     h = torch.randn(*batch["segments"].shape, 6, requires_grad=True)
-    loss = ctc.loss(OUT, h, ids=VOCABULARY, **batch)
+    loss = ctc_loss(OUT, h, ids=VOCABULARY, **batch)
     total = torch.zeros(())
     for name, each in named:
         if name == "speech":
@@ -69,7 +69,7 @@ def _spoken(name: str, each: Example, batch: dict[str, torch.Tensor]) -> tuple[i
 def test_without_speech_that_has_a_text_it_is_zero() -> None:
     batch = packed([("text", example(5, [2])), ("speech", example(6, []))])
     h = torch.randn(*batch["segments"].shape, 6, requires_grad=True)
-    loss = ctc.loss(OUT, h, ids=VOCABULARY, **batch)
+    loss = ctc_loss(OUT, h, ids=VOCABULARY, **batch)
     assert loss.item() == 0
     loss.backward()
 
@@ -81,6 +81,6 @@ def test_it_learns_to_spell() -> None:
     optimizer = torch.optim.Adam([h, *OUT.parameters()], lr=0.1)
     for _ in range(100):
         optimizer.zero_grad()
-        ctc.loss(OUT, h, ids=VOCABULARY, **batch).backward()
+        ctc_loss(OUT, h, ids=VOCABULARY, **batch).backward()
         optimizer.step()
-    assert ctc.loss(OUT, h, ids=VOCABULARY, **batch).item() < 0.1
+    assert ctc_loss(OUT, h, ids=VOCABULARY, **batch).item() < 0.1

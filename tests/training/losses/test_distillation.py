@@ -10,10 +10,11 @@ import torch
 from speechlm.codec import NeuralCodec
 from speechlm.codec.config import CodecConfig, QuantizerConfig, SpectralConfig
 from speechlm.errors import SpeechLMError
-from speechlm.training.codec import CodecDataConfig, CodecLossConfig, CodecObjective, CodecRecipe
+from speechlm.training.codec import CodecDataConfig, CodecObjective, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.loop import train
 from speechlm.training.losses.distillation import DistillationConfig, DistillationLoss
+from speechlm.training.quantization import QuantizationConfig
 from speechlm.units.features import TeacherConfig
 
 from ..runs import log
@@ -30,7 +31,7 @@ def test_level_0_learns_what_the_teacher_hears(corpus, tmp_path):
     recipe = CodecRecipe(
         codec=CODEC,
         data=CodecDataConfig([str(corpus)], seconds=0.5, batch=4, validation=4),
-        loss=CodecLossConfig(bypass=2),
+        quantization=QuantizationConfig(quantizer_bypass_steps=2),
         distillation=DistillationConfig(TeacherConfig("log-mel")),
         training=TrainingConfig(
             out=str(tmp_path), steps=40, log_every=10, validate_every=40,
@@ -38,7 +39,7 @@ def test_level_0_learns_what_the_teacher_hears(corpus, tmp_path):
         ),
     )  # fmt: skip
     model = train(recipe.training, CodecObjective(recipe))
-    terms = [line["distilled"] for line in log(tmp_path) if "distilled" in line]
+    terms = [line["distillation"] for line in log(tmp_path) if "distillation" in line]
     assert len(terms) == 4
     # In 40 steps from .98 to .90, as measured.
     assert terms == sorted(terms, reverse=True)
@@ -65,11 +66,11 @@ def test_scalar_levels_learn_from_a_teacher_too(kind, corpus):
     recipe = CodecRecipe(
         codec=replace(CODEC, quantizer=QuantizerConfig(kind=kind, levels=1, cardinality=16)),
         data=CodecDataConfig([str(corpus)], seconds=0.5, batch=2, validation=2),
-        loss=CodecLossConfig(bypass=1),
+        quantization=QuantizationConfig(quantizer_bypass_steps=1),
         distillation=DistillationConfig(TeacherConfig("log-mel")),
     )
     objective = CodecObjective(recipe)
-    told = ["distilled" in objective(objective.batch(step), "model", step)[1] for step in (0, 1)]
+    told = ["distillation" in objective(objective.batch(step), "model", step)[1] for step in (0, 1)]
     assert told == [False, True]
 
 
