@@ -15,7 +15,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import Codes
-from speechlm.lm.sampling import GREEDY, Loops, Sampler, Sampling
+from speechlm.lm.sampling import GREEDY, Loops, Sampler, Sampling, Views
 from tests.lm import tiny
 
 END = 5
@@ -348,3 +348,22 @@ def longest_loop(tokens: Codes) -> int:
 def test_bad_sampling(wrong: dict[str, float]) -> None:
     with pytest.raises(SpeechLMError, match=r"-|\.0|1\.5|not 0"):
         Sampling(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("views", "level_0", "lower"),
+    [
+        (Views(), "ab", "ab"),
+        (Views(untold=True), "abcd", "abcd"),
+        (Views(unplanned=True), "ab", "abcd"),
+        (Views(untold=True, unplanned=True), "abcd", "abef"),
+    ],
+)
+def test_the_guidance_branches_of_each_level(views: Views, level_0: str, lower: str) -> None:
+    """Rows are those that see all (ab), no text, and no semantic stream, a batch of two each.
+
+    Level 0 is guided by the rows without text, the lower levels by those without the stream.
+    """
+    rows = torch.arange(2 * views.number)
+    for select, expected in ((views.plan, level_0), (views.sound, lower)):
+        assert "".join("abcdef"[row] for row in select(rows).tolist()) == expected

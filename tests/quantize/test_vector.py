@@ -190,3 +190,16 @@ def test_the_codebook_loss_draws_entries_and_a_quarter_as_much_the_projection():
     ):
         close(grad, same)
         assert grad.any()
+
+
+@torch.no_grad()
+def test_a_restarted_entry_counts_as_used_uniformly():
+    """So that it has time to be used before it is restarted again, at any ratio of restarts."""
+    quantizer = VectorQuantizer(2, 4, decay=0.9, restart=0.5)
+    quantizer(torch.randn(1, 2, 40, generator=torch.Generator().manual_seed(0)))
+    # Ten vectors an entry is uniform use. Two entries are far from all data and dead.
+    quantizer.entries.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [90.0, 0.0], [0.0, 90.0]]))
+    quantizer.counts.copy_(torch.tensor([20.0, 20.0, 0.1, 0.1]))
+    quantizer(torch.tensor([[1.0, -1.0] * 20, [0.0] * 40])[None])
+    assert (quantizer.entries.abs() <= 1).all()
+    torch.testing.assert_close(quantizer.counts, torch.tensor([20.0, 20.0, 10.0, 10.0]))
