@@ -182,8 +182,8 @@ def test_a_codec_in_parts(kind: str, corpus: Path, tmp_path: Path) -> None:
         run(made)
         curves.append(losses(tmp_path / str(count)))
     one, parts = curves
-    # A draw that depends on the parts would show at the first quantized step of scalars; rounding to
-    # another point of the grid comes later.
+    # A draw that depends on the parts would show at the first quantized step of scalars; rounding
+    # to another point of the grid comes later.
     bypass = made.quantization.quantizer_bypass_steps
     exact = bypass + 3 if kind == "scalars" else bypass
     torch.testing.assert_close(parts[:exact], one[:exact], atol=0, rtol=1e-4)
