@@ -18,7 +18,13 @@ def default_folder() -> Path:
 
 
 def key(*parts: object) -> str:
-    """A name for a result: a hash of all that it follows from."""
+    """A name for a result: a hash of all that it follows from.
+
+    Raises:
+        ValueError: where a part is empty: what stands for nothing would match what it should not.
+    """
+    if not parts or any(part is None or not str(part).strip() for part in parts):
+        raise ValueError(f"a key of nothing: {parts}")
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 

@@ -15,7 +15,9 @@ from speechlm.evaluation.coding import code, decoded, lined_up
 from speechlm.evaluation.config import SystemConfig
 from speechlm.evaluation.metrics import METRICS
 from speechlm.evaluation.metrics.resample import resample
+from speechlm.evaluation.store import key
 from speechlm.evaluation.systems import Absent, Failed, Spec, build, specs
+from speechlm.evaluation.systems import model as systems_model
 from speechlm.evaluation.systems.amr_wb import LIBRARY
 from speechlm.evaluation.systems.codec2 import MODES
 from tests.tools import require
@@ -160,6 +162,25 @@ def test_fingerprints_tell_systems_apart(model):
     made += [Spec("model", "tiny", rate, RATE, str(model)) for rate in (0.2, 0.4)]
     made.append(Spec("opus", "opus", 6, 8000))
     assert len({build(spec).fingerprint for spec in made}) == len(made)
+
+
+def test_raising_a_version_makes_another_system_of_the_same_weights(model, monkeypatch):
+    system = build(Spec("model", "tiny", 0.2, RATE, str(model)))
+    first = system.fingerprint
+    monkeypatch.setattr(systems_model, "NETWORK_VERSION", systems_model.NETWORK_VERSION + 1)
+    second = system.fingerprint
+    monkeypatch.setattr(type(system), "version", system.version + 1)
+    assert len({first, second, system.fingerprint}) == 3
+
+
+@pytest.mark.parametrize("parts", [(), ("",), ("coded", None), ("coded", " ")])
+def test_a_key_of_nothing_is_refused(parts):
+    with pytest.raises(ValueError, match="a key of nothing"):
+        key(*parts)
+
+
+def test_keys_differ_in_every_part():
+    assert len({key("a", 1), key("a", 2), key("b", 1), key("a1")}) == 4
 
 
 def test_codec2_modes_are_of_the_rates_they_are_named_by():

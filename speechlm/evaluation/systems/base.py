@@ -55,6 +55,7 @@ class System(ABC):
         tokens_per_second: None where it has no codebooks.
         timed: whether what it gives back is in time with what it took.
         about: implementation, version and settings in one line.
+        version: of the class: raised when it treats the same audio in another way.
     """
 
     kbps: float
@@ -65,6 +66,7 @@ class System(ABC):
     tokens_per_second: float | None = None
     timed: bool = True
     about: str
+    version: int = 1
 
     @abstractmethod
     def encode(self, wave: Wave) -> Encoded:
@@ -77,7 +79,8 @@ class System(ABC):
     @property
     def fingerprint(self) -> str:
         """Changes whenever the same audio may come out differently."""
-        return f"{type(self).__name__} {self.kbps} {self.sample_rate} {self.about}"
+        name = f"{type(self).__name__}-{self.version}"
+        return f"{name} {self.kbps} {self.sample_rate} {self.about}"
 
 
 def program(name: str, package: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from speechlm import hub
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.systems.base import Absent, Encoded, System, Wave
-from speechlm.evaluation.systems.model import source_digest
+from speechlm.evaluation.systems.model import NETWORK_VERSION
 
 
 class Resynthesis(System):
@@ -50,9 +50,7 @@ class Resynthesis(System):
 
     @property
     def fingerprint(self) -> str:
-        return (
-            f"{super().fingerprint} {source_digest('codec', 'nn', 'quantize', 'units', 'vocoder')}"
-        )
+        return f"{super().fingerprint} network-{NETWORK_VERSION}"
 
     def encode(self, wave: Wave) -> Encoded:
         import torch
