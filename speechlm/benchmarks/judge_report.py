@@ -145,9 +145,9 @@ def summarise(
 
 
 def _leading(rows: list[Row]) -> set[str]:
-    """The metrics whose means by condition are shown: the first four, PESQ and STOI."""
+    """Those whose means by condition are shown: the first four, and the usual ones."""
     alone = [row.name for row in rows if not row.name.startswith("combination")]
-    return {*alone[:4], *({"pesq", "stoi"} & set(alone))}
+    return {*alone[:4], *({"pesq", "stoi", "distillmos"} & set(alone))}
 
 
 def correlations(values: Floats, ratings: Floats) -> dict[str, Correlation]:
