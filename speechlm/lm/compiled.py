@@ -19,8 +19,14 @@ from speechlm.nn.transformer import turns
 
 
 def transformer_decoder(transformer: Transformer) -> Decoder:
-    """The fastest that there is here."""
-    return CompiledDecoder(transformer) if numba_available() else Decoder(transformer)
+    """The fastest for where the weights are, and for their precision."""
+    compiled = compiles(transformer.norm.weight)
+    return CompiledDecoder(transformer) if compiled else Decoder(transformer)
+
+
+def compiles(weight: Tensor) -> bool:
+    """Whether the compiled calls, for the CPU and float32, take such a weight."""
+    return numba_available() and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 class CompiledDecoder(Decoder):
@@ -80,7 +86,7 @@ class Product:
     def __init__(self, weight: Tensor):
         self.weight = weight
         self.compiled = None
-        if numba_available():
+        if compiles(weight):
             from speechlm.nn.kernels import matrix, product
 
             self.compiled, self.matrix = product, matrix(weight)

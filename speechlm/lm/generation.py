@@ -25,7 +25,7 @@ TEXT_LOOP = 20
 
 
 class Generator:
-    """A model, ready to generate on the CPU; with a copy of its weights, as they are now.
+    """A model, ready to generate where it is; with a copy of its weights, as they are now.
 
     Positions beyond the model's context are reached by reading anew what was given, and of the
     rest as much of the latest as fills half of the context.
@@ -74,14 +74,14 @@ class Generator:
         choice = Choice(self.heads, units, end, sampling, len(prompts), loop, views, least)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
-            laid = self.pattern.build(shifted(codes, self.heads.offsets.numpy()))
+            laid = self.pattern.build(shifted(codes, np.array(self.heads.firsts)))
             cut = self.pattern.end(codes.shape[1])
             begun = np.where(laid == NONE, self.heads.pad, laid)[:, :cut]
             starts.append(np.concatenate([prompt, begun], axis=1))
             tail = self._tail()
             tail[:, : laid.shape[1] - cut] = laid[:, cut:]
             tails.append(tail)
-        columns = self.speech(self.heads, choice, torch.from_numpy(np.stack(tails)), frames)
+        columns = self.speech(self.heads, choice, self._ids(np.stack(tails)), frames)
         given = [prompt.shape[1] for prompt in prompts]
         return self._run(starts, given, columns, self.pattern.columns(frames))
 
@@ -113,16 +113,16 @@ class Generator:
         loop = round(sampling.loop * frame_rate)
         sampling, views = self._guidance(sampling, text=True)
         choice = Choice(self.heads, self.heads.units(0), end, sampling, 1, loop, views)
-        tail = torch.from_numpy(self._tail())[None]
-        first, *others = [torch.from_numpy(word) for word in words]
+        tail = self._ids(self._tail())[None]
+        first, *others = map(self._ids, words)
         if self.pattern.end(1) == self.pattern.columns(1):  # else it stands beside the last codes
-            ended = torch.full((self.pattern.rows, 1), self.heads.pad)
+            ended = torch.full((self.pattern.rows, 1), self.heads.pad, device=first.device)
             ended[0] = end
             others = [torch.cat([ended, word], dim=1) for word in others]
         speech = self.speech(self.heads, choice, tail, longest)
         columns = Reading(speech, tail, others, longest, unended)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
-        start = np.concatenate([prompt, first.numpy()], axis=1)
+        start = np.concatenate([prompt, words[0]], axis=1)
         found = self._run([start], [prompt.shape[1]], columns, number)
         return itertools.islice(found, frames)
 
@@ -153,6 +153,10 @@ class Generator:
         for found in self._run(list(prompts), given, columns, limit):
             yield [None if each is None else int(each[0]) for each in found]
 
+    def _ids(self, ids: Ids) -> Tensor:
+        """Ids on the model's device."""
+        return torch.from_numpy(ids).to(self.embedding.device)
+
     def _tail(self) -> Ids:
         """Ids (rows, columns) that are known of the first columns of speech: none."""
         return np.full((self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
@@ -180,7 +184,7 @@ class Generator:
         The first ``given`` columns of each start stay in sight, however long the rest becomes.
         ``columns`` gets outputs for each of its views.
         """
-        past = [torch.from_numpy(start) for start in starts]
+        past = [self._ids(start) for start in starts]
         views = self._views(columns.choice.views)
         made, most = 0, self.context * 3 // 4
         while True:
@@ -200,7 +204,7 @@ class Generator:
                 if column is None:
                     return
                 if columns.found is not None:
-                    rows, over = columns.found.numpy(), columns.over
+                    rows, over = columns.found.cpu().numpy(), columns.over
                     yield [None if end else row for row, end in zip(rows, over, strict=True)]
                 made += 1
                 if made == number:

@@ -110,18 +110,19 @@ def transcribe(
         beam: texts that are followed at once.
         ctc: weight of what is heard.
     """
-    columns = torch.from_numpy(prompt)
     heads = generator.heads
+    columns = torch.from_numpy(prompt).to(heads.device)
     head = heads.of([*pieces, end])
     limit = min(limit, generator.context - columns.shape[1])
     steps = generator.decoder.begin(beam, columns.shape[1] + limit)
     h = steps.prefill([generator.embed(columns.t())] * beam)[:1]
-    heard, written = Prefixes.of(scores), torch.zeros(1).double()
+    # What is followed is kept on the CPU: many small sums.
+    heard, written = Prefixes.of(scores.cpu()), torch.zeros(1).double()
     texts: list[list[int]] = [[]]
     best, found = -torch.inf, []
     column = torch.full((beam, len(columns)), heads.pad)
     for _ in range(limit):
-        says = head(h).double().log_softmax(1)
+        says = head(h).cpu().double().log_softmax(1)
         overs = ctc * heard.whole() + (1 - ctc) * (written + says[:, -1])
         if float(overs.max()) > best:
             best, found = float(overs.max()), texts[int(overs.argmax())]
@@ -137,8 +138,8 @@ def transcribe(
         heard, written = longer.choose(kept.indices), written_of[kept.indices]
         texts = [[*texts[t], p] for t, p in zip(text.tolist(), piece.tolist(), strict=True)]
         spare = beam - len(texts)
-        steps.choose(torch.cat([text, text[:1].expand(spare)]))
+        steps.choose(torch.cat([text, text[:1].expand(spare)]).to(heads.device))
         column[:, 0] = pieces[0]
         column[: len(texts), 0] = torch.tensor(pieces)[piece]
-        h = steps.step(generator.embed(column))[: len(texts)]
+        h = steps.step(generator.embed(column.to(heads.device)))[: len(texts)]
     return [pieces[each] for each in found]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -72,7 +73,9 @@ class LanguageModel:
         self.context = network.config.context
 
     @classmethod
-    def from_pretrained(cls, name: str | Path | None = None) -> LanguageModel:
+    def from_pretrained(
+        cls, name: str | Path | None = None, device: str | torch.device = "cpu"
+    ) -> LanguageModel:
         """Load a model folder or a hub id; None is the model that the package ships.
 
         Raises:
@@ -86,7 +89,27 @@ class LanguageModel:
         if (network.size, text.size) != (vocabulary.size, vocabulary.pieces):
             raise SpeechLMError(f"{folder}: vocabulary and model are of different sizes")
         hub.fill(network, weights, folder)
-        return cls(network, vocabulary, text)
+        return cls(network, vocabulary, text).to(device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes. Codes are NumPy's all the same."""
+        return self.network.embedding.weight.device
+
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Self:
+        """Move to a device, or compute in another precision, in place; returns the model."""
+        self.network.to(device, dtype)
+        vars(self).pop("generator", None)
+        return self
+
+    def double(self) -> Self:
+        """Compute in float64."""
+        return self.to(dtype=torch.float64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "generator"}
 
     def tokenizer(self, name: str | Path | None = None) -> UnitTokenizer:
         """The tokenizer of these units, to hear and, if it has a vocoder, to speak with.
@@ -95,7 +118,9 @@ class LanguageModel:
             SpeechLMError: when ``name`` (None: what the model's configuration names) is that of
                 others.
         """
-        tokenizer = load_units(name or self.network.config.units, self.units.levels)
+        tokenizer = load_units(
+            name or self.network.config.units, self.units.levels, device=self.device
+        )
         if tokenizer.units != self.units:
             raise SpeechLMError(
                 f"the model speaks {self.units}, not {tokenizer.units}: name the codec, tokenizer "
@@ -208,7 +233,7 @@ class LanguageModel:
     def _heard(self, prompt: Codes) -> torch.Tensor:
         """What CTC says of a prompt's speech: log-probabilities (columns, pieces + 1)."""
         assert self.network.ctc is not None
-        tokens = torch.from_numpy(prompt)[None]
+        tokens = torch.from_numpy(prompt)[None].to(self.device)
         h = self.network(tokens, Packing(torch.zeros_like(tokens[:, 0])))
         spoken = (tokens[0] >= self.vocabulary.level(0).start).any(dim=0)
         heard: torch.Tensor = self.network.ctc(h[0, spoken]).log_softmax(1)
@@ -267,11 +292,9 @@ class LanguageModel:
         return Score([float(nll.sum()) / math.log(2)], len(nll), len(self.text.normalise(text)))
 
     def _nll(self, tokens: Codes, mask: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(tokens)[None]
-        segments = torch.zeros(1, tokens.shape[1], dtype=torch.int64)
-        found: np.ndarray = self.network.nll(batch, torch.from_numpy(mask)[None], segments)[
-            0
-        ].numpy()
+        batch, asked = (torch.from_numpy(each)[None].to(self.device) for each in (tokens, mask))
+        nll = self.network.nll(batch, asked, torch.zeros_like(batch[:, 0]))[0].cpu()
+        found: np.ndarray = nll.numpy()
         return found
 
     def _unplanned(self, codes: Codes) -> Codes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -80,12 +81,15 @@ CLEAR = Sampling(temperature=0.5, top_p=0.9)
 class Sampler:
     """Draws for a batch, each example from its own random numbers, and so does each ``stream``.
 
+    These are NumPy's on any device: a seed gives the same speech wherever logits are alike.
+
     With a stream for each level of units, what comes of a level depends on how many of that level
     came before, and not on what else was drawn between.
     """
 
     def __init__(self, sampling: Sampling, batch: int, stream: int = 0):
         self.sampling = sampling
+        self.processors = processors(sampling)
         self.random = [
             np.random.default_rng([(sampling.seed + number) % 2**64, stream])
             for number in range(batch)
@@ -95,11 +99,15 @@ class Sampler:
         """Chosen indices (batch,) for logits (batch, n)."""
         if self.sampling.temperature < COLD:
             return logits.argmax(1)
+        logits = logits.float()
+        if logits.device.type != "cpu":
+            points = torch.tensor([random.random() for random in self.random])
+            return draw(logits, points.to(logits.device), self.processors)
         pairs = zip(logits.numpy(), self.random, strict=True)
         return torch.tensor([self._draw(row, random) for row, random in pairs])
 
     def _draw(self, logits: NDArray[np.float32], random: np.random.Generator) -> int:
-        """An index; in NumPy, which has less to do around a few numbers, and sorts them faster."""
+        """What :func:`draw` gives for a row; NumPy has less to do around a few numbers."""
         how = self.sampling
         likely = np.exp((logits - logits.max()) / how.temperature)
         if 0 < how.top_k < len(likely):
@@ -110,6 +118,52 @@ class Sampler:
             likely[likely < falling[reached.searchsorted(how.top_p * reached[-1])]] = 0
         reached = likely.cumsum(dtype=np.float64)
         return int(reached.searchsorted(random.random() * reached[-1], side="right"))
+
+
+Processor = Callable[[Tensor], Tensor]
+"""Logits (batch, n) to logits of which some are minus infinity, or that are scaled."""
+
+
+def processors(sampling: Sampling) -> list[Processor]:
+    """What logits go through before one is drawn, in order."""
+    if sampling.temperature < COLD:
+        return []
+    found: list[Processor] = [partial(scale, temperature=sampling.temperature)]
+    if sampling.top_k:
+        found.append(partial(keep_top_k, k=sampling.top_k))
+    if sampling.top_p < 1:
+        found.append(partial(keep_top_p, p=sampling.top_p))
+    return found
+
+
+def scale(logits: Tensor, temperature: float) -> Tensor:
+    """Logits divided by a temperature."""
+    return logits / temperature
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """The ``k`` highest logits of a row, and what equals the last of them."""
+    floor = logits.topk(min(k, logits.shape[1])).values[:, -1:]
+    return logits.masked_fill(logits < floor, -torch.inf)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """The fewest highest logits of a row whose probabilities reach ``p`` together (nucleus
+    sampling, Holtzman et al. 2020)."""
+    likely = logits.softmax(1)
+    falling = likely.sort(1, descending=True).values
+    reached = falling.cumsum(1)
+    last = torch.searchsorted(reached, p * reached[:, -1:])
+    return logits.masked_fill(likely < falling.gather(1, last), -torch.inf)
+
+
+def draw(logits: Tensor, points: Tensor, chain: Sequence[Processor]) -> Tensor:
+    """Indices (batch,) at ``points`` (batch,) in [0, 1) of the cumulated probabilities."""
+    for process in chain:
+        logits = process(logits)
+    reached = logits.softmax(1).cumsum(1)
+    found = torch.searchsorted(reached, points[:, None] * reached[:, -1:], right=True)
+    return found.squeeze(1).clamp(max=logits.shape[1] - 1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechlm.nn.transformer import Block, Transformer, turns
+from speechlm.nn.transformer import Block, Transformer, rotate, turns
 
 
 class Decoder:
@@ -182,7 +182,10 @@ class Decoding:
     def _project(self, layer: _Layer, x: Tensor, turn: Tensor) -> Tensor:
         """Turned queries, keys and values (positions, heads, head_dim)."""
         qkv = torch.mm(self._unit(x), layer.qkv)
-        torch.view_as_complex(qkv.view(len(x), -1, 2)).mul_(turn)
+        if qkv.dtype in (torch.float32, torch.float64):
+            torch.view_as_complex(qkv.view(len(x), -1, 2)).mul_(turn)
+        else:  # there are no complex numbers of bfloat16
+            qkv = rotate(qkv, turn).to(qkv.dtype)
         return qkv.view(len(x), -1, self.decoder.head_dim)
 
     def _finish(self, layer: _Layer, x: Tensor, y: Tensor) -> Tensor:

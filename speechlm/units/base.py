@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Codes = NDArray[np.int64]
@@ -71,7 +72,7 @@ class UnitStream(Protocol):
 
 
 class UnitTokenizer(ABC):
-    """Speech to units and back.
+    """Speech to units and back. What it returns is on its ``device``.
 
     Attributes:
         units: which units these are.
@@ -81,20 +82,32 @@ class UnitTokenizer(ABC):
 
     @staticmethod
     def from_pretrained(
-        name: str | Path | None = None, num_codebooks: int | None = None
+        name: str | Path | None = None,
+        num_codebooks: int | None = None,
+        device: str | torch.device = "cpu",
     ) -> UnitTokenizer:
         """Load a codec, a tokenizer or a vocoder: a folder, a shipped model, a hub id or a peer.
 
         Args:
             name: None is the default codec.
             num_codebooks: of the units, from the first; None: all.
+            device: where it computes.
 
         Raises:
             SpeechLMError: when there is no such model, or it has fewer codebooks.
         """
         from speechlm.units.load import load
 
-        return load(name, num_codebooks)
+        return load(name, num_codebooks, device=device)
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @abstractmethod
+    def to(self, device: str | torch.device) -> Self:
+        """Move to a device, in place; returns the tokenizer."""
 
     @abstractmethod
     def encode(self, wave: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -30,6 +31,14 @@ class CodecUnits(UnitTokenizer):
             levels=codec.choose_levels(levels),
             cardinality=codec.cardinality,
         )
+
+    @property
+    def device(self) -> torch.device:
+        return self.codec.device
+
+    def to(self, device: str | torch.device) -> Self:
+        self.codec.to(device)
+        return self
 
     def encode(self, wave: Tensor) -> Tensor:
         return self.codec.encode(wave, levels=self.units.levels)

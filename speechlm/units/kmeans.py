@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -43,6 +44,11 @@ class Clusters:
         self.centroids = weights["centroids"]
         self._offset = 0.5 * self.centroids.square().sum(dim=1)
 
+    def to(self, device: str | torch.device) -> None:
+        """Move to a device, in place."""
+        self.mean, self.scale = self.mean.to(device), self.scale.to(device)
+        self.centroids, self._offset = self.centroids.to(device), self._offset.to(device)
+
     @torch.inference_mode()
     def __call__(self, features: Tensor) -> Tensor:
         """Units int64 (frames,) of ``features`` (frames, dim)."""
@@ -68,6 +74,15 @@ class KMeans(FrameUnits):
         self.nearest = Clusters(weights)
         whole = f"{hub.weights_hash(weights)} {self.teacher.fingerprint}"
         self.weights_hash = hashlib.sha256(whole.encode()).hexdigest()[:8]
+
+    @property
+    def device(self) -> torch.device:
+        return self.nearest.mean.device
+
+    def to(self, device: str | torch.device) -> Self:
+        self.teacher.to(device)
+        self.nearest.to(device)
+        return self
 
     def __call__(self, wave: Tensor) -> Tensor:
         return self.nearest(self.teacher(wave))

@@ -6,6 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from speechlm import codec, hub
 from speechlm.config import load_yaml
 from speechlm.units.base import UnitTokenizer
@@ -24,13 +26,17 @@ TOKENIZER = "units"
 
 
 def load(
-    name: str | Path | None = None, levels: int | None = None, framed: bool = False
+    name: str | Path | None = None,
+    levels: int | None = None,
+    framed: bool = False,
+    device: str | torch.device = "cpu",
 ) -> UnitTokenizer:
     """A codec, as :func:`speechlm.codec.load` takes it, or the folder or hub id of a tokenizer.
 
     Args:
         levels: of the units, from the first; all by default.
         framed: a unit for every frame, of a tokenizer that would give runs or pieces too.
+        device: where it computes.
 
     Raises:
         SpeechLMError: when there is no such model, or it has fewer levels.
@@ -41,8 +47,8 @@ def load(
         if kind in KINDS:
             module: Any = importlib.import_module(KINDS[kind])
             found: UnitTokenizer = module.load(folder, levels, framed)
-            return found
-    return CodecUnits(codec.load(name), levels)
+            return found.to(device)
+    return CodecUnits(codec.load(name, device), levels)
 
 
 def embed(name: str | Path | None, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from speechlm.units.forms import Form, Pieces
 
 
 class FrameUnits(ABC):
-    """Gives every frame of a waveform its unit.
+    """Gives every frame of a waveform its unit, on its ``device``.
 
     Attributes:
         name: of the model.
@@ -29,6 +30,15 @@ class FrameUnits(ABC):
     sample_rate: int
     hop: int
     clusters: int
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where units are found."""
+
+    @abstractmethod
+    def to(self, device: str | torch.device) -> Self:
+        """Move to a device, in place."""
 
     @abstractmethod
     def __call__(self, wave: Tensor) -> Tensor:
@@ -66,12 +76,20 @@ class SemanticUnits(UnitTokenizer):
             variable=form.variable,
         )
 
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+    def to(self, device: str | torch.device) -> Self:
+        self.source.to(device)
+        return self
+
     def encode(self, wave: Tensor) -> Tensor:
         if self.units.variable and len(wave) != 1:
             raise SpeechLMError(f"{self.units.model} takes one recording at a time")
-        every = [self.form.write(self.source(each).numpy()) for each in wave]
+        every = [self.form.write(self.source(each).cpu().numpy()) for each in wave]
         codes = [torch.from_numpy(codes[: self.units.levels]) for codes in every]
-        return torch.stack(codes)
+        return torch.stack(codes).to(self.device)
 
     def begin(self, wave: Tensor) -> Tensor:
         whole = wave.shape[1] // self.source.hop * self.source.hop

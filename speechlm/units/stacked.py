@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -81,6 +82,15 @@ class StackedUnits(UnitTokenizer):
             cardinality=rest.cardinality,
             codec=(rest.model, rest.weights),
         )
+
+    @property
+    def device(self) -> torch.device:
+        return self.codec.device
+
+    def to(self, device: str | torch.device) -> Self:
+        self.semantic.to(device)
+        self.codec.to(device)
+        return self
 
     def encode(self, wave: Tensor) -> Tensor:
         sound, meaning = self.codec.encode(wave), self.semantic.encode(wave)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -92,10 +93,18 @@ class VqApc(FrameUnits):
         whole = f"{hub.weights_hash(network.weights())} {teacher.fingerprint}"
         self.weights_hash = hashlib.sha256(whole.encode()).hexdigest()[:8]
 
+    @property
+    def device(self) -> torch.device:
+        return self.network.mean.device
+
+    def to(self, device: str | torch.device) -> Self:
+        self.network.to(device)
+        return self
+
     @torch.inference_mode()
     def __call__(self, wave: Tensor) -> Tensor:
         if not len(wave):
-            return torch.zeros(0, dtype=torch.int64)
+            return torch.zeros(0, dtype=torch.int64, device=self.device)
         z = self.network.stack(self.network.features(wave[None]))
         return self.network.quantizer.encode(z)[0, 0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -53,6 +54,20 @@ class VocodedUnits(UnitTokenizer):
         return vocoder
 
     @property
+    def device(self) -> torch.device:
+        return self.network.usual.device
+
+    def to(self, device: str | torch.device) -> Self:
+        self.tokenizer.to(device)
+        self.network.to(device)
+        return self
+
+    def double(self) -> Self:
+        """Synthesise in float64."""
+        self.network.double()
+        return self
+
+    @property
     def timed(self) -> bool:
         """Whether units tell how long each lasts; if not, the vocoder predicts it."""
         return self.form is None or self.form.timed(self.units.levels)
@@ -80,7 +95,8 @@ class VocoderStream:
     def __init__(self, vocoder: VocodedUnits, voice: Tensor | None):
         self.network, self.form = vocoder.network, vocoder.form
         with torch.inference_mode():
-            known = self.network.usual[None] if voice is None else self.network.voice(voice)
+            usual = self.network.usual
+            known = usual[None] if voice is None else self.network.voice(voice.to(usual.device))
         self.voice = known
         self.state: State = None
         self.last: Tensor | None = None
@@ -90,7 +106,7 @@ class VocoderStream:
     @torch.inference_mode()
     def push(self, units: Tensor) -> Tensor:
         """Samples (batch, ready) after ``units`` (batch, levels, columns)."""
-        frames = self._frames(units)
+        frames = self._frames(units).to(self.voice.device)
         if frames.shape[2]:
             self.last = frames[:, :, -1:]
         return self._sound(frames)
@@ -99,7 +115,7 @@ class VocoderStream:
     def flush(self) -> Tensor:
         """The samples still owed: a frame is ``hop`` samples in all. The stream ends."""
         if self.last is None:
-            return torch.zeros(1, 0)
+            return torch.zeros(1, 0, device=self.voice.device)
         config = self.network.config
         # What is not yet out is the delay, less than so many frames.
         rest = self._sound(self.last.expand(-1, -1, config.ahead + 1))
@@ -126,11 +142,11 @@ class VocoderStream:
         return torch.from_numpy(np.repeat(units, lengths))[None, None]
 
     def _predicted(self, units: np.ndarray) -> np.ndarray:
-        said = torch.from_numpy(units)[None]
+        said = torch.from_numpy(units)[None].to(self.voice.device)
         if self.spoken is None:
             self.spoken = self.network.durations.initial_state(said)
         lasting, self.spoken = self.network.durations.step(said, self.spoken)
-        found: np.ndarray = lasting[0].exp().round().clamp(1, 100).long().numpy()
+        found: np.ndarray = lasting[0].exp().round().clamp(1, 100).long().cpu().numpy()
         return found
 
 

@@ -55,6 +55,7 @@ class VocoderNetwork(nn.Module):
     """
 
     usual: Tensor
+    start: Tensor
 
     def __init__(self, config: VocoderConfig):
         super().__init__()
@@ -103,7 +104,7 @@ class VocoderNetwork(nn.Module):
         offsets = config.cardinality * torch.arange(config.levels, device=units.device)
         x = self.embed(units + offsets[:, None]).sum(dim=1).transpose(1, 2)
         y, state = self.stack.step(x + self.enter(voice)[..., None], state)
-        y = y.float() + (self.colour(voice).float() + self.start)[..., None]
+        y = _at_least_single(y) + (_at_least_single(self.colour(voice)) + self.start)[..., None]
         y = y.unflatten(1, (config.parts, -1)).permute(0, 2, 3, 1).flatten(2)
         pitch, voicing, gains = y.split(self.sizes, dim=1)
         gains = gains.clamp(max=LOUDEST).unflatten(1, (2, -1))
@@ -146,6 +147,10 @@ class VocoderNetwork(nn.Module):
         gains = torch.cat([filters.gains, filters.gains[..., -1:]], dim=3)
         wave, _ = self.sound(torch.cat([sung, sung[..., -1:]], dim=2), gains, state[1:])
         return wave[:, self.config.hop // parts :], filters
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class Durations(nn.Module):

@@ -45,9 +45,10 @@ class VoiceEncoder(nn.Module):
         if prompt.shape[1] < 2 * self.stft.hop:
             raise SpeechLMError(f"a voice of {prompt.shape[1]} samples is too short to know it by")
         with torch.no_grad():
-            power = (self.stft(prompt.float()).abs().square().transpose(1, 2) @ self.bank).mT
+            spectrum = self.stft(prompt.to(self.bank.dtype))
+            power = (spectrum.abs().square().transpose(1, 2) @ self.bank).mT
             level = (power.mean(dim=1) + 1e-6).log()
-            heard = (level > level.amax(dim=1, keepdim=True) - QUIET)[:, None].float()
+            heard = (level > level.amax(dim=1, keepdim=True) - QUIET)[:, None].to(power.dtype)
             x = (power + 1e-6).log()
             x = x - (x * heard).sum((1, 2), keepdim=True) / (MELS * heard.sum(2, keepdim=True))
         y = self.stack(x)

@@ -6,6 +6,7 @@ import json
 import math
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -185,6 +186,11 @@ def test_a_tokenizer_of_tones_knows_them(tmp_path: Path, tiny_model: Path) -> No
 
 class Hears(UnitTokenizer):
     """Units of a frame ``hop`` samples long: its mean, as a number."""
+
+    device = torch.device("cpu")
+
+    def to(self, device: str | torch.device) -> Self:
+        return self
 
     def __init__(self, hop: int):
         self.units = Units("hears", "0", RATE, hop, 1, 8)

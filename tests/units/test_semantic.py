@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,6 +21,11 @@ class Given(FrameUnits):
     """The units that it is given, whatever it hears."""
 
     name, weights_hash, sample_rate, hop, clusters = "given", "0", RATE, HOP, UNITS
+
+    device = torch.device("cpu")
+
+    def to(self, device: str | torch.device) -> Self:
+        return self
 
     def __init__(self, units: np.ndarray):
         self.units = units

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Teacher(ABC):
     """Waveform to features. Frame t stands for samples ``t * hop`` to before ``(t + 1) * hop``.
 
     Attributes:
+        device: where it computes, and features are.
         fingerprint: changes whenever the same waveform may get other features.
         dim: of the features.
     """
@@ -38,13 +40,23 @@ class Teacher(ABC):
     dim: int
     fingerprint: str
 
+    device = torch.device("cpu")
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move to a device, in place."""
+        self.device = torch.device(device)
+        for name, part in vars(self).items():
+            if isinstance(part, nn.Module | Tensor):
+                setattr(self, name, part.to(self.device))
+        return self
+
     @torch.inference_mode()
     def __call__(self, wave: Tensor) -> Tensor:
         """Features float32 (frames, dim) of ``wave`` (samples,): frames that cover it."""
         frames = -(-len(wave) // self.hop)
         if not frames:
-            return torch.zeros(0, self.dim)
-        whole = torch.nn.functional.pad(wave, (0, frames * self.hop - len(wave)))
+            return torch.zeros(0, self.dim, device=self.device)
+        whole = nn.functional.pad(wave.to(self.device), (0, frames * self.hop - len(wave)))
         return self._features(whole).float().contiguous()
 
     @abstractmethod

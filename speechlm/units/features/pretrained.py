@@ -48,9 +48,10 @@ class Transformers(Teacher):
         self.fingerprint = f"transformers-1 {digest} {' '.join(map(str, self.layers))}"
 
     def _features(self, wave: Tensor) -> Tensor:
-        whole = _around(wave, self.kernels, self.hop)
+        whole = _around(wave, self.kernels, self.hop).cpu()
         inputs = self.prepare(whole.numpy(), sampling_rate=self.sample_rate, return_tensors="pt")
-        found = self.network(inputs["input_values"], output_hidden_states=True)
+        values = inputs["input_values"].to(self.device)
+        found = self.network(values, output_hidden_states=True)
         return torch.cat([found.hidden_states[layer][0] for layer in self.layers], dim=1)
 
 

@@ -27,6 +27,8 @@ class WhisperEncoder(Teacher):
     of one recording after 7 s of silence, and without it, correlate by .71. So each window here is
     of two seconds and gives the half second in its third quarter: then they correlate by .90.
 
+    On any ``device`` CTranslate2 computes on the CPU, so units stay what they are.
+
     Args:
         model: as :func:`speechlm.whisper.find` takes it.
 
@@ -49,20 +51,23 @@ class WhisperEncoder(Teacher):
         except Exception as error:  # the hub's client and CTranslate2 raise many types
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise SpeechLMError(f"Whisper model {found!r} cannot be loaded: {reason}") from None
-        self.storage = StorageView
+        self.model, self.storage = model, StorageView
         self.spectrum = FeatureExtractor(feature_size=self.network.n_mels)
         self.fingerprint = f"whisper-1 {content[:16]}"
         self.dim = self._encode([np.zeros(HOP, np.float32)]).shape[2]
 
+    def __reduce__(self) -> tuple[type[WhisperEncoder], tuple[str | None]]:
+        return WhisperEncoder, (self.model,)  # CTranslate2's networks cannot be pickled
+
     def _features(self, wave: Tensor) -> Tensor:
         frames = len(wave) // HOP
         size, step = (BEFORE + CORE + AFTER) * HOP, CORE * HOP
-        padded = np.pad(wave.numpy(), (BEFORE * HOP, (CORE + AFTER) * HOP))
+        padded = np.pad(wave.cpu().numpy(), (BEFORE * HOP, (CORE + AFTER) * HOP))
         windows = [padded[at : at + size] for at in range(0, len(wave), step)]
         groups = [windows[at : at + WINDOWS] for at in range(0, len(windows), WINDOWS)]
         found = np.concatenate([self._encode(group) for group in groups])
         given = found[:, BEFORE : BEFORE + CORE].reshape(-1, found.shape[2])
-        return torch.from_numpy(given[:frames])
+        return torch.from_numpy(given[:frames]).to(self.device)
 
     def _encode(self, windows: Sequence[np.ndarray]) -> np.ndarray:
         """Features (windows, frames, dim) of windows of as many whole frames, at most 30 s."""
