@@ -22,6 +22,7 @@ from speechlm import audio, whisper
 from speechlm.codec import Codec
 from speechlm.lm.load import LanguageModel
 from speechlm.lm.sampling import Sampling
+from speechlm.lm.speech_lm import SpeechLM
 from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits
 from tests.tools import require
@@ -134,6 +135,15 @@ def test_language_model(language_model: LanguageModel, copied: Callable[[Any], A
     assert spoken(again) == expected
     assert again.score(prompt(language_model)).bits == bits
     assert again.text.encode("good morning") == language_model.text.encode("good morning")
+
+
+@copied
+def test_speech_lm(wave: Tensor, copied: Callable[[Any], Any]) -> None:
+    model = SpeechLM.from_pretrained("lm-16k")
+    expected = model.generate(speech=wave, max_seconds=0.2)
+    found = copied(model).generate(speech=wave, max_seconds=0.2)
+    assert torch.equal(found.tokens, expected.tokens)
+    assert torch.equal(found.wave, expected.wave)
 
 
 def test_language_model_in_another_process(

@@ -22,6 +22,7 @@ from speechlm.lm.generation import Generator
 from speechlm.lm.load import LanguageModel
 from speechlm.lm.model import UnitLM
 from speechlm.lm.sampling import GREEDY, Sampler, Sampling, draw
+from speechlm.lm.speech_lm import SpeechLM
 from speechlm.nn import Packing
 from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits
@@ -118,6 +119,15 @@ def test_language_model(name: str, device: torch.device) -> None:
     half = model.to(dtype=torch.bfloat16)
     assert sum(half.score(codes).bits) == pytest.approx(sum(cpu.score(codes).bits), rel=0.05)
     assert len(frames(lambda each: each.continue_speech(codes, 3, GREEDY), half)) <= 3
+
+
+def test_speech_lm(wave: Tensor, device: torch.device) -> None:
+    cpu, model = SpeechLM.from_pretrained("lm-16k"), SpeechLM.from_pretrained("lm-16k").to(device)
+    assert model.device == model.tokenizer.device == device
+    expected = cpu.generate(speech=wave, max_seconds=0.1, sampling=GREEDY)
+    found = model.generate(speech=wave, max_seconds=0.1, sampling=GREEDY)
+    assert torch.equal(found.tokens, expected.tokens)
+    assert close(found.wave, expected.wave)
 
 
 def frames(make: Callable[[LanguageModel], Iterator[Any]], model: LanguageModel) -> list[Any]:

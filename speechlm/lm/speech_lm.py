@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -46,18 +47,33 @@ class SpeechLM:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path | None = None, units: str | Path | None = None
+        cls,
+        name: str | Path | None = None,
+        units: str | Path | None = None,
+        device: str | torch.device = "cpu",
     ) -> SpeechLM:
         """Load a model folder, a shipped model or a hub id; None is the default language model.
 
         Args:
             units: the codec, tokenizer or vocoder of its units; None: the one in its folder.
+            device: where the model and its tokenizer compute.
 
         Raises:
             SpeechLMError: when there is no such model, or its files do not fit together.
         """
-        model = LanguageModel.from_pretrained(name)
+        model = LanguageModel.from_pretrained(name, device)
         return cls(model, model.tokenizer(units))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes; what it returns is on the CPU."""
+        return self.model.device
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the model and its tokenizer to a device, in place; returns the object."""
+        self.model.to(device)
+        self.tokenizer.to(device)
+        return self
 
     @property
     def sample_rate(self) -> int:

@@ -36,19 +36,22 @@ class VocodedUnits(UnitTokenizer):
 
     @staticmethod
     def from_pretrained(
-        name: str | Path | None = None, num_codebooks: int | None = None
+        name: str | Path | None = None,
+        num_codebooks: int | None = None,
+        device: str | torch.device = "cpu",
     ) -> VocodedUnits:
         """Load a vocoder with its tokenizer: a folder, a shipped model or a hub id.
 
         Args:
             name: None is the default vocoder.
             num_codebooks: of its units, from the first; None: all.
+            device: where it computes.
 
         Raises:
             SpeechLMError: when there is no such model, or it is not a vocoder.
         """
         name = hub.DEFAULT_VOCODER if name is None else name
-        vocoder = load_units(name, num_codebooks)
+        vocoder = load_units(name, num_codebooks, device=device)
         if not isinstance(vocoder, VocodedUnits):
             raise SpeechLMError(f"{name}: is not a vocoder")
         return vocoder
