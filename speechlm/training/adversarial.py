@@ -38,6 +38,9 @@ class AdversarialConfig:
     """Of the adversarial loss of the model."""
     feature_matching: Weight = 1.0
     """Of feature matching."""
+    examples: int | None = None
+    """How many examples of a batch (in each process and micro-batch) the discriminators read; all
+    when null."""
     discriminators: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
 
 
@@ -93,11 +96,13 @@ class AdversarialObjective(Objective):
     def keep_estimate(self, estimate: Tensor, step: int) -> None:
         """Keep what the model's phase synthesised, for the discriminators' phase of this step."""
         if self.active("discriminator", step):
-            self._estimates[self.share.index] = estimate.detach()
+            kept = estimate.detach()[: self.adversarial.examples]
+            self._estimates[self.share.index] = kept
 
     def discriminator_loss(self, wave: Tensor) -> Tensor:
         """The loss of the discriminators' phase, of ``wave`` and the estimate that was kept."""
         assert self.discriminators is not None
+        wave = wave[: self.adversarial.examples]
         fake = self.discriminators(self._estimates.pop(self.share.index))
         return discriminator_loss(self.discriminators(wave), fake, self.adversarial_loss)
 
@@ -105,6 +110,7 @@ class AdversarialObjective(Objective):
         """The discriminators' features of the target and of the estimate."""
         discriminators = self.discriminators
         assert discriminators is not None
+        pair = pair.first(self.adversarial.examples)
         return pair.cached(
             "discriminators", lambda: (discriminators(pair.target), discriminators(pair.estimate))
         )

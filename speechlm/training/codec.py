@@ -77,6 +77,8 @@ class CodecLossConfig:
     mel: Weight = 1.0
     linear: Weight = 0.5
     complex: Weight = 1.0
+    complex_focus_hz: tuple[float, float] | None = None
+    """The complex loss counts fully up to the first frequency and a tenth from the second on."""
     waveform: Weight = 0.0
     """Of the waveform from 300 to 3,000 Hz."""
     coherence: Weight = 0.0
@@ -89,6 +91,8 @@ class CodecLossConfig:
     commitment_warmup_steps: int = 1600
     codebook: Weight = 1.0
     """Of codebooks that learn by gradient."""
+    level_rms: float | None = None
+    """The losses compare waveforms with a gain that brings the target to this level."""
     resolutions_per_step: int | None = 3
     """Windows of the mel loss that are drawn each step, and one of each other spectral loss; all
     when null."""
@@ -202,7 +206,7 @@ class CodecObjective(AdversarialObjective):
         modules: dict[str, nn.Module] = {
             "mel": LogMelLoss(rate),
             "linear": LogMagnitudeLoss(),
-            "complex": CompressedComplexLoss(),
+            "complex": CompressedComplexLoss(rate, focus_hz=loss.complex_focus_hz),
             "waveform": BandWaveformLoss(rate),
             "coherence": CoherenceLoss(rate),
         }
@@ -269,7 +273,11 @@ class CodecObjective(AdversarialObjective):
 
     def _pair(self, z: Tensor, wave: Tensor) -> WavePair:
         estimate = self.model.sound(z, wave.shape[1])
-        return WavePair(estimate, wave, self.recipe.loss.resolutions_per_step)
+        return self._compared(WavePair(estimate, wave, self.recipe.loss.resolutions_per_step))
+
+    def _compared(self, pair: WavePair) -> WavePair:
+        level = self.recipe.loss.level_rms
+        return pair if level is None else pair.at_level(level)
 
     def _distillation_loss(self, outputs: CodecOutputs) -> Tensor | None:
         quantized = outputs.quantized
@@ -317,7 +325,7 @@ class CodecObjective(AdversarialObjective):
                 kept = torch.full((len(wave),), num_codebooks, device=wave.device)
             estimate, _ = model(wave, kept, bypass=num_codebooks is None)
             for name, value in evaluate(
-                self.reconstruction_terms, WavePair(estimate, wave)
+                self.reconstruction_terms, self._compared(WavePair(estimate, wave))
             ).items():
                 sums.setdefault(name, []).append(float(value))
         return {name: float(np.mean(values)) for name, values in sums.items()}

@@ -69,12 +69,29 @@ class CompressedComplexLoss(nn.Module):
 
     From Ephrat et al. 2018 and Braun & Tashev 2020; real and imaginary parts are summed. Of the
     spectral losses it alone depends on the phase.
+
+    With ``focus_hz`` (low, high) bins count fully up to ``low`` and a tenth from ``high`` on, at
+    the same mean weight. The loss then asks for phase where codes can carry it, and does not shrink
+    the magnitudes where they cannot.
     """
 
-    def __init__(self, windows: tuple[int, ...] = (256, 512, 1024), exponent: float = 0.3):
+    def __init__(
+        self,
+        sample_rate: int,
+        windows: tuple[int, ...] = (256, 512, 1024),
+        exponent: float = 0.3,
+        focus_hz: tuple[float, float] | None = None,
+    ):
         super().__init__()
         self.windows = windows
         self.exponent = exponent
+        for window in windows:
+            weight = torch.ones(window // 2 + 1)
+            if focus_hz is not None:
+                low, high = focus_hz
+                hertz = torch.linspace(0, sample_rate / 2, window // 2 + 1)
+                weight = 1 - 0.9 * ((hertz - low) / (high - low)).clamp(0, 1)
+            self.register_buffer(f"weight{window}", weight / weight.mean(), persistent=False)
 
     def forward(self, pair: WavePair) -> Tensor:
         losses = []
@@ -83,7 +100,8 @@ class CompressedComplexLoss(nn.Module):
                 torch.view_as_real(spectrum) * self._compression(power)[..., None]
                 for spectrum, power in zip(pair.spectra(window), pair.powers(window), strict=True)
             )
-            losses.append(2 * (estimate - target).abs().mean())
+            weight = getattr(self, f"weight{window}")[:, None]
+            losses.append(2 * ((estimate - target).abs() * weight).mean())
         return torch.stack(losses).mean()
 
     def _compression(self, power: Tensor) -> Tensor:

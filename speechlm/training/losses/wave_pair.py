@@ -36,6 +36,28 @@ class WavePair:
             self._cache[key] = function()
         return cast(T, self._cache[key])
 
+    def first(self, examples: int | None) -> WavePair:
+        """The pair of the first ``examples`` of the batch; of all when None.
+
+        Examples of a batch are drawn at random, so any of them stand for all: a costly loss reads a
+        few.
+        """
+        if examples is None:
+            return self
+        return self.cached(
+            ("first", examples),
+            lambda: WavePair(self.estimate[:examples], self.target[:examples], self.resolutions),
+        )
+
+    def at_level(self, rms: float) -> WavePair:
+        """The pair with a gain that brings each target to the level ``rms``.
+
+        Losses with a floor then weigh quiet speech as they do loud speech.
+        """
+        level = self.target.square().mean(dim=1, keepdim=True).sqrt()
+        gain = rms / level.clamp_min(1e-4)
+        return WavePair(self.estimate * gain, self.target * gain, self.resolutions)
+
     def spectra(self, window: int) -> tuple[Tensor, Tensor]:
         """Complex STFTs (batch, frames, bins), Hann window, hop ``window // 4``, of both.
 

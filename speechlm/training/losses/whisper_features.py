@@ -31,6 +31,8 @@ class WhisperFeatureConfig:
     weight: Weight = 0.0
     model: str | None = None
     """A folder of Whisper for CTranslate2 in floating point; null: tiny.en (extra ``asr``)."""
+    examples: int | None = None
+    """How many examples of a batch are compared; all when null."""
 
 
 class WhisperFeatureLoss(nn.Module):
@@ -124,6 +126,7 @@ def asr_feature_terms(
     loss = WhisperFeatureLoss(config, sample_rate)
 
     def function(pair: WavePair) -> Tensor:
+        pair = pair.first(config.examples)
         return cast(Tensor, loss(pair.estimate, pair.target))
 
     return loss, [LossTerm("asr_feature", weight, function)]

@@ -21,7 +21,7 @@ RATE = 16000
 LOSSES: dict[str, Callable[[], nn.Module]] = {
     "mel": lambda: LogMelLoss(RATE),
     "linear": LogMagnitudeLoss,
-    "complex": CompressedComplexLoss,
+    "complex": lambda: CompressedComplexLoss(RATE),
     "waveform": lambda: BandWaveformLoss(RATE),
     "coherence": lambda: CoherenceLoss(RATE),
 }
@@ -107,8 +107,41 @@ def test_complex_is_the_distance_of_compressed_spectra() -> None:
         compressed.append(bins * bins.abs() ** (exponent - 1))
     gap = compressed[0] - compressed[1]
     expected = float((gap.real.abs() + gap.imag.abs()).mean())
-    loss = CompressedComplexLoss((window,), exponent)
+    loss = CompressedComplexLoss(RATE, (window,), exponent)
     assert value(loss, y, x) == pytest.approx(expected, abs=1e-5, rel=1e-4)
+
+
+def test_complex_counts_what_it_is_focused_on() -> None:
+    time = torch.arange(16000) / RATE
+    target = 0.1 * sum(torch.sin(2 * torch.pi * f * time)[None] for f in (500, 6000))
+    plain = CompressedComplexLoss(RATE)
+    focused = CompressedComplexLoss(RATE, focus_hz=(1000.0, 2000.0))
+    for window in plain.windows:
+        assert getattr(focused, f"weight{window}").mean() == pytest.approx(1, rel=1e-5)
+    low, high = (
+        target + 0.1 * (torch.cos(2 * torch.pi * f * time) - torch.sin(2 * torch.pi * f * time))
+        for f in (500, 6000)
+    )
+    # A high frequency has a tenth of the weight of a low one; and windows leak.
+    plain_ratio = value(plain, low, target) / value(plain, high, target)
+    assert value(focused, low, target) / value(focused, high, target) > 3 * plain_ratio
+
+
+def test_losses_of_a_pair_at_a_level_do_not_depend_on_its_gain() -> None:
+    x, y = noise(0), noise(1)
+    loss = LogMelLoss(RATE)
+    at_level = [float(loss(WavePair(g * y, g * x).at_level(0.1))) for g in (1.0, 1e-2)]
+    assert at_level[0] == pytest.approx(at_level[1], rel=1e-4)
+    assert float(loss(WavePair(1e-4 * y, 1e-4 * x))) < 0.7 * at_level[0]  # below the floor
+
+
+def test_the_first_examples_of_a_pair_are_a_pair() -> None:
+    x, y = torch.randn(2, 4, 800)
+    pair = WavePair(y, x)
+    assert pair.first(None) is pair
+    assert pair.first(3) is pair.first(3)
+    assert torch.equal(pair.first(3).estimate, y[:3])
+    assert torch.equal(pair.first(3).target, x[:3])
 
 
 def test_a_line_in_the_place_of_noise_costs() -> None:
