@@ -262,9 +262,12 @@ def weights_hash(weights: dict[str, Tensor]) -> str:
     """First eight hexadecimal digits of the SHA-256 of named tensors."""
     import torch
 
+    from speechlm.quantize.vector import published_name
+
     digest = hashlib.sha256()
-    for name in sorted(weights):
-        value = weights[name].detach().cpu().contiguous()
+    named = {published_name(name): tensor for name, tensor in weights.items()}
+    for name in sorted(named):
+        value = named[name].detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:8]

@@ -57,7 +57,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name="tiny",
         latent=8,
         spectral=SpectralConfig(16, 1, 16, 1),
-        quantizer=QuantizerConfig(levels=4),
+        quantizer=QuantizerConfig(num_codebooks=4),
     )
     folder = tmp_path_factory.mktemp("models") / "tiny"
     return NeuralCodec(CodecNetwork(config)).save_pretrained(folder)

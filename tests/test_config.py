@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from speechlm.codec.config import QuantizerConfig
 from speechlm.config import load_yaml, rename_keys, to_dataclass
 from speechlm.errors import SpeechLMError
 
@@ -112,6 +113,14 @@ def test_keys_are_renamed_before_the_dataclass_is_known():
     assert renamed.kind == "entropy-model"
     assert renamed.loss == {"asr_feature": 3.0}
     assert "hearing" not in renamed
+
+
+@pytest.mark.parametrize("schema", [QuantizerConfig])
+def test_tables_name_keys_that_are_there(schema):
+    known = {field.name for field in fields(schema)}
+    for old, new in schema.RENAMED_KEYS.items():
+        assert old not in known
+        assert new in known
 
 
 def test_interpolations_and_missing_values_survive(tmp_path):

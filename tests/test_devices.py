@@ -151,7 +151,7 @@ def test_training_step_of_a_codec(dtype: torch.dtype, device: torch.device) -> N
     """The loss and the gradients (the simulation has none); of codebooks that are in place."""
     network = tiny_codec.network(tiny_codec.config())
     for stage in network.quantizer.stages:  # type: ignore[union-attr]
-        stage.started.fill_(True)
+        stage.initialized.fill_(True)
     wave = tiny_codec.waves(2, 40 * tiny_codec.HOP)
     step(network.train(), wave, torch.device("cpu"), torch.float32)  # sets what use counts
     moved = copy.deepcopy(network).to(device)
@@ -201,11 +201,11 @@ def test_training_step_of_a_language_model(kind: str, device: torch.device) -> N
 def test_modules_move(device: torch.device) -> None:
     """What a network makes of its weights, as the sums that a quantizer looks up, moves too."""
     quantizer = NeuralCodec(tiny_codec.network(tiny_codec.config())).network.quantizer
-    codes = torch.arange(6).view(1, 2, 3) % quantizer.cardinality
-    expected = quantizer.decode(codes), quantizer.partial(codes), quantizer.contributions()
+    codes = torch.arange(6).view(1, 2, 3) % quantizer.codebook_size
+    expected = quantizer.decode(codes), quantizer.partial(codes), quantizer.codebook_vectors()
     moved: Any = copy.deepcopy(quantizer).to(device)
     there = codes.to(device)
-    found = moved.decode(there), moved.partial(there), moved.contributions()
+    found = moved.decode(there), moved.partial(there), moved.codebook_vectors()
     assert all(map(close, found, expected))
     assert isinstance(moved, nn.Module)
 

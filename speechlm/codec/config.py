@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 
 @dataclass
@@ -37,17 +38,25 @@ class QuantizerConfig:
     """How latents become codes.
 
     ``kind`` is ``residual-vector``, ``residual-scalar`` or ``scalar``. Of the other fields, the
-    vector kind reads ``cardinality``, ``update``, ``lookup``, ``decay`` and ``restart``; the scalar
-    kinds read ``grid``; the single ``scalar`` reads ``dither`` and has one level.
+    vector kind reads ``codebook_size``, ``update``, ``codebook_dim``, ``decay`` and
+    ``dead_code_threshold``; the scalar kinds read ``grid``; the single ``scalar`` reads ``dither``
+    and has one codebook.
     """
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "levels": "num_codebooks",
+        "cardinality": "codebook_size",
+        "lookup": "codebook_dim",
+        "restart": "dead_code_threshold",
+    }
+
     kind: str = "residual-vector"
-    levels: int = 12
-    cardinality: int = 1024
+    num_codebooks: int = 12
+    codebook_size: int = 1024
     update: str = "ema"
-    lookup: int | None = None
+    codebook_dim: int | None = None
     decay: float = 0.99
-    restart: float = 0.1
+    dead_code_threshold: float = 0.1
     grid: list[int] = field(default_factory=lambda: [4, 4, 4, 4, 4])
     dither: float = 0.5
 

@@ -30,7 +30,7 @@ def build_coder(
     encoder: Streaming, quantizer: Quantizer, weight: Tensor
 ) -> ExactCoder | SettledCoder:
     """The fastest coder for these parts, on the device and in the precision of ``weight``."""
-    plain = isinstance(quantizer, ResidualQuantizer) and quantizer.stages[0].lookup is None
+    plain = isinstance(quantizer, ResidualQuantizer) and quantizer.stages[0].codebook_dim is None
     single = weight.device.type == "cpu" and weight.dtype == torch.float32
     if single and isinstance(encoder, SpectralEncoder) and plain:
         return SettledCoder(encoder, cast(ResidualQuantizer, quantizer))

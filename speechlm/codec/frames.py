@@ -58,7 +58,7 @@ def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | No
     spectral = isinstance(decoder, SpectralDecoder) and isinstance(quantizer, ResidualQuantizer)
     if not spectral or not numba_available():
         return None
-    return FrameDecoder(cast(SpectralDecoder, decoder), cast(ResidualQuantizer, quantizer).table())
+    return FrameDecoder(cast(SpectralDecoder, decoder), quantizer.codebook_vectors())
 
 
 class FrameEncoder:

@@ -113,7 +113,7 @@ class CodecNetwork(nn.Module):
 
 
 def _is_count(name: str) -> bool:
-    return name.endswith(".counts")
+    return name.endswith((".cluster_size", ".counts"))
 
 
 def build_quantizer(config: QuantizerConfig, dim: int) -> Quantizer:
@@ -126,15 +126,15 @@ def build_quantizer(config: QuantizerConfig, dim: int) -> Quantizer:
     if config.kind == "residual-vector":
         return ResidualQuantizer(
             dim,
-            config.levels,
-            config.cardinality,
+            config.num_codebooks,
+            config.codebook_size,
             config.update,
-            config.lookup,
+            config.codebook_dim,
             config.decay,
-            config.restart,
+            config.dead_code_threshold,
         )
     if config.kind == "residual-scalar":
-        return ResidualScalarQuantizer(dim, config.levels, grid)
+        return ResidualScalarQuantizer(dim, config.num_codebooks, grid)
     if config.kind == "scalar":
         return FiniteScalarQuantizer(dim, grid, config.dither)
     raise ValueError(

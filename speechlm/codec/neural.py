@@ -55,8 +55,8 @@ class NeuralCodec(Codec):
         self.sample_rate = config.sample_rate
         self.hop = config.hop
         self.delay = network.delay
-        self.levels = network.quantizer.levels
-        self.cardinality = network.quantizer.cardinality
+        self.levels = network.quantizer.num_codebooks
+        self.cardinality = network.quantizer.codebook_size
         self.weights_hash = hub.weights_hash(network.code_weights())
         self.to(device)
 
@@ -181,7 +181,7 @@ def graded(quantizer: Quantizer, codes: Tensor, silence: Tensor) -> tuple[Tensor
         Latents (batch, levels + 1, dim, frames), and the squared distance per dimension of each
         from those of all levels (batch, levels + 1, frames).
     """
-    kept = quantizer.partial(codes)
+    kept = quantizer.decode_prefixes(codes)
     kept = torch.cat([silence.expand(len(kept), 1, -1, kept.shape[3]), kept], dim=1)
     return kept, (kept - kept[:, -1:]).square().mean(dim=2)
 

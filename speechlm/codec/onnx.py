@@ -56,7 +56,7 @@ def export(network: CodecNetwork, levels: int, folder: str | Path) -> list[Path]
         "hop": config.hop,
         "delay": network.delay,
         "levels": levels,
-        "cardinality": network.quantizer.cardinality,
+        "cardinality": network.quantizer.codebook_size,
     }
     network = copy.deepcopy(network).eval().requires_grad_(False)
     encoder = EncoderStep(_without_transforms(network.encoder), network.quantizer, levels)

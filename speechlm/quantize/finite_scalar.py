@@ -20,17 +20,17 @@ class FiniteScalarQuantizer(Quantizer):
     (as in the codec of Parker et al. 2024, "Stable Codec"): the decoder sees between the points.
     """
 
-    levels = 1
+    num_codebooks = 1
 
     def __init__(self, dim: int, grid: tuple[int, ...], dither: float = 0.5):
         super().__init__()
         self.grid = ScalarGrid(grid)
-        self.cardinality = self.grid.cardinality
+        self.codebook_size = self.grid.codebook_size
         self.dither = dither
         self.project_in = nn.Linear(dim, len(grid))
         self.project_out = nn.Linear(len(grid), dim)
 
-    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+    def forward(self, z: Tensor, num_codebooks: Tensor | None = None) -> Quantized:
         x = torch.tanh(self.project_in(z.transpose(1, 2)))
         q = self.grid.round(x)
         codes = self.grid.index(q)
@@ -41,8 +41,8 @@ class FiniteScalarQuantizer(Quantizer):
             y = torch.where(noisy, x + noise, y)
         return Quantized(self.project_out(y).transpose(1, 2), codes[:, None])
 
-    def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
-        self.check_levels(levels)
+    def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
+        self.check_num_codebooks(num_codebooks)
         x = torch.tanh(self.project_in(z.transpose(1, 2)))
         return self.grid.index(self.grid.round(x))[:, None]
 
@@ -68,7 +68,7 @@ class ScalarGrid(nn.Module):
             raise ValueError(f"a grid needs two or more values a dimension, not {grid}")
         if math.prod(grid) >= 2**62:
             raise ValueError(f"the indices of the grid {grid} exceed int64")
-        self.cardinality = math.prod(grid)
+        self.codebook_size = math.prod(grid)
         sizes = torch.tensor(grid, dtype=torch.int64)
         strides = torch.tensor([math.prod(grid[:i]) for i in range(len(grid))], dtype=torch.int64)
         self.register_buffer("sizes", sizes, persistent=False)

@@ -40,36 +40,37 @@ class ResidualQuantizer(Quantizer):
     def __init__(
         self,
         dim: int,
-        levels: int,
-        cardinality: int,
+        num_codebooks: int,
+        codebook_size: int,
         update: str = "ema",
-        lookup: int | None = None,
+        codebook_dim: int | None = None,
         decay: float = 0.99,
-        restart: float = 0.1,
+        dead_code_threshold: float = 0.1,
     ):
         super().__init__()
-        if levels < 1:
-            raise ValueError(f"one level or more, not {levels}")
-        self.levels = levels
-        self.cardinality = cardinality
+        if num_codebooks < 1:
+            raise ValueError(f"one level or more, not {num_codebooks}")
+        self.num_codebooks = num_codebooks
+        self.codebook_size = codebook_size
         modules = [
-            VectorQuantizer(dim, cardinality, update, lookup, decay, restart) for _ in range(levels)
+            VectorQuantizer(dim, codebook_size, update, codebook_dim, decay, dead_code_threshold)
+            for _ in range(num_codebooks)
         ]
         self.stages = cast(Sequence[VectorQuantizer], nn.ModuleList(modules))
         self.register_buffer("vectors", None, persistent=False)
         self.register_buffer("places", None, persistent=False)
 
-    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+    def forward(self, z: Tensor, num_codebooks: Tensor | None = None) -> Quantized:
         x = z.transpose(1, 2)
-        if levels is None:
-            levels = torch.full((len(x),), self.levels, device=x.device)
+        if num_codebooks is None:
+            num_codebooks = torch.full((len(x),), self.num_codebooks, device=x.device)
         residual = x.detach()
         total = torch.zeros_like(x)
         codes, commitments, codebook = [], [], []
         for k, stage in enumerate(self.stages):
-            fresh = self.training and not bool(stage.started)
+            fresh = self.training and not bool(stage.initialized)
             y, code, loss = stage.quantize(residual)
-            keep = (k < levels).to(x.dtype)[:, None, None]
+            keep = (k < num_codebooks).to(x.dtype)[:, None, None]
             # The residual as seen by the encoder: detached sums, live input.
             error = (x - total.detach() - y.detach()).square()
             share = collective.mean(keep.mean()) if self.training else keep.mean()
@@ -81,7 +82,7 @@ class ResidualQuantizer(Quantizer):
             if fresh:
                 break
         done = len(codes)
-        codes += [torch.zeros_like(codes[0])] * (self.levels - done)
+        codes += [torch.zeros_like(codes[0])] * (self.num_codebooks - done)
         z = (total + (x - x.detach())).transpose(1, 2)
         losses = {
             "commitment": torch.stack(commitments).mean(),
@@ -90,36 +91,36 @@ class ResidualQuantizer(Quantizer):
         return Quantized(z, torch.stack(codes, dim=1), losses)
 
     @torch.no_grad()
-    def encode(self, z: Tensor, levels: int | None = None, beam: int = 1) -> Tensor:
+    def encode(self, z: Tensor, num_codebooks: int | None = None, beam: int = 1) -> Tensor:
         """Codes of ``z``; a ``beam`` above one keeps that many partial sums at each level.
 
         At one or two levels the greedy codes are among those compared, and no frame gets worse. At
         more, better beginnings may crowd them out: the error falls on average, not in each frame.
         """
-        levels = self.check_levels(levels)
+        num_codebooks = self.check_num_codebooks(num_codebooks)
         if beam < 1:
             raise ValueError(f"a beam keeps one partial sum or more, not {beam}")
         x = z.transpose(1, 2)
         rows = x.reshape(-1, x.shape[-1])
         search = self._greedy if beam == 1 else self._beam
-        return search(rows, levels, beam).view(*x.shape[:2], levels).transpose(1, 2)
+        return search(rows, num_codebooks, beam).view(*x.shape[:2], num_codebooks).transpose(1, 2)
 
-    def _greedy(self, rows: Tensor, levels: int, beam: int) -> Tensor:
+    def _greedy(self, rows: Tensor, num_codebooks: int, beam: int) -> Tensor:
         codes = []
-        for stage in islice(self.stages, levels):
+        for stage in islice(self.stages, num_codebooks):
             code = stage.nearest(stage.project_in(rows))
             rows = rows - stage.embed(code)
             codes.append(code)
         return torch.stack(codes, dim=1)
 
-    def _beam(self, rows: Tensor, levels: int, beam: int) -> Tensor:
+    def _beam(self, rows: Tensor, num_codebooks: int, beam: int) -> Tensor:
         n, dim = rows.shape
         residual = rows[:, None]
         codes = torch.zeros(n, 1, 0, dtype=torch.int64, device=rows.device)
-        for stage in islice(self.stages, levels):
+        for stage in islice(self.stages, num_codebooks):
             width = residual.shape[1]
             flat = residual.reshape(-1, dim)
-            branches = min(beam, self.cardinality)
+            branches = min(beam, self.codebook_size)
             best = stage.scores(stage.project_in(flat)).topk(branches, dim=1).indices
             left = flat[:, None] - stage.embed(best)
             left = left.view(n, width * branches, dim)
@@ -138,25 +139,26 @@ class ResidualQuantizer(Quantizer):
             total = total + self.stages[k].embed(codes[:, k])
         return total.transpose(1, 2)
 
-    def partial(self, codes: Tensor) -> Tensor:
+    def decode_prefixes(self, codes: Tensor) -> Tensor:
         if self.vectors is None:
-            return super().partial(codes)
+            return super().decode_prefixes(codes)
         return self._looked_up(codes, self.vectors).cumsum(dim=1).transpose(2, 3)
 
     def _looked_up(self, codes: Tensor, vectors: Tensor) -> Tensor:
         place = codes + self.places[: codes.shape[1]]
         return F.embedding(torch.where(codes < 0, len(vectors) - 1, place), vectors)
 
-    def table(self) -> Tensor:
-        """What each code adds to the latent: (levels, cardinality, dim)."""
-        every = torch.arange(self.cardinality, device=self.stages[0].entries.device)
+    @torch.no_grad()
+    def codebook_vectors(self) -> Tensor:
+        every = torch.arange(self.codebook_size, device=self.stages[0].codebook.device)
         return torch.stack([stage.embed(every) for stage in self.stages])
 
     def freeze(self) -> None:
         # The last is what an absent code adds.
-        self.vectors = F.pad(self.table().flatten(0, 1), (0, 0, 0, 1))
+        self.vectors = F.pad(self.codebook_vectors().flatten(0, 1), (0, 0, 0, 1))
         self.places = (
-            self.cardinality * torch.arange(self.levels, device=self.vectors.device)[:, None]
+            self.codebook_size
+            * torch.arange(self.num_codebooks, device=self.vectors.device)[:, None]
         )
 
 
@@ -172,31 +174,31 @@ class ResidualScalarQuantizer(Quantizer):
             what the stage was given.
     """
 
-    def __init__(self, dim: int, levels: int, grid: tuple[int, ...]):
+    def __init__(self, dim: int, num_codebooks: int, grid: tuple[int, ...]):
         super().__init__()
-        if levels < 1 or min(grid, default=0) < 3:
+        if num_codebooks < 1 or min(grid, default=0) < 3:
             raise ValueError(
-                f"{levels} levels of a grid {grid}: it needs one, of three values or more"
+                f"{num_codebooks} levels of a grid {grid}: it needs one, of three values or more"
             )
-        self.levels = levels
+        self.num_codebooks = num_codebooks
         self.grid = ScalarGrid(grid)
-        self.cardinality = self.grid.cardinality
+        self.codebook_size = self.grid.codebook_size
         self.project_in = nn.Linear(dim, len(grid))
         self.project_out = nn.Linear(len(grid), dim)
 
-    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+    def forward(self, z: Tensor, num_codebooks: Tensor | None = None) -> Quantized:
         x = torch.tanh(self.project_in(z.transpose(1, 2)))
-        if levels is None:
-            levels = torch.full((len(x),), self.levels, device=x.device)
-        points, codes = self._stages(x.detach(), self.levels)
-        keep = torch.arange(self.levels, device=x.device) < levels[:, None]
+        if num_codebooks is None:
+            num_codebooks = torch.full((len(x),), self.num_codebooks, device=x.device)
+        points, codes = self._stages(x.detach(), self.num_codebooks)
+        keep = torch.arange(self.num_codebooks, device=x.device) < num_codebooks[:, None]
         q = (points * keep[:, :, None, None]).sum(dim=1)
         y = self.project_out(q + (x - x.detach()))
         return Quantized(y.transpose(1, 2), codes)
 
-    def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
+    def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
         x = torch.tanh(self.project_in(z.transpose(1, 2)))
-        return self._stages(x, self.check_levels(levels))[1]
+        return self._stages(x, self.check_num_codebooks(num_codebooks))[1]
 
     def decode(self, codes: Tensor) -> Tensor:
         points = self.grid.point(codes.clamp_min(0)) * (codes >= 0)[..., None]
@@ -205,9 +207,9 @@ class ResidualScalarQuantizer(Quantizer):
         x = points.sum(dim=1).to(self.project_out.weight.dtype)
         return self.project_out(x).transpose(1, 2)
 
-    def _stages(self, x: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    def _stages(self, x: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor]:
         points, codes = [], []
-        for k in range(levels):
+        for k in range(num_codebooks):
             scale = self._scale(k).to(x.dtype)
             point = self.grid.round(x / scale)
             codes.append(self.grid.index(point))

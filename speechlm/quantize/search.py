@@ -81,7 +81,7 @@ class ResidualSearch:
     """
 
     def __init__(self, quantizer: ResidualQuantizer):
-        stages = [stage.entries.detach() for stage in quantizer.stages]
+        stages = [stage.codebook.detach() for stage in quantizer.stages]
         self.stages = [NearestSearch(x, -0.5 * x.double().square().sum(dim=1)) for x in stages]
 
     def near(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,62 +12,91 @@ from torch.nn import functional as F
 from speechlm.nn import collective
 from speechlm.quantize.base import Quantized, Quantizer
 
+FORMER_NAMES = {"entries": "codebook", "counts": "cluster_size", "started": "initialized"}
+"""Tensors of a :class:`VectorQuantizer` by their names in older checkpoints and model folders."""
+
+_PUBLISHED = {new: old for old, new in FORMER_NAMES.items()}
+_TENSOR = re.compile(rf"((?:.*\.)?quantizer\.(?:stages\.\d+\.)?)({'|'.join(_PUBLISHED)})")
+
+
+def published_name(name: str) -> str:
+    """The name by which a tensor of a network enters hashes of weights: the former one, if any.
+
+    Compressed files hold such a hash, which the names of tensors are a part of.
+    """
+    match = _TENSOR.fullmatch(name)
+    return name if match is None else match[1] + _PUBLISHED[match[2]]
+
 
 class VectorQuantizer(Quantizer):
-    """A codebook of ``cardinality`` vectors, learned by moving averages or by gradient.
+    """A codebook of ``codebook_size`` vectors, learned by moving averages or by gradient.
 
     ``update="ema"``: entries follow the mean of what they quantize (van den Oord et al. 2017,
     appendix A.1; SoundStream). ``update="gradient"``: entries follow a codebook loss (VQ-VAE).
-    With ``lookup`` below ``dim`` the search happens in a projection of that many dimensions on
-    l2-normalised vectors (Yu et al. 2021, "ViT-VQGAN"; DAC); this needs ``update="gradient"``.
+    With ``codebook_dim`` below ``dim`` the search happens in a projection of that many dimensions
+    on l2-normalised vectors (Yu et al. 2021, "ViT-VQGAN"; DAC); this needs ``update="gradient"``.
 
     The first training batch (its first part, where it comes in parts) sets the entries by k-means;
-    they then follow a whole batch at a time. An entry used less than ``restart`` times as often as
-    under uniform use is replaced by a vector of the present batch. The ratio, unlike a fixed count,
-    means the same for every batch and codebook size.
+    they then follow a whole batch at a time. An entry used less than ``dead_code_threshold`` times
+    as often as under uniform use is replaced by a vector of the present batch. The ratio, unlike a
+    fixed count, means the same for every batch and codebook size.
 
     Raises:
-        ValueError: for an unknown ``update``, a ``lookup`` with moving averages, or no entries.
+        ValueError: for an unknown ``update``, a ``codebook_dim`` with moving averages, or an empty
+            codebook.
+
+    Attributes:
+        codebook: entries (codebook_size, codebook_dim or dim).
+        cluster_size: running number of vectors that each entry quantizes in a batch.
+        initialized: whether k-means has set the entries.
     """
 
-    levels = 1
-    entries: Tensor
-    counts: Tensor
-    started: Tensor
+    num_codebooks = 1
+    codebook: Tensor
+    cluster_size: Tensor
+    initialized: Tensor
 
     def __init__(
         self,
         dim: int,
-        cardinality: int,
+        codebook_size: int,
         update: str = "ema",
-        lookup: int | None = None,
+        codebook_dim: int | None = None,
         decay: float = 0.99,
-        restart: float = 0.1,
+        dead_code_threshold: float = 0.1,
     ):
         super().__init__()
         if update not in ("ema", "gradient"):
             raise ValueError(f"update is 'ema' or 'gradient', not {update!r}")
-        if lookup is not None and update == "ema":
+        if codebook_dim is not None and update == "ema":
             raise ValueError("a low-dimensional look-up is trained by gradient, not by ema")
-        if cardinality < 1:
-            raise ValueError(f"a codebook has one entry or more, not {cardinality}")
-        self.cardinality = cardinality
+        if codebook_size < 1:
+            raise ValueError(f"a codebook has one entry or more, not {codebook_size}")
+        self.codebook_size = codebook_size
         self.update = update
-        self.lookup = lookup
+        self.codebook_dim = codebook_dim
         self.decay = decay
-        self.restart = restart
-        self.project_in = nn.Linear(dim, lookup) if lookup else nn.Identity()
-        self.project_out = nn.Linear(lookup, dim) if lookup else nn.Identity()
-        entries = torch.randn(cardinality, lookup or dim)
+        self.dead_code_threshold = dead_code_threshold
+        self.project_in = nn.Linear(dim, codebook_dim) if codebook_dim else nn.Identity()
+        self.project_out = nn.Linear(codebook_dim, dim) if codebook_dim else nn.Identity()
+        codebook = torch.randn(codebook_size, codebook_dim or dim)
         if update == "ema":
-            self.register_buffer("entries", entries)
+            self.register_buffer("codebook", codebook)
         else:
-            self.entries = nn.Parameter(entries)
-        self.register_buffer("counts", torch.zeros(cardinality))
-        self.register_buffer("started", torch.tensor(False))
+            self.codebook = nn.Parameter(codebook)
+        self.register_buffer("cluster_size", torch.zeros(codebook_size))
+        self.register_buffer("initialized", torch.tensor(False))
         self._waiting: list[tuple[Tensor, ...]] = []
 
-    def forward(self, z: Tensor, levels: Tensor | None = None) -> Quantized:
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        for old, new in FORMER_NAMES.items():
+            if prefix + old in state_dict:
+                state_dict[prefix + new] = state_dict.pop(prefix + old)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def forward(self, z: Tensor, num_codebooks: Tensor | None = None) -> Quantized:
         x = z.transpose(1, 2)
         y, codes, loss = self.quantize(x)
         commitment = (x - y.detach()).square().mean()
@@ -80,25 +112,25 @@ class VectorQuantizer(Quantizer):
         """
         h = self.project_in(x.detach())
         rows = h.detach().reshape(-1, h.shape[-1])
-        if self.training and not self.started and not self._waiting:
+        if self.training and not self.initialized and not self._waiting:
             self._start(rows)
         codes = self.nearest(rows).view(h.shape[:-1])
         # Looked up before the codebook moves: a restart puts another vector in an entry's place.
-        q = F.embedding(codes, self.entries)
+        q = F.embedding(codes, self.codebook)
         if self.training:
             self._follow(rows, codes.flatten())
         if self.update == "ema":
             return q, codes, x.new_zeros(())
         loss = (q - h.detach()).square().mean()
-        if self.lookup is None:
+        if self.codebook_dim is None:
             return q.detach(), codes, loss
         # The projections learn from the reconstruction, straight through the look-up, and the
         # input projection must stay near its entries or the look-up drifts.
         loss = loss + 0.25 * (h - q.detach()).square().mean()
         return self.project_out(h + (q - h).detach()), codes, loss
 
-    def encode(self, z: Tensor, levels: int | None = None) -> Tensor:
-        self.check_levels(levels)
+    def encode(self, z: Tensor, num_codebooks: int | None = None) -> Tensor:
+        self.check_num_codebooks(num_codebooks)
         x = self.project_in(z.transpose(1, 2))
         return self.nearest(x.reshape(-1, x.shape[-1])).view(x.shape[:-1])[:, None]
 
@@ -107,7 +139,7 @@ class VectorQuantizer(Quantizer):
 
     def embed(self, codes: Tensor) -> Tensor:
         """Vectors (..., dim) of codes (...)."""
-        return self.project_out(F.embedding(codes, self.entries))
+        return self.project_out(F.embedding(codes, self.codebook))
 
     def nearest(self, rows: Tensor) -> Tensor:
         """Index of the nearest entry to each row (n, dim); of equal ones the first."""
@@ -120,18 +152,18 @@ class VectorQuantizer(Quantizer):
     def scores(self, rows: Tensor) -> Tensor:
         """Closeness (n, cardinality) of rows to entries: half the negative squared distance, up to
         a constant for each row; the cosine, up to a factor for each row, in a look-up."""
-        if self.lookup is not None:
-            return rows @ F.normalize(self.entries, dim=1).T
+        if self.codebook_dim is not None:
+            return rows @ F.normalize(self.codebook, dim=1).T
         # The offset of an entry as one more row of the product saves a pass over the scores.
-        table = torch.cat([self.entries, self._offsets()[:, None]], dim=1).T
+        table = torch.cat([self.codebook, self._offsets()[:, None]], dim=1).T
         return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1) @ table
 
     def _offsets(self) -> Tensor:
-        return -0.5 * self.entries.square().sum(dim=1)
+        return -0.5 * self.codebook.square().sum(dim=1)
 
     @torch.no_grad()
     def _start(self, rows: Tensor) -> None:
-        self.entries.copy_(kmeans(collective.gathered(rows), self.cardinality))
+        self.codebook.copy_(kmeans(collective.gathered(rows), self.codebook_size))
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, codes: Tensor) -> None:
@@ -139,28 +171,28 @@ class VectorQuantizer(Quantizer):
         if batch is None:
             return
         rows, codes = batch
-        self.started.fill_(True)
-        uniform = collective.processes() * len(rows) / self.cardinality
-        if not self.counts.any():
+        self.initialized.fill_(True)
+        uniform = collective.processes() * len(rows) / self.codebook_size
+        if not self.cluster_size.any():
             # Just started, or loaded from a model folder, which leaves the counts out.
-            self.counts.fill_(uniform)
-        counts = torch.bincount(codes, minlength=self.cardinality).to(rows.dtype)
+            self.cluster_size.fill_(uniform)
+        counts = torch.bincount(codes, minlength=self.codebook_size).to(rows.dtype)
         counts = collective.total(counts)
-        self.counts.lerp_(counts, 1 - self.decay)
+        self.cluster_size.lerp_(counts, 1 - self.decay)
         if self.update == "ema":
-            sums = torch.zeros_like(self.entries).index_add_(0, codes, rows)
+            sums = torch.zeros_like(self.codebook).index_add_(0, codes, rows)
             sums = collective.total(sums)
             # A mean weighted by the running count: entries that saw nothing do not move.
-            weight = (1 - self.decay) / self.counts.clamp_min(1e-5)
-            self.entries.add_((sums - counts[:, None] * self.entries) * weight[:, None])
-        dead = self.counts < self.restart * uniform
+            weight = (1 - self.decay) / self.cluster_size.clamp_min(1e-5)
+            self.codebook.add_((sums - counts[:, None] * self.codebook) * weight[:, None])
+        dead = self.cluster_size < self.dead_code_threshold * uniform
         number = int(dead.sum())
         if number:
             # The processes draw alike: their generators are seeded alike.
             rows = collective.gathered(rows)
             chosen = torch.randint(len(rows), (number,), device=rows.device)
-            self.entries[dead] = rows[chosen]
-            self.counts[dead] = uniform
+            self.codebook[dead] = rows[chosen]
+            self.cluster_size[dead] = uniform
 
 
 def kmeans(rows: Tensor, clusters: int, iterations: int = 10) -> Tensor:

@@ -170,7 +170,9 @@ class CodecObjective(AdversarialObjective):
         self.distillation: DistillationLoss | None = None
         if recipe.distillation.teacher is not None:
             self.distillation = DistillationLoss(recipe.distillation.teacher, recipe.codec)
-        self.quantization = TrainingQuantization(recipe.quantization, self.model.quantizer.levels)
+        self.quantization = TrainingQuantization(
+            recipe.quantization, self.model.quantizer.num_codebooks
+        )
         self.reconstruction_terms = self._reconstruction_terms()
         self.terms = self._terms()
         train, dev = _splits(recipe.data)
@@ -302,7 +304,7 @@ class CodecObjective(AdversarialObjective):
         ``loss`` is the mean over those with codebooks.
         """
         assert isinstance(model, CodecNetwork)
-        total = self.model.quantizer.levels
+        total = self.model.quantizer.num_codebooks
         waves = torch.from_numpy(self.held_out(0)).to(next(model.parameters()).device)
         metrics: dict[str, float] = {}
         losses = []

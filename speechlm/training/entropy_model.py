@@ -85,7 +85,7 @@ class EntropyModelObjective(Objective):
         corpora = [self._tokens(folder) for folder in recipe.data.corpora]
         self.codes = {split: _joined(corpora, split, recipe) for split in ("train", "dev")}
         counts = [np.bincount(row, minlength=teacher.cardinality) for row in self.codes["train"]]
-        vectors = teacher.network.quantizer.contributions()
+        vectors = teacher.network.quantizer.codebook_vectors()
         self.model.start_from(vectors, torch.from_numpy(np.stack(counts)))
 
     def _tokens(self, corpus: str) -> Tokens:

@@ -260,7 +260,7 @@ def _vectors(name: str, units: Units) -> Tensor:
     codec = NeuralCodec.from_pretrained(name)
     if codec.weights_hash != units.weights:
         raise SpeechLMError(f"{name}: its weights are {codec.weights_hash}, and data is {units}")
-    return codec.network.quantizer.contributions()[: units.levels]
+    return codec.network.quantizer.codebook_vectors()[: units.levels]
 
 
 def _start(model: UnitLM, name: str, data: Mixture) -> None:

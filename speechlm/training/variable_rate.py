@@ -40,7 +40,7 @@ def latents(
     with torch.autocast(wave.device.type, enabled=False):
         kept, lacking = graded(quantizer, quantizer.encode(z), silence)
     errors = lacking.cpu().numpy()
-    bits = float(np.log2(quantizer.cardinality))
+    bits = float(np.log2(quantizer.codebook_size))
     counts = levels[:, None].repeat(1, kept.shape[3])
     for row, quality in enumerate(qualities.tolist()):
         if not np.isnan(quality):

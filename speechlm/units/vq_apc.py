@@ -78,7 +78,7 @@ class VqApcNetwork(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """What units depend on."""
-        left = ("out.", "quantizer.counts", "quantizer.started")
+        left = ("out.", "quantizer.cluster_size", "quantizer.initialized")
         return {n: value for n, value in self.state_dict().items() if not n.startswith(left)}
 
 

@@ -113,7 +113,7 @@ def test_compiled_frames_are_those_of_the_decoder(head, overlap):
     for half in (False, True):
         if half:
             net.half().float()
-        frame = frames.FrameDecoder(decoder, quantizer.table())
+        frame = frames.FrameDecoder(decoder, quantizer.codebook_vectors())
         assert (frame.vectors.dtype == np.uint16) == half
         codes = torch.randint(0, 1024, (1, 6, 30))
         z = quantizer.decode(codes)

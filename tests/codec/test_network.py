@@ -20,7 +20,7 @@ pytestmark = every_network
 def test_what_is_trained_is_what_is_used(architecture, kind):
     net = network(config(architecture, kind)).eval()
     wave = waves(2, 20 * HOP + 5)
-    levels = torch.tensor([1, net.quantizer.levels])
+    levels = torch.tensor([1, net.quantizer.num_codebooks])
     estimate, quantized = net(wave, levels)
     assert estimate.shape == wave.shape
     codec = NeuralCodec(net)
@@ -35,7 +35,7 @@ def test_what_is_trained_is_what_is_used(architecture, kind):
 def test_the_gradient_reaches_every_weight(architecture, kind):
     net = network(config(architecture, kind))
     wave = waves(2, 20 * HOP)
-    for _ in range(net.quantizer.levels):
+    for _ in range(net.quantizer.num_codebooks):
         estimate, quantized = net(wave)
     (estimate.square().sum() + sum(quantized.losses.values())).backward()
     for name, parameter in net.named_parameters():

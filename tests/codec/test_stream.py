@@ -144,7 +144,7 @@ def wideband(request) -> NeuralCodec:
         architecture=architecture.removesuffix("-short"),
         spectral=SpectralConfig(24, 2, 24, 2, overlap=overlap(architecture, 320)),
         seanet=SeanetConfig(channels=2),
-        quantizer=QuantizerConfig(kind=kind, levels=6, cardinality=256),
+        quantizer=QuantizerConfig(kind=kind, num_codebooks=6, codebook_size=256),
     )
     return NeuralCodec(network(made))
 

@@ -26,7 +26,7 @@ def config(architecture: str = "spectral", kind: str = "residual-vector") -> Cod
         architecture=architecture.removesuffix("-short"),
         spectral=SpectralConfig(16, 2, 16, 2, overlap=overlap(architecture, HOP)),
         seanet=SeanetConfig(4, [3, 4], [1, 3], 5),
-        quantizer=QuantizerConfig(kind=kind, levels=4, cardinality=16, grid=[3, 4, 5]),
+        quantizer=QuantizerConfig(kind=kind, num_codebooks=4, codebook_size=16, grid=[3, 4, 5]),
     )
 
 
@@ -47,7 +47,7 @@ def network(made: CodecConfig, seed: int = 0) -> CodecNetwork:
     for name, parameter in net.named_parameters():
         if name.endswith("bias"):
             parameter.zero_()
-        elif parameter.ndim > 1 and "entries" not in name:
+        elif parameter.ndim > 1 and "codebook" not in name:
             parameter.mul_(3**0.5)
     return net
 

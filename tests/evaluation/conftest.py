@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     spectral = SpectralConfig(8, 1, 8, 1)
     config = CodecConfig("tiny", latent=8, spectral=spectral)
-    config.quantizer = QuantizerConfig(levels=4, cardinality=16)
+    config.quantizer = QuantizerConfig(num_codebooks=4, codebook_size=16)
     return NeuralCodec(CodecNetwork(config)).save_pretrained(tmp_path_factory.mktemp("model"))
 
 

@@ -20,10 +20,12 @@ DIM, LEVELS, CARDINALITY = 6, 4, 8
 KINDS: dict[str, Callable[[], Quantizer]] = {
     "vector-ema": lambda: VectorQuantizer(DIM, CARDINALITY),
     "vector-gradient": lambda: VectorQuantizer(DIM, CARDINALITY, "gradient"),
-    "vector-lookup": lambda: VectorQuantizer(DIM, CARDINALITY, "gradient", lookup=3),
+    "vector-lookup": lambda: VectorQuantizer(DIM, CARDINALITY, "gradient", codebook_dim=3),
     "residual-ema": lambda: ResidualQuantizer(DIM, LEVELS, CARDINALITY),
     "residual-gradient": lambda: ResidualQuantizer(DIM, LEVELS, CARDINALITY, "gradient"),
-    "residual-lookup": lambda: ResidualQuantizer(DIM, LEVELS, CARDINALITY, "gradient", lookup=3),
+    "residual-lookup": lambda: ResidualQuantizer(
+        DIM, LEVELS, CARDINALITY, "gradient", codebook_dim=3
+    ),
     "scalar": lambda: FiniteScalarQuantizer(DIM, (3, 4, 5)),
     "residual-scalar": lambda: ResidualScalarQuantizer(DIM, LEVELS, (3, 4, 5)),
 }
@@ -37,7 +39,7 @@ def made(kind: str, started: bool = True, seed: int = 0) -> Quantizer:
     torch.manual_seed(seed)
     quantizer = KINDS[kind]()
     if started:
-        for _ in range(quantizer.levels):
+        for _ in range(quantizer.num_codebooks):
             quantizer(torch.randn(4, DIM, 50))
     return quantizer.eval()
 
@@ -49,5 +51,5 @@ def latents(batch: int = 3, frames: int = 20) -> Tensor:
 def errors(quantizer: Quantizer, z: Tensor) -> Tensor:
     """Squared distance of each frame, (levels, batch, frames), at one level, two, and so on."""
     codes = quantizer.encode(z)
-    parts = [quantizer.decode(codes[:, :k]) for k in range(1, quantizer.levels + 1)]
+    parts = [quantizer.decode(codes[:, :k]) for k in range(1, quantizer.num_codebooks + 1)]
     return torch.stack([(z - part).square().sum(dim=1) for part in parts])

@@ -27,8 +27,8 @@ def test_codes_are_int64_and_in_range(kind):
     quantizer = made(kind)
     codes = quantizer.encode(latents())
     assert codes.dtype == torch.int64
-    assert codes.shape == (3, quantizer.levels, 20)
-    assert 0 <= codes.min() <= codes.max() < quantizer.cardinality
+    assert codes.shape == (3, quantizer.num_codebooks, 20)
+    assert 0 <= codes.min() <= codes.max() < quantizer.codebook_size
     assert len(codes.unique()) > 1
 
 
@@ -46,8 +46,8 @@ def test_training_and_use_agree(kind):
 @torch.no_grad()
 def test_each_example_keeps_its_own_number_of_levels(kind):
     quantizer = made(kind)
-    z = latents(quantizer.levels)
-    quantized = quantizer(z, torch.arange(1, quantizer.levels + 1))
+    z = latents(quantizer.num_codebooks)
+    quantized = quantizer(z, torch.arange(1, quantizer.num_codebooks + 1))
     close(quantized.codes, quantizer.encode(z))
     for k, codes in enumerate(quantized.codes, start=1):
         kept = quantizer.decode(codes[None, :k])[0]
@@ -59,11 +59,11 @@ def test_each_example_keeps_its_own_number_of_levels(kind):
 def test_fewer_levels_are_the_first_of_all(kind):
     quantizer = made(kind)
     z = latents()
-    for k in range(1, quantizer.levels + 1):
-        close(quantizer.encode(z, levels=k), quantizer.encode(z)[:, :k])
-    for wrong in (0, -1, quantizer.levels + 1):
-        with pytest.raises(ValueError, match=f"levels are 1 to {quantizer.levels}"):
-            quantizer.encode(z, levels=wrong)
+    for k in range(1, quantizer.num_codebooks + 1):
+        close(quantizer.encode(z, num_codebooks=k), quantizer.encode(z)[:, :k])
+    for wrong in (0, -1, quantizer.num_codebooks + 1):
+        with pytest.raises(ValueError, match=f"num_codebooks is 1 to {quantizer.num_codebooks}"):
+            quantizer.encode(z, num_codebooks=wrong)
 
 
 @every_kind
@@ -74,7 +74,7 @@ def test_examples_and_frames_do_not_mix(kind):
     codes = quantizer.encode(z)
     for i in range(len(z)):
         close(quantizer.encode(z[i : i + 1, :, 7:9]), codes[i : i + 1, :, 7:9])
-    assert quantizer.encode(z[:, :, :0]).shape == (3, quantizer.levels, 0)
+    assert quantizer.encode(z[:, :, :0]).shape == (3, quantizer.num_codebooks, 0)
     assert quantizer.decode(codes[:, :, :0]).shape == (3, DIM, 0)
 
 
@@ -103,7 +103,7 @@ def test_the_straight_through_gradient_is_exactly_one(kind, training, dropout):
     quantizer = made(kind).train(training)
     z = latents().requires_grad_()
     upstream = torch.randn(3, DIM, 20)
-    levels = torch.tensor([1, 1, quantizer.levels]) if dropout else None
+    levels = torch.tensor([1, 1, quantizer.num_codebooks]) if dropout else None
     quantizer(z, levels).z.backward(upstream)
     expected = upstream
     if kind in ("scalar", "residual-scalar"):
@@ -116,16 +116,16 @@ def test_the_straight_through_gradient_is_exactly_one(kind, training, dropout):
 def test_commitment_draws_latents_to_the_levels_they_keep(kind):
     quantizer = made(kind)
     z = latents().requires_grad_()
-    kept = [1, quantizer.levels, quantizer.levels]
+    kept = [1, quantizer.num_codebooks, quantizer.num_codebooks]
     quantized = quantizer(z, torch.tensor(kept))
     quantized.losses["commitment"].backward()
     # Each level's mean is over the examples that keep it; then a mean over the levels.
     expected = torch.zeros_like(z)
-    for k in range(quantizer.levels):
+    for k in range(quantizer.num_codebooks):
         examples = [i for i in range(3) if kept[i] > k]
         part = quantizer.decode(quantized.codes[:, : k + 1])
         gap = 2 * (z.detach() - part)[examples] / (len(examples) * DIM * 20)
-        expected[examples] += gap.detach() / quantizer.levels
+        expected[examples] += gap.detach() / quantizer.num_codebooks
     close(z.grad, expected, atol=1e-6, rtol=1e-4)
     for parameter in quantizer.parameters():
         assert parameter.grad is None
@@ -137,8 +137,8 @@ def test_gradients_train_a_quantizer(kind):
     quantizer = KINDS[kind]()
     if isinstance(quantizer, VectorQuantizer):
         # No help from k-means and restarts.
-        quantizer.started.fill_(True)
-        quantizer.restart = 0.0
+        quantizer.initialized.fill_(True)
+        quantizer.dead_code_threshold = 0.0
     centres = torch.randn(6, DIM) * 2
     z = (centres[torch.randint(6, (200,))] + 0.1 * torch.randn(200, DIM)).T[None]
     optimizer = torch.optim.Adam(quantizer.parameters(), 2e-2)
@@ -157,7 +157,7 @@ def test_gradients_train_a_quantizer(kind):
     "make",
     [
         lambda: VectorQuantizer(4, 8, update="sgd"),
-        lambda: VectorQuantizer(4, 8, update="ema", lookup=2),
+        lambda: VectorQuantizer(4, 8, update="ema", codebook_dim=2),
         lambda: VectorQuantizer(4, 0),
         lambda: ResidualQuantizer(4, 0, 8),
         lambda: FiniteScalarQuantizer(4, ()),

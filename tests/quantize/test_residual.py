@@ -21,17 +21,17 @@ close = torch.testing.assert_close
 def test_kmeans_starts_one_level_a_step(kind):
     quantizer = made(kind, started=False).train()
     assert isinstance(quantizer, ResidualQuantizer)
-    random = [stage.entries.detach().clone() for stage in quantizer.stages]
+    random = [stage.codebook.detach().clone() for stage in quantizer.stages]
     for step in range(1, LEVELS + 1):
         quantized = quantizer(latents())
-        assert [bool(stage.started) for stage in quantizer.stages] == [
+        assert [bool(stage.initialized) for stage in quantizer.stages] == [
             k < step for k in range(LEVELS)
         ]
         # The levels that have not begun take no part.
         assert quantized.codes.shape == (3, LEVELS, 20)
         assert not quantized.codes[:, step:].any()
         for before, stage in zip(random[step:], quantizer.stages[step:], strict=True):
-            close(stage.entries, before, atol=0, rtol=0)
+            close(stage.codebook, before, atol=0, rtol=0)
 
 
 @settings(max_examples=25)
@@ -154,8 +154,8 @@ def test_restarts_keep_every_level_in_use(kind):
     assert isinstance(quantizer, ResidualQuantizer)
     torch.manual_seed(0)
     for stage in quantizer.stages:
-        stage.entries.add_(100.0)
-        stage.started.fill_(True)
+        stage.codebook.add_(100.0)
+        stage.initialized.fill_(True)
         stage.decay = 0.9
     for _ in range(80):
         quantizer(torch.randn(4, DIM, 50))

@@ -24,10 +24,10 @@ def uniform(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> torch
 @given(grid=GRIDS)
 def test_indices_and_points_are_one_to_one(grid):
     points = ScalarGrid(grid)
-    everything = torch.arange(points.cardinality)
-    assert points.cardinality == math.prod(grid)
+    everything = torch.arange(points.codebook_size)
+    assert points.codebook_size == math.prod(grid)
     found = points.point(everything)
-    assert len(found.unique(dim=0)) == points.cardinality
+    assert len(found.unique(dim=0)) == points.codebook_size
     assert found.min() == -1
     assert found.max() == 1
     for dtype in (torch.float32, torch.float64):
@@ -76,7 +76,7 @@ def bounded(x: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def test_codes_to_latents_to_codes_is_the_identity(grid):
     quantizer = plain(FiniteScalarQuantizer(len(grid), grid))
-    codes = torch.arange(quantizer.cardinality)[None, None]
+    codes = torch.arange(quantizer.codebook_size)[None, None]
     z = quantizer.decode(codes)
     close(quantizer.encode(bounded(z.transpose(1, 2))), codes)
 
@@ -141,4 +141,4 @@ def test_dither_replaces_rounding_in_a_share_of_the_examples():
 def test_nothing_is_out_of_bounds(grid):
     quantizer = FiniteScalarQuantizer(3, grid).eval()
     codes = quantizer.encode(1e6 * torch.randn(2, 3, 100))
-    assert 0 <= codes.min() <= codes.max() < quantizer.cardinality
+    assert 0 <= codes.min() <= codes.max() < quantizer.codebook_size

@@ -41,7 +41,7 @@ CODECS = {
         hop=160,
         latent=4,
         spectral=SpectralConfig(8, 1, 8, 1),
-        quantizer=QuantizerConfig(levels=2, cardinality=8),
+        quantizer=QuantizerConfig(num_codebooks=2, codebook_size=8),
     ),
     "scalars": CodecConfig(
         name="toy",
@@ -56,7 +56,9 @@ CODECS = {
         latent=4,
         architecture="seanet",
         seanet=SeanetConfig(2, [4, 5, 8], [1], 3),
-        quantizer=QuantizerConfig(levels=2, cardinality=8, update="gradient", lookup=2),
+        quantizer=QuantizerConfig(
+            num_codebooks=2, codebook_size=8, update="gradient", codebook_dim=2
+        ),
     ),
 }
 

@@ -176,7 +176,7 @@ def test_nothing_happens_every_zero_steps(name, corpus, tmp_path):
 
 def test_levels_are_drawn_evenly_but_for_those_that_keep_all(corpus, tmp_path):
     made = recipe(corpus, tmp_path)
-    made.codec.quantizer.levels = 4
+    made.codec.quantizer.num_codebooks = 4
     objective = CodecObjective(made)
     torch.manual_seed(0)
     drawn = objective.quantization.draw_num_codebooks(8000, objective.share)

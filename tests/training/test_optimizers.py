@@ -72,7 +72,7 @@ def lm(pattern: str, backbone: str, tied: bool = False) -> UnitLM:
 
 
 def codec(architecture: str, quantizer: str) -> CodecNetwork:
-    config = QuantizerConfig(levels=2, **QUANTIZERS[quantizer])
+    config = QuantizerConfig(num_codebooks=2, **QUANTIZERS[quantizer])
     seanet = SeanetConfig(2, [4, 5, 8], [1], 3)
     return CodecNetwork(
         replace(CODECS["vectors"], architecture=architecture, seanet=seanet, quantizer=config)
@@ -84,9 +84,9 @@ def vocoder() -> VocoderNetwork:
 
 
 QUANTIZERS: dict[str, dict[str, Any]] = {
-    "ema": {"cardinality": 8},
-    "gradient": {"cardinality": 8, "update": "gradient"},
-    "lookup": {"cardinality": 8, "update": "gradient", "lookup": 2},
+    "ema": {"codebook_size": 8},
+    "gradient": {"codebook_size": 8, "update": "gradient"},
+    "lookup": {"codebook_size": 8, "update": "gradient", "codebook_dim": 2},
     "residual-scalar": {"kind": "residual-scalar", "grid": [4, 4]},
     "scalar": {"kind": "scalar", "grid": [4, 4]},
 }

@@ -151,13 +151,15 @@ def test_codebooks_follow_a_batch_at_a_time() -> None:
     found = []
     for count in (1, 3):
         torch.manual_seed(0)
-        made = ResidualQuantizer(4, levels=3, cardinality=8).train()
+        made = ResidualQuantizer(4, num_codebooks=3, codebook_size=8).train()
         for step, batch in enumerate(batches):
             for index in range(count):
                 torch.manual_seed(step)
                 with collective.part(index, count):
                     made(batch[2 * index : 2 * index + 2] if count == 3 else batch)
-            assert [bool(stage.started) for stage in made.stages].count(True) == min(step + 1, 3)
+            assert [bool(stage.initialized) for stage in made.stages].count(True) == min(
+                step + 1, 3
+            )
         found.append(made)
     # Begin again from the codebooks of one.
     one, parts = found

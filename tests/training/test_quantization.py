@@ -25,7 +25,7 @@ def build(**settings: object) -> TrainingQuantization:
 
 def quantizer() -> ResidualQuantizer:
     torch.manual_seed(0)
-    return ResidualQuantizer(4, levels=CODEBOOKS, cardinality=8).eval()
+    return ResidualQuantizer(4, num_codebooks=CODEBOOKS, codebook_size=8).eval()
 
 
 def latents() -> torch.Tensor:

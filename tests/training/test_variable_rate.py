@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import speechlm
 from speechlm import audio
 from speechlm.bitstream import Reader
 from speechlm.codec import NeuralCodec
@@ -20,7 +21,7 @@ from speechlm.training.codec import CodecObjective
 
 from .runs import recipe
 
-SAMPLE = Path(audio.__file__).parent / "assets" / "sample.flac"
+SAMPLE = Path(speechlm.__file__).parent / "assets" / "sample.flac"
 CLOSE = {"atol": 1e-3, "rtol": 0.0}
 
 

@@ -23,7 +23,7 @@ CODEC = CodecConfig(
     name="toy",
     latent=16,
     spectral=SpectralConfig(16, 1, 16, 1),
-    quantizer=QuantizerConfig(levels=2, cardinality=16),
+    quantizer=QuantizerConfig(num_codebooks=2, codebook_size=16),
 )
 
 
@@ -64,7 +64,9 @@ def test_the_gradient_reaches_the_encoder_through_level_0():
 def test_scalar_levels_learn_from_a_teacher_too(kind, corpus):
     """In a bypass there is no level 0."""
     recipe = CodecRecipe(
-        codec=replace(CODEC, quantizer=QuantizerConfig(kind=kind, levels=1, cardinality=16)),
+        codec=replace(
+            CODEC, quantizer=QuantizerConfig(kind=kind, num_codebooks=1, codebook_size=16)
+        ),
         data=CodecDataConfig([str(corpus)], seconds=0.5, batch=2, validation=2),
         quantization=QuantizationConfig(quantizer_bypass_steps=1),
         distillation=DistillationConfig(TeacherConfig("log-mel")),
