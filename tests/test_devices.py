@@ -202,10 +202,14 @@ def test_modules_move(device: torch.device) -> None:
     """What a network makes of its weights, as the sums that a quantizer looks up, moves too."""
     quantizer = NeuralCodec(tiny_codec.network(tiny_codec.config())).network.quantizer
     codes = torch.arange(6).view(1, 2, 3) % quantizer.codebook_size
-    expected = quantizer.decode(codes), quantizer.partial(codes), quantizer.codebook_vectors()
+    expected = (
+        quantizer.decode(codes),
+        quantizer.decode_prefixes(codes),
+        quantizer.codebook_vectors(),
+    )
     moved: Any = copy.deepcopy(quantizer).to(device)
     there = codes.to(device)
-    found = moved.decode(there), moved.partial(there), moved.codebook_vectors()
+    found = moved.decode(there), moved.decode_prefixes(there), moved.codebook_vectors()
     assert all(map(close, found, expected))
     assert isinstance(moved, nn.Module)
 

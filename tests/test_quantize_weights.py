@@ -108,7 +108,7 @@ def test_a_codec_of_other_codes_has_no_context_model(saved, tmp_path):
     assert done.exit_code == 0, done.output
     assert not (out / hub.CONTEXT).exists()
     assert NeuralCodec.from_pretrained(out).entropy is None
-    assert "context.safetensors is left out: it is of other codes" in done.output
+    assert "context.safetensors is left out: it belongs to other codes" in done.output
     for name in (hub.CONFIG, hub.WEIGHTS):
         assert str((saved / name).stat().st_size) in done.output
         assert str((out / name).stat().st_size) in done.output

@@ -150,8 +150,11 @@ class VectorQuantizer(Quantizer):
         return scores.argmax(dim=1)
 
     def scores(self, rows: Tensor) -> Tensor:
-        """Closeness (n, cardinality) of rows to entries: half the negative squared distance, up to
-        a constant for each row; the cosine, up to a factor for each row, in a look-up."""
+        """Similarity (n, codebook_size) of rows to entries.
+
+        Half the negative squared distance, up to a constant for each row; with ``codebook_dim``,
+        the cosine, up to a factor for each row.
+        """
         if self.codebook_dim is not None:
             return rows @ F.normalize(self.codebook, dim=1).T
         # The offset of an entry as one more row of the product saves a pass over the scores.

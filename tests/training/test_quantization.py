@@ -57,7 +57,7 @@ def test_a_codec_is_trained_without_its_quantizer_first(corpus: Path, tmp_path: 
     for step, is_quantized in ((0, False), (2, False), (3, True)):
         _, terms = objective(objective.batch(step), "model", step)
         assert ("commitment" in terms) == is_quantized
-        assert bool(first.started) == is_quantized
+        assert bool(first.initialized) == is_quantized
 
 
 @pytest.mark.parametrize("prob", [0.0, 0.5, 1.0])

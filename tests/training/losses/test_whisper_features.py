@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import speechlm
 from speechlm import audio, whisper
 from speechlm.errors import SpeechLMError
 from speechlm.training.losses.whisper_features import WhisperFeatureConfig, WhisperFeatureLoss
 from tests.tools import require
 
-SAMPLE = Path(audio.__file__).parent / "assets" / "sample.flac"
+SAMPLE = Path(speechlm.__file__).parent / "assets" / "sample.flac"
 
 
 @pytest.fixture(scope="module")
