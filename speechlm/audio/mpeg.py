@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_KBPS_1 = 0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320
+_KBPS_2 = 0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160
+_HERTZ = 44100, 48000, 32000
 FRAME_BYTES = 1500
 """More than any frame of layer III takes."""
 
@@ -22,6 +25,20 @@ def is_sync(head: bytes) -> bool:
         return False
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
     return version != 1 and layer == 1 and head[2] >> 4 != 15 and head[2] >> 2 & 3 != 3
+
+
+def starts(head: bytes) -> bool:
+    """Whether ``head`` begins with a frame of layer III that another one follows."""
+    if not is_sync(head):
+        return False
+    mpeg1, rate = head[1] >> 3 & 3 == 3, head[2] >> 4
+    if not rate:  # of no stated bitrate
+        return False
+    kbps = (_KBPS_1 if mpeg1 else _KBPS_2)[rate]
+    hertz = _HERTZ[head[2] >> 2 & 3] >> (0 if mpeg1 else 1 if head[1] >> 3 & 1 else 2)
+    size = (144000 if mpeg1 else 72000) * kbps // hertz + (head[2] >> 1 & 1)
+    following = head[size : size + 4]
+    return is_sync(following) and following[:2] == head[:2]
 
 
 def xing(head: bytes) -> Xing | None:

@@ -8,7 +8,7 @@ described in ``docs/spec/bitstream.md``.
 from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.coders import ABSENT, ModelCoder, PayloadCoder
 from speechlm.bitstream.errors import BitstreamError
-from speechlm.bitstream.header import Header
+from speechlm.bitstream.header import MAGIC, Header
 from speechlm.bitstream.inspection import Info, inspect, read_header
 from speechlm.bitstream.join import join
 from speechlm.bitstream.packets import PacketReader, PacketWriter
@@ -17,6 +17,7 @@ from speechlm.bitstream.writer import Writer, default_chunk_frames
 
 __all__ = [
     "ABSENT",
+    "MAGIC",
     "BitstreamError",
     "Chunk",
     "Header",

@@ -61,6 +61,8 @@ class Header:
         ):
             if not 1 <= getattr(self, name) <= most:
                 raise BitstreamError(f"{name} {getattr(self, name)} is not in 1..{most}")
+        if self.hop > self.sample_rate:
+            raise BitstreamError(f"a frame of {self.hop} samples is longer than a second")
         for digits in (self.weights_hash, self.context):
             if digits is not None and not _HASH.fullmatch(digits):
                 raise BitstreamError(f"weights hash {digits!r} is not 8 hex digits")

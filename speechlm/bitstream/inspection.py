@@ -16,7 +16,9 @@ from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
 from speechlm.bitstream.level_counts import unpack_counts
 from speechlm.bitstream.reader import Reader
+from speechlm.utils.inputs import input_name, open_input
 
+_LEVELS = 255  # that a header may state
 KINDS = {PACKED: "packed", RAGGED: "ragged", ENTROPY: "entropy-coded"}
 
 
@@ -119,11 +121,8 @@ def read_header(path: str | Path) -> Header:
     Raises:
         BitstreamError: when it cannot be opened, or does not begin with a header.
     """
-    try:
-        with Path(path).open("rb") as file:
-            return Reader(file).header
-    except OSError as error:
-        raise BitstreamError(f"{path}: {error.strerror}") from None
+    with open_input(path) as file:
+        return Reader(file, name=input_name(path)).header
 
 
 def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = False) -> Info:
@@ -138,57 +137,54 @@ def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = Fa
         BitstreamError: when it cannot be opened, its header is not that of a stream, or it needs
             another context model.
     """
-    damaged, parts, framing, counted, coded = 0, 1, 0, 0, 0
+    damaged, framing, counted, coded = 0, 0, 0, 0
     kinds: Counter[str] = Counter()
     chunks: list[ChunkInfo] = []
-    try:
-        with Path(path).open("rb") as file:
-            reader = Reader(file, True, entropy)
-            if entropy is not None and reader.header.context not in (None, entropy.hash):
-                raise BitstreamError(
-                    f"{path}: coded by the context model {reader.header.context}, not "
-                    f"{entropy.hash}: name the version that wrote it"
-                )
-            header_bytes = file.tell()
-            level_codes = np.zeros(reader.header.levels, np.int64)
-            level_bytes: NDArray[np.float64] | None = np.zeros(reader.header.levels)
-            for item in reader:
-                if isinstance(item, LostChunk):
-                    damaged += 1
-                    continue
-                counts, size = _counts(item)
-                codes = (counts > np.arange(len(level_codes))[:, None]).sum(axis=1)
-                level_codes += codes
-                sizes = _sizes(item, codes, entropy)
-                level_bytes = None if level_bytes is None or sizes is None else level_bytes + sizes
-                kind = KINDS[item.coding]
-                kinds[kind] += 1
-                if each:
-                    start = item.sample / reader.header.sample_rate
-                    mean = float(counts.mean()) if item.frames else 0.0
-                    chunks.append(ChunkInfo(start, item.frames, mean, kind, item.size))
-                framing += item.size - len(item.payload)
-                counted += size
-                coded += len(item.payload) - size
-                parts += item.trim is not None and reader.samples is None
-            file_bytes = file.seek(0, 2)
-    except OSError as error:
-        raise BitstreamError(f"{path}: {error.strerror}") from None
+    name = input_name(path)
+    with open_input(path, seekable=True) as file:
+        reader = Reader(file, True, entropy, name)
+        if entropy is not None and reader.header.context not in (None, entropy.hash):
+            raise BitstreamError(
+                f"{name}: coded by the context model {reader.header.context}, not "
+                f"{entropy.hash}: name the version that wrote it"
+            )
+        level_codes = np.zeros(_LEVELS, np.int64)
+        level_bytes: NDArray[np.float64] | None = np.zeros(_LEVELS)
+        for item in reader:
+            if isinstance(item, LostChunk):
+                damaged += 1
+                continue
+            counts, size = _counts(item)
+            codes = (counts > np.arange(_LEVELS)[:, None]).sum(axis=1)
+            level_codes += codes
+            sizes = _sizes(item, codes, entropy)
+            level_bytes = None if level_bytes is None or sizes is None else level_bytes + sizes
+            kind = KINDS[item.coding]
+            kinds[kind] += 1
+            if each:
+                start = item.sample / reader.header.sample_rate
+                mean = float(counts.mean()) if item.frames else 0.0
+                chunks.append(ChunkInfo(start, item.frames, mean, kind, item.size))
+            framing += item.size - len(item.payload)
+            counted += size
+            coded += len(item.payload) - size
+        file_bytes = file.seek(0, 2)
+    levels = max(header.levels for header in reader.headers)
     return Info(
-        **vars(reader.header),
+        **vars(reader.header) | {"levels": levels},
         frames=reader.frames,
         samples=reader.samples,
         chunks=kinds.total(),
         damaged=damaged,
         file_bytes=file_bytes,
-        parts=parts,
-        header_bytes=header_bytes,
+        parts=reader.parts,
+        header_bytes=reader.header_bytes,
         framing_bytes=framing,
         count_bytes=counted,
         code_bytes=coded,
         payloads=dict(kinds),
-        level_codes=level_codes.tolist(),
-        level_bytes=None if level_bytes is None else level_bytes.tolist(),
+        level_codes=level_codes[:levels].tolist(),
+        level_bytes=None if level_bytes is None else level_bytes[:levels].tolist(),
         each=chunks,
     )
 

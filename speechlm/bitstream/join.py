@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -10,11 +11,9 @@ from typing import BinaryIO
 from speechlm.bitstream.chunk import Chunk
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.header import Header
-from speechlm.bitstream.inspection import read_header
-from speechlm.bitstream.reader import Reader
+from speechlm.bitstream.reader import SHARED, Reader
 from speechlm.bitstream.writer import Writer
-
-_SHARED = "model", "weights_hash", "context", "sample_rate", "hop", "bits"
+from speechlm.utils.inputs import input_name, open_input
 
 
 def join(sources: Sequence[Path], target: BinaryIO) -> int:
@@ -26,41 +25,52 @@ def join(sources: Sequence[Path], target: BinaryIO) -> int:
     Raises:
         BitstreamError: when one cannot be read, is damaged, or is by another model than the first.
     """
-    writer = Writer(target, _common_header(sources))
-    samples = 0
-    for number, source in enumerate(sources):
-        last = number == len(sources) - 1
-        try:
-            with source.open("rb") as file:
-                reader = Reader(file)
-                ended, begin = False, 0
-                for chunk in reader:
-                    assert isinstance(chunk, Chunk)  # without concealing, none is lost
-                    ended = reader.samples is not None
-                    writer.copy(chunk, last and ended)
-                    if chunk.trim is not None:
-                        begin = chunk.sample + chunk.frames * reader.header.hop - chunk.trim
-                assert reader.samples is not None
-                samples += reader.samples
-        except OSError as error:
-            raise BitstreamError(f"{source}: {error.strerror}") from None
-        if not ended:  # the last chunk holds no frames, and was not handed out
-            writer.finish(reader.samples - begin, last)
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_input(source, seekable=True)) for source in sources]
+        names = [input_name(source) for source in sources]
+        writer = Writer(target, _common_header(files, names))
+        samples = 0
+        for number, (file, name) in enumerate(zip(files, names, strict=True)):
+            file.seek(0)
+            samples += _copy(Reader(file, name=name), writer, number == len(files) - 1)
     return samples
 
 
-def _common_header(sources: Sequence[Path]) -> Header:
-    headers = [read_header(source) for source in sources]
-    first = headers[0]
-    for source, header in zip(sources, headers, strict=True):
-        for name in _SHARED:
-            if getattr(header, name) != getattr(first, name):
-                raise BitstreamError(
-                    f"{source}: its {name.replace('_', ' ')} is {getattr(header, name)}, but "
-                    f"{sources[0]} has {getattr(first, name)}: files of one model join"
-                )
+def _copy(reader: Reader, writer: Writer, last: bool) -> int:
+    """Append all that a reader gives; return its samples."""
+    begin, waiting = 0, None
+    for chunk in reader:
+        assert isinstance(chunk, Chunk)  # without concealing, none is lost
+        if waiting is not None:
+            writer.copy(waiting, last=False)
+        waiting = chunk
+        if chunk.trim is not None:
+            begin = chunk.sample + chunk.frames * reader.header.hop - chunk.trim
+    assert reader.samples is not None
+    if waiting is not None:
+        writer.copy(waiting, last and not reader.ends_empty)
+    if reader.ends_empty:
+        writer.finish(reader.samples - begin, last)
+    return reader.samples
+
+
+def _common_header(files: Sequence[BinaryIO], names: Sequence[str]) -> Header:
+    headers: list[Header] = []
+    for file, name in zip(files, names, strict=True):
+        reader = Reader(file, name=name)
+        for _ in reader:  # a file may itself be several that were joined
+            pass
+        for header in reader.headers:
+            for field in SHARED:
+                ours, its = getattr((headers or [header])[0], field), getattr(header, field)
+                if its != ours:
+                    raise BitstreamError(
+                        f"{name}: its {field.replace('_', ' ')} is {its}, but {names[0]} has "
+                        f"{ours}: files of one model join"
+                    )
+            headers.append(header)
     return replace(
-        first,
+        headers[0],
         levels=max(header.levels for header in headers),
         chunk_frames=max(header.chunk_frames for header in headers),
     )

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from speechlm.bitstream.allowance import frames_left
 from speechlm.bitstream.chunk import Chunk, LostChunk
 from speechlm.bitstream.chunk_format import CHECK_BYTES, Shape, check
 from speechlm.bitstream.coders import ENTROPY, ModelCoder, coders
@@ -80,6 +81,7 @@ class PacketReader:
         jitter: int = JITTER,
     ) -> None:
         self._file, self._conceal, self._jitter = file, conceal, jitter
+        self._received = 0  # bytes
         for kind, number, body in iter(self._packet, None):
             if kind and self._is_header(body):
                 self._next = number
@@ -112,6 +114,9 @@ class PacketReader:
             elif len(self._waiting) > jitter:
                 if not self._conceal:
                     raise BitstreamError(f"stream: packet {self._next} is lost; --conceal goes on")
+                if self._left() < self.header.chunk_frames:  # no gap that nothing pays for
+                    self._next = min(self._waiting)
+                    continue
                 lost = LostChunk(self.frames, self._sample, self.header.chunk_frames)
                 self.frames += lost.frames
                 yield lost
@@ -119,8 +124,18 @@ class PacketReader:
                 return
             self._next += 1
 
+    def _left(self) -> int:
+        """Frames that may still come."""
+        return frames_left(self.frames, self._received, self.header.frame_rate)
+
     def _chunk(self, shape: Shape, payload: bytes, size: int) -> Iterator[Chunk]:
         start, sample = self.frames, self._sample
+        if shape.frames > self._left():
+            seconds = (start + shape.frames) / self.header.frame_rate
+            raise BitstreamError(
+                f"stream: claims {seconds:.0f} s of sound in {self._received} bytes: not a stream "
+                "by speechlm"
+            )
         self.frames += shape.frames
         self._trimmed += shape.trim or 0
         if shape.last:
@@ -178,4 +193,5 @@ class PacketReader:
             body = source.take(size & ~_IS_HEADER)
         except Truncated:
             return None
+        self._received += len(start) + len(body)
         return bool(size & _IS_HEADER), int.from_bytes(start[2:], "little"), body

@@ -14,15 +14,17 @@ from speechlm.bitstream.coders import ABSENT, ENTROPY, PACKED, RAGGED, ModelCode
 from speechlm.bitstream.header import Header
 
 _CHUNK_BYTES = 1000
+_CHUNK_SECONDS = 20.0  # more would claim more than bitstream.allowance grants
 
 
 def default_chunk_frames(bits_per_frame: int, frame_rate: float) -> int:
     """Frames per chunk for a file: at least one second, and at least 1,000 bytes of codes.
 
     The five bytes around a chunk stay at half a per cent of it this way. Rounded up to whole bytes
-    of payload.
+    of payload. At most 20 seconds.
     """
-    frames = max(math.ceil(frame_rate), math.ceil(8 * _CHUNK_BYTES / bits_per_frame))
+    most = max(1, int(_CHUNK_SECONDS * frame_rate))
+    frames = min(max(math.ceil(frame_rate), math.ceil(8 * _CHUNK_BYTES / bits_per_frame)), most)
     step = 8 // math.gcd(8, bits_per_frame)
     return -(-frames // step) * step
 

@@ -15,6 +15,8 @@ import speechlm
 from speechlm.cli import bench, compress, data, evaluate, lm, models, train
 from speechlm.cli.common import print_error
 from speechlm.errors import SpeechLMError
+from speechlm.utils.files import describe
+from speechlm.utils.signals import exit_on_signals
 
 app = typer.Typer(
     help="Speech as discrete units: codec, unit language model, vocoder, evaluation.",
@@ -51,13 +53,27 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; an error of the user prints one line and exits with status 2."""
+    """Run the command line; an error of the user or the system is one line, and status 2."""
+    exit_on_signals()
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where an error is caught, and not at exit
     except SpeechLMError as error:
         print_error(error)
         sys.exit(2)
-    except BrokenPipeError:
-        # The reader of our output has closed it: no message, and none at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has closed it
+        _discard_output()
         sys.exit(1)
+    except OSError as error:
+        _discard_output()
+        print_error(describe(error))
+        sys.exit(2)
+
+
+def _discard_output() -> None:
+    """Send what is still buffered for standard output nowhere: it would fail again at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from speechlm.errors import SpeechLMError
+from speechlm.utils.files import check_output
 from speechlm.utils.terminal import console, errors
+
+Number = TypeVar("Number")
+
+STDIN = Path("-")
+AUDIO_STARTS = {".wav": (b"RIFF", b"RF64"), ".flac": (b"fLaC", b"ID3"), ".ogg": (b"OggS",)}
+"""How the files begin that may be replaced by one of a format."""
+
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an output that is an input, or of another kind.")
+]
+
+
+def finite(value: Number) -> Number:
+    """An option that must be a number: NaN and infinity are refused."""
+    numbers = value if isinstance(value, list) else [value]
+    for number in numbers:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise SpeechLMError(f"{number}: a finite number is needed")
+    return value
+
 
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -27,8 +51,11 @@ CodecModel = Annotated[
     str | None,
     typer.Option("--model", help="Folder, shipped name, hub id or peer; default: codec-16k."),
 ]
-Kbps = Annotated[float | None, typer.Option(help="Bitrate; default: all codebooks.")]
-AudioIn = Annotated[Path, typer.Argument(metavar="IN", help="WAV, FLAC, OGG or MP3.")]
+Kbps = Annotated[
+    float | None, typer.Option(callback=finite, help="Bitrate; default: all codebooks.")
+]
+AUDIO_HELP = "Any audio file; - is standard input."
+AudioIn = Annotated[Path, typer.Argument(metavar="IN", help=AUDIO_HELP)]
 AudioOut = Annotated[Path, typer.Argument(metavar="OUT", help="WAV, FLAC or OGG.")]
 
 
@@ -60,15 +87,56 @@ def require_folder(path: Path) -> None:
         raise SpeechLMError(f"{path}: no such folder")
 
 
+def check_audio(path: Path) -> None:
+    """Refuse what is no audio before torch is loaded; a pipe is not read for that."""
+    from speechlm import audio
+
+    if path.is_file() or (path != STDIN and not path.exists()) or path.is_dir():
+        audio.info(path)
+
+
+def check_audio_output(target: Path, sources: Sequence[Path], force: bool) -> None:
+    """Refuse to replace an input, or what is no audio file of the format."""
+    starts = AUDIO_STARTS.get(target.suffix.lower(), ())
+    check_output(target, sources, starts, f"{target.suffix} audio", force)
+
+
 def print_error(message: object) -> None:
     """One red line on standard error."""
-    errors.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    line = " ".join(str(message).split("\n"))
+    with suppress(OSError, ValueError):  # it may be closed
+        errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_path(label: str, path: object) -> None:
+    """A line that ends with a path, whole and as it is: a script may take it from there."""
+    print_line(f"{label}{path}")
+
+
+def print_line(text: str) -> None:
+    """A line of plain text, in which nothing is markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """JSON; a number that JSON does not have, such as NaN, is null."""
+    console.print_json(data=_json_value(data))
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {name: _json_value(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    return value
 
 
 def print_row(values: Mapping[str, str]) -> None:
     """A table of one row."""
     table = Table(*values)
-    table.add_row(*values.values())
+    table.add_row(*(Text(value) for value in values.values()))
     console.print(table)
 
 
@@ -83,6 +151,6 @@ class Report(Protocol):
 def print_report(report: Report, json: bool) -> None:
     """The report as JSON, or as a table."""
     if json:
-        console.print_json(data=report.to_json())
+        print_json(report.to_json())
     else:
         console.print(report.table())

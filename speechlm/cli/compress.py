@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from speechlm.cli.common import CodecModel, Json, Kbps, Threads, print_error, print_row, use_threads
+from speechlm.cli.common import (
+    STDIN,
+    CodecModel,
+    Force,
+    Json,
+    Kbps,
+    Threads,
+    check_audio,
+    check_audio_output,
+    finite,
+    print_error,
+    print_json,
+    print_row,
+    use_threads,
+)
 from speechlm.errors import SpeechLMError
+from speechlm.utils.files import check_output, is_stdout
+from speechlm.utils.inputs import stdin, stdout
 from speechlm.utils.terminal import console
 
 if TYPE_CHECKING:
@@ -33,12 +49,13 @@ Mode = Annotated[
     typer.Option(help="vbr: the bitrate holds on average; cbr: it holds in every second."),
 ]
 Quality = Annotated[
-    float | None, typer.Option(help="0 to 10: constant quality at a variable bitrate.")
+    float | None,
+    typer.Option(callback=finite, help="0 to 10: constant quality at a variable bitrate."),
 ]
 Packets = Annotated[bool, typer.Option(help="Send each chunk in a numbered packet.")]
 Conceal = Annotated[bool, typer.Option(help="Conceal damaged or lost chunks.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Files at a time, in a process each.")]
-STANDARD = Path("-")
+SLM = "a compressed recording"
 
 
 @app.command()
@@ -56,24 +73,28 @@ def compress(
     max_bytes: Annotated[int | None, typer.Option(min=1, help="Maximum size of a file.")] = None,
     quality: Quality = None,
     model: CodecModel = None,
+    force: Force = False,
     jobs: Jobs = 1,
     json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Compress recordings: files, folders, or standard input."""
-    from speechlm import audio, bitstream, hub
+    from speechlm import bitstream, hub
     from speechlm.compression import batch
     from speechlm.compression.rate_target import RateTarget
 
     rate = RateTarget(kbps, mode, max_bytes, quality)
     hub.check_codec(model)
     use_threads(threads)
-    with _paths(paths, ".wav", ".slm") as (sources, target):
+    with _paths(paths, ".slm") as (sources, target):
         pairs = batch.pair_files(sources, target, batch.AUDIO_SUFFIXES, batch.PACKED_SUFFIX)
+        for _, out in pairs:
+            check_output(out, sources, [bitstream.MAGIC], SLM, force)
         if len(pairs) == 1:
-            audio.info(pairs[0][0])  # refuse what is no audio before torch is loaded
+            check_audio(pairs[0][0])
         results = batch.compress_files(pairs, model, rate, jobs, bar=True)
-        real = bitstream.inspect(results[0].target) if not results[0].error else None
+        plain = not results[0].error and results[0].target.is_file()
+        real = bitstream.inspect(results[0].target) if plain else None
     _print_results(results, json, real)
 
 
@@ -87,13 +108,16 @@ def decompress(
             "- is standard input or output.",
         ),
     ],
-    start: Annotated[float, typer.Option(min=0, help="Seconds to skip.")] = 0,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Seconds to decode.")] = None,
+    start: Annotated[float, typer.Option(min=0, callback=finite, help="Seconds to skip.")] = 0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, callback=finite, help="Seconds to decode.")
+    ] = None,
     format: Annotated[
         str, typer.Option(help="wav, flac or ogg: of files in a folder, and of -.")
     ] = "wav",
     model: CodecModel = None,
     conceal: Conceal = False,
+    force: Force = False,
     jobs: Jobs = 1,
     json: Json = False,
     threads: Threads = 1,
@@ -107,37 +131,34 @@ def decompress(
     options = batch.DecodeOptions(conceal, start, math.inf if seconds is None else seconds)
     hub.check_codec(model)
     use_threads(threads)
-    with _paths(paths, ".slm", f".{format}") as (sources, target):
+    with _paths(paths, f".{format}") as (sources, target):
         pairs = batch.pair_files(sources, target, [batch.PACKED_SUFFIX], f".{format}")
-        if len(pairs) == 1:
+        for _, out in pairs:
+            check_audio_output(out, sources, force)
+        if len(pairs) == 1 and pairs[0][0].is_file():
             bitstream.read_header(pairs[0][0])  # refuse other files before torch is loaded
         results = batch.decompress_files(pairs, model, options, jobs, bar=True)
     _print_results(results, json)
 
 
 @contextmanager
-def _paths(paths: Sequence[Path], read: str, written: str) -> Iterator[tuple[list[Path], Path]]:
-    """Sources and target, ``-`` among them being a temporary file in its place."""
+def _paths(paths: Sequence[Path], written: str) -> Iterator[tuple[list[Path], Path]]:
+    """Sources and target; a temporary file in place of a target that is standard output."""
     *sources, target = paths
     if not sources:
         raise SpeechLMError(f"{target}: name the files to read, and last the one to write")
-    with ExitStack() as stack:
-        if STANDARD in (*sources, target):
-            if len(sources) > 1 or sources[0].is_dir():
-                raise SpeechLMError("-: stands for one file, not for several")
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            if sources == [STANDARD]:
-                sources = [folder / f"stdin{read}"]
-                with sources[0].open("wb") as file:
-                    shutil.copyfileobj(sys.stdin.buffer, file)
-            if target == STANDARD:
-                yield sources, folder / f"stdout{written}"
-                if (folder / f"stdout{written}").is_file():
-                    with (folder / f"stdout{written}").open("rb") as file:
-                        shutil.copyfileobj(file, sys.stdout.buffer)
-                    sys.stdout.buffer.flush()
-                return
+    if STDIN in (*sources, target) and (len(sources) > 1 or sources[0].is_dir()):
+        raise SpeechLMError("-: stands for one file, not for several")
+    if target != STDIN:
         yield sources, target
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"stdout{written}"
+        yield sources, copy
+        if copy.is_file():
+            with copy.open("rb") as file:
+                shutil.copyfileobj(file, stdout())
+            stdout().flush()
 
 
 def _print_results(results: Sequence[FileResult], json: bool, real: Info | None = None) -> None:
@@ -147,7 +168,7 @@ def _print_results(results: Sequence[FileResult], json: bool, real: Info | None 
     compute = sum(result.stats.compute_seconds for result in done if result.stats)
     size = sum(result.bytes for result in done)
     rtf = compute / seconds if seconds else math.nan
-    if results[0].target.name.startswith("stdout."):
+    if results[0].target.name.startswith("stdout.") or is_stdout(results[0].target):
         pass  # the figures would be in the output
     elif json:
         files = [
@@ -161,7 +182,7 @@ def _print_results(results: Sequence[FileResult], json: bool, real: Info | None 
             for result in results
         ]
         total = {"seconds": seconds, "bytes": size, "rtf": rtf if seconds else None}
-        console.print_json(data={"files": files, **total})
+        print_json({"files": files, **total})
     elif len(results) == 1 and done:
         stats = done[0].stats
         assert stats is not None
@@ -213,12 +234,12 @@ def info(
         "kbps": found.kbps,
     }
     if json:
-        console.print_json(data=facts)
+        print_json(facts)
         return
     table = Table(show_header=False)
     for name, value in facts.items():
         if name not in ("level_bytes", "each"):
-            table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+            table.add_row(name, f"{value:.3f}" if isinstance(value, float) else Text(str(value)))
     console.print(table)
     budget = Table("where", "bytes", "kbps")
     for name, size in found.budget.items():
@@ -238,13 +259,16 @@ def info(
 @app.command("cat")
 def join(
     files: Annotated[list[Path], typer.Argument(metavar="IN.slm ... OUT.slm")],
+    force: Force = False,
 ) -> None:
-    """Concatenate files of one model without decoding them."""
+    """Concatenate files of one model without decoding them. An output that exists is kept."""
     from speechlm.compression import files as slm_files
 
     *sources, target = files
     if not sources:
         raise SpeechLMError(f"{target}: name the files to join, and last the one to write")
+    # A pattern such as *.slm names a recording last: it is none to be replaced.
+    check_output(target, sources, [], "nothing", force)
     print_row({"samples": str(slm_files.join(sources, target))})
 
 
@@ -253,12 +277,17 @@ def encode(
     kbps: Kbps = None,
     mode: Mode = "cbr",
     quality: Quality = None,
-    chunk: Annotated[float, typer.Option(min=0.001, help="Seconds a chunk.")] = 0.2,
+    chunk: Annotated[
+        float, typer.Option(min=0.001, callback=finite, help="Seconds a chunk.")
+    ] = 0.2,
     packets: Packets = False,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=1, help="Of the input, Hz; default: the model's.")
+    ] = None,
     model: CodecModel = None,
     threads: Threads = 1,
 ) -> None:
-    """Raw 16-bit mono PCM at the model's sample rate to .slm, chunk by chunk."""
+    """Raw 16-bit little-endian mono PCM to .slm, chunk by chunk."""
     from speechlm.compression.rate_target import RateTarget
 
     rate = RateTarget(kbps, mode, quality=quality)
@@ -266,8 +295,7 @@ def encode(
     from speechlm import codec
     from speechlm.compression.files import stream_encode
 
-    streams = sys.stdin.buffer, sys.stdout.buffer
-    stream_encode(*streams, codec.load(model), rate, chunk, packets)
+    stream_encode(stdin(), stdout(), codec.load(model), rate, chunk, packets, sample_rate)
 
 
 @stream.command()
@@ -283,5 +311,4 @@ def decode(
     from speechlm import codec
     from speechlm.compression.files import stream_decode
 
-    streams = sys.stdin.buffer, sys.stdout.buffer
-    stream_decode(*streams, codec.load(model), conceal, packets, jitter)
+    stream_decode(stdin(), stdout(), codec.load(model), conceal, packets, jitter)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from speechlm.compression.rate_target import CodingStats, RateTarget
 from speechlm.errors import SpeechLMError
+from speechlm.utils.files import make_folder
+from speechlm.utils.inputs import STDIN
 from speechlm.utils.processes import processes, progress
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 
-AUDIO_SUFFIXES = ".wav", ".flac", ".ogg", ".mp3"
+AUDIO_SUFFIXES = ".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aac", ".webm"
 PACKED_SUFFIX = ".slm"
 
 
@@ -58,7 +60,7 @@ def pair_files(
             the same target, or a source is its own target.
     """
     for source in sources:
-        if not source.exists():
+        if not source.exists() and str(source) != STDIN:
             raise SpeechLMError(f"{source}: no such file")
     if len(sources) == 1 and not sources[0].is_dir() and not target.is_dir():
         pairs = [(sources[0], target)]
@@ -72,7 +74,7 @@ def pair_files(
     for source, out in pairs:
         if out in taken:
             raise SpeechLMError(f"{source}: has the same target as {taken[out]}: {out}")
-        if out.exists() and out.samefile(source):
+        if out.exists() and source.exists() and out.samefile(source):
             raise SpeechLMError(f"{source}: is its own target: name another")
         taken[out] = source
     return pairs
@@ -129,7 +131,7 @@ def _run(
     jobs = min(jobs, len(pairs))
     if len(pairs) > 1:
         for _, target in pairs:
-            _make_folder(target.parent)
+            make_folder(target.parent)
     results: dict[Path, FileResult] = {}
     with _bar(len(pairs) if bar else 1) as advance:
         if jobs > 1:
@@ -150,13 +152,6 @@ def _run(
     return [results[source] for source, _ in pairs]
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpeechLMError(f"{folder}: cannot be created: {error.strerror}") from None
-
-
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[str], None]]:
     if total > 1:
@@ -170,6 +165,11 @@ def _load(model: str | None) -> Codec:
     from speechlm.codec.load import load
 
     return load(model)
+
+
+def _size(target: Path) -> int:
+    """Bytes of a file; what was written into a pipe or a device is not known."""
+    return target.stat().st_size if target.is_file() else 0
 
 
 _load_once = cache(_load)  # in a worker process
@@ -192,7 +192,7 @@ def _compress(source: Path, target: Path, codec: Codec, rate: RateTarget) -> Fil
         stats = compress(source, target, codec, rate)
     except SpeechLMError as error:
         return FileResult(source, target, error=str(error))
-    return FileResult(source, target, stats, target.stat().st_size)
+    return FileResult(source, target, stats, _size(target))
 
 
 def _decompress(source: Path, target: Path, codec: Codec, options: DecodeOptions) -> FileResult:
@@ -202,4 +202,4 @@ def _decompress(source: Path, target: Path, codec: Codec, options: DecodeOptions
         stats = decompress(source, target, codec, options.conceal, options.start, options.seconds)
     except SpeechLMError as error:
         return FileResult(source, target, error=str(error))
-    return FileResult(source, target, stats, target.stat().st_size)
+    return FileResult(source, target, stats, _size(target))

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from speechlm.bitstream import BitstreamError, Chunk, LostChunk, PacketReader, Reader
 from speechlm.codec import Codec
 from speechlm.compression.rate_target import CodingStats
+from speechlm.errors import SpeechLMError
 
+PIECE = 10.0
+"""Seconds that are decoded at a time; a chunk may hold more."""
 WARM_UP = 2.0
 """Seconds before an excerpt that are decoded for context, where there are so many."""
 
@@ -34,6 +37,8 @@ def decode(
     Raises:
         SpeechLMError: when the stream is damaged, or ends before ``start``.
     """
+    if not 0 <= start < math.inf or not seconds >= 0:
+        raise SpeechLMError(f"{seconds:g} s from {start:g} s on are no part of a recording")
     first, last = start * codec.sample_rate, (start + seconds) * codec.sample_rate
     excerpt = _Excerpt(codec, write, round(first), last if math.isinf(last) else round(last))
     warm = math.ceil(WARM_UP * codec.frame_rate)
@@ -42,14 +47,15 @@ def decode(
     for item in reader:
         skipped = 0 if whole else (excerpt.first - item.sample) // codec.hop - warm
         skipped = min(item.frames, max(0, skipped))
-        if skipped == item.frames:
+        if item.frames and skipped == item.frames:
             excerpt.skip(item)
-        else:
+        elif item.frames:
             codes = _codes(item, conceal)
             kept += 0 if codes is None else int((codes >= 0).sum())
             frames += item.frames
             excerpt.push(item, codes, skipped)
-        if isinstance(item, Chunk) and item.trim is not None and reader.samples is None:
+        if isinstance(item, Chunk) and item.trim is not None:
+            _check_trim(item.trim, codec, conceal)
             excerpt.end(item.sample + item.frames * codec.hop - item.trim)
         if excerpt.place >= excerpt.last + codec.hop and not whole:
             break
@@ -59,6 +65,16 @@ def decode(
         length = excerpt.place / codec.sample_rate
         raise BitstreamError(f"there are {length:.2f} s of sound, and none from {start:g} s on")
     return CodingStats(excerpt.written / codec.sample_rate, excerpt.work, kept / max(1, frames))
+
+
+def _check_trim(trim: int, codec: Codec, conceal: bool) -> None:
+    """Raises: BitstreamError, when a length is not that of its frames by ``codec``."""
+    most = codec.hop + codec.delay
+    if trim >= most and not conceal:
+        raise BitstreamError(
+            f"states a length {trim} samples short of its frames, which by {codec.model_id} is "
+            f"less than {most}: --conceal decodes it"
+        )
 
 
 def _codes(item: Chunk | LostChunk, conceal: bool) -> NDArray[np.int64] | None:
@@ -94,6 +110,8 @@ class _Excerpt:
         self._stream = codec.stream_decoder()
         self._fresh, self._begin = True, 0
         self._held = torch.zeros(0)
+        # A whole codec decodes at the end anyway; for others a chunk's length must not cost memory.
+        self._piece = max(1, round(PIECE * codec.frame_rate))
 
     def skip(self, item: Chunk | LostChunk) -> None:
         """Pass over a chunk that no sample of the excerpt needs."""
@@ -104,11 +122,16 @@ class _Excerpt:
         if self._fresh:
             self._fresh, self._begin = False, item.sample + skipped * self._codec.hop
             self.place = self._begin
+        for first in range(skipped, item.frames, self._piece):
+            last = min(first + self._piece, item.frames)
+            self._push(last - first, None if codes is None else codes[:, first:last])
+
+    def _push(self, frames: int, codes: NDArray[np.int64] | None) -> None:
         begin = time.perf_counter()
         if codes is None:
-            wave = self._stream.conceal(item.frames - skipped)
+            wave = self._stream.conceal(frames)
         else:
-            wave = self._stream.push(torch.from_numpy(codes[:, skipped:])[None])
+            wave = self._stream.push(torch.from_numpy(codes)[None])
         self.work += time.perf_counter() - begin
         self._held = torch.cat([self._held, wave[0].cpu()])
         self._out(len(self._held) - self._codec.hop)

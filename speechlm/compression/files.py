@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -13,11 +13,13 @@ from speechlm import audio, bitstream
 from speechlm.bitstream import BitstreamError, Header, PacketReader, PacketWriter, Reader
 from speechlm.bitstream.packets import JITTER
 from speechlm.codec import Codec
+from speechlm.compression import raw
 from speechlm.compression.decoder import decode
 from speechlm.compression.encoder import encode_stream, encode_whole
 from speechlm.compression.rate_target import CodingStats, RateTarget
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
+from speechlm.utils.inputs import input_name, open_input
 
 TWO_PASS_SECONDS = 1800.0
 """Longer recordings are coded in one pass, in constant memory."""
@@ -61,14 +63,11 @@ def decompress(
     Raises:
         SpeechLMError: when the file is damaged, or was written by another model.
     """
-    try:
-        with source.open("rb") as file:
-            reader = Reader(file, conceal, codec.entropy)
-            check_model(reader.header, codec, source)
-            with audio.Writer(target, codec.sample_rate) as writer:
-                return decode(reader, codec, writer.write, start, seconds, conceal)
-    except OSError as error:
-        raise SpeechLMError(f"{source}: {error.strerror or error}") from None
+    with open_input(source) as file:
+        reader = Reader(file, conceal, codec.entropy, input_name(source))
+        check_model(reader.header, codec, source)
+        with audio.Writer(target, codec.sample_rate) as writer:
+            return decode(reader, codec, writer.write, start, seconds, conceal)
 
 
 def join(sources: Sequence[Path], target: Path) -> int:
@@ -88,17 +87,26 @@ def stream_encode(
     rate: RateTarget,
     chunk_seconds: float,
     packets: bool = False,
+    sample_rate: int | None = None,
 ) -> CodingStats:
-    """Raw 16-bit little-endian mono PCM at the codec's rate to .slm, as it arrives.
+    """Raw 16-bit little-endian mono PCM to .slm, as it arrives.
+
+    ``sample_rate`` is that of ``source``, by default the codec's.
 
     Each chunk of ``chunk_seconds`` goes out as soon as it is full, as a packet if it is to be.
 
     Raises:
-        SpeechLMError: when the codec does not reach the rate, or a stream cannot.
+        SpeechLMError: when the codec does not reach the rate, a stream cannot, or ``source`` is a
+            sound file instead of samples.
     """
+    if not 0 < chunk_seconds < math.inf:
+        raise SpeechLMError(f"a chunk takes a finite time above 0, not {chunk_seconds:g} s")
     chunk = max(1, round(chunk_seconds * codec.frame_rate))
     file = cast(BinaryIO, PacketWriter(target)) if packets else target
-    return encode_stream(_pcm(source, codec.hop), file, codec, rate, chunk)
+    wave = raw.read(source, codec.hop)
+    if sample_rate is not None:
+        wave = audio.resampled(wave, sample_rate, codec.sample_rate)
+    return encode_stream(wave, file, codec, rate, chunk)
 
 
 def stream_decode(
@@ -148,14 +156,3 @@ def check_model(header: Header, codec: Codec, source: object) -> None:
             f"{source}: coded by the context model {header.context}, and this {codec.model_id} has "
             f"{context}: name the version that wrote it with --model"
         )
-
-
-def _pcm(source: BinaryIO, samples: int) -> Iterator[np.ndarray]:
-    """Float32 pieces of a raw 16-bit stream, each as soon as it is there."""
-    read = getattr(source, "read1", source.read)
-    odd = b""
-    while data := read(2 * samples):
-        data = odd + data
-        whole = len(data) // 2 * 2
-        odd = data[whole:]
-        yield np.frombuffer(data[:whole], dtype="<i2").astype(np.float32) / 32768

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from speechlm.data.index import Entries, Entry, Segment, read
 from speechlm.errors import SpeechLMError
 from speechlm.units.base import Units
-from speechlm.utils.files import atomic_path, remove_unfinished
+from speechlm.utils.files import atomic_path
 
 __all__ = ["Entries", "Entry", "Segment", "Tokens"]
 
@@ -190,8 +190,6 @@ class Shard:
 def shard_file(folder: Path, number: int, levels: int) -> Iterator[Shard]:
     """Write a shard: its array, and when all went well its index, which says that it is there."""
     array, index = array_path(folder, number), index_path(folder, number)
-    for path in (array, index):
-        remove_unfinished(path)
     with atomic_path(array) as temporary, temporary.open("wb") as file:
         shard = Shard(file, levels)
         yield shard

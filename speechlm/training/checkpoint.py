@@ -9,13 +9,11 @@ from typing import Any
 import torch
 
 from speechlm.errors import SpeechLMError
-from speechlm.utils.files import atomic_path, remove_unfinished
+from speechlm.utils.files import atomic_path
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write nested containers of tensors and numbers; the old file stays whole until the end."""
-    # One process writes this file: what is there of an earlier try was left by a kill.
-    remove_unfinished(path)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
 

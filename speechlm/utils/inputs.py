@@ -53,12 +53,29 @@ class BlockingReader(io.RawIOBase):
 
 
 def stdin() -> BinaryIO:
-    """Standard input, buffered; blocking whatever its mode is."""
+    """Standard input, buffered; blocking whatever its mode is.
+
+    Raises:
+        SpeechLMError: when it is closed.
+    """
+    if sys.stdin is None:
+        raise SpeechLMError("standard input is closed")
     try:
         descriptor = os.dup(sys.stdin.fileno())
     except io.UnsupportedOperation:  # replaced by an object of Python, as tests do
         return sys.stdin.buffer
     return cast(BinaryIO, io.BufferedReader(BlockingReader(descriptor)))
+
+
+def stdout() -> BinaryIO:
+    """Standard output, for bytes.
+
+    Raises:
+        SpeechLMError: when it is closed.
+    """
+    if sys.stdout is None:
+        raise SpeechLMError("standard output is closed")
+    return sys.stdout.buffer
 
 
 @contextmanager

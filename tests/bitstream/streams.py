@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from hypothesis import strategies as st
@@ -39,8 +39,13 @@ def small_header(**changes) -> Header:
     return Header(**(fields | changes))
 
 
+def plausible_header(sample_rate: int, hop: int, **fields: Any) -> Header:
+    """A frame lasts a second at most."""
+    return small_header(sample_rate=sample_rate, hop=min(hop, sample_rate), **fields)
+
+
 headers = st.builds(
-    small_header,
+    plausible_header,
     model=st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=30),
     weights_hash=st.binary(min_size=4, max_size=4).map(bytes.hex),
     sample_rate=st.integers(1, 1 << 24),

@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 
-from speechlm.bitstream import BitstreamError, LostChunk, Reader
+from speechlm.bitstream import ABSENT, BitstreamError, LostChunk, Reader, Writer
 from tests.bitstream.streams import encode, items, random_codes, small_header
 
 HEADER = small_header()
@@ -106,7 +106,7 @@ def test_some_missing_bytes_cost_one_chunk():
     assert reader.frames == FRAMES
 
 
-@pytest.mark.parametrize("junk", [b"\x00", bytes(300), b"\xff" * 300, STREAM[: chunk_at(3)]])
+@pytest.mark.parametrize("junk", [b"\x00", bytes(300), b"\xff" * 300, STREAM[START : chunk_at(3)]])
 def test_inserted_bytes_between_chunks_cost_nothing(junk):
     damaged = cut(STREAM, chunk_at(3), chunk_at(3), junk)
     seen, reader = concealed(damaged)
@@ -140,9 +140,74 @@ def test_a_damaged_short_chunk_keeps_its_length():
     assert lost == [LostChunk(start=8, sample=8 * HEADER.hop, frames=3)]
 
 
-def test_what_follows_the_end_is_not_read():
-    assert concealed(STREAM + STREAM)[0] == [None] * 6
+def test_another_stream_that_follows_is_read_on():
+    """As ``cat a.slm b.slm`` makes it."""
+    for number, data in enumerate((STREAM + STREAM, STREAM + STREAM + STREAM), 2):
+        for conceal in (False, True):
+            reader = Reader(io.BytesIO(data), conceal)
+            codes = [chunk.codes for chunk in reader]
+            np.testing.assert_array_equal(np.hstack(codes), np.tile(CODES, number))
+            assert reader.parts == number
+            assert reader.samples == number * (FRAMES * HEADER.hop - 50)
+    reader.seek(FRAMES + 3)
+    assert reader.header == HEADER and len(reader.headers) == 2
+
+
+def test_another_stream_is_found_behind_a_lost_end():
+    reader = Reader(io.BytesIO(STREAM[:-9] + STREAM), conceal=True)
+    lost = [item.frames for item in reader if isinstance(item, LostChunk)]
+    assert reader.parts == 2 and lost
+    assert reader.samples is not None
+
+
+def test_other_bytes_that_follow_are_logged(caplog):
     assert len(items(STREAM + b"more")) == 6
+    assert caplog.messages == ["stream: bytes that follow its end are ignored"]
+
+
+def test_a_stream_by_another_model_that_follows_is_an_error():
+    other = encode(small_header(weights_hash="11111111"), CODES)
+    assert "whose weights hash is 11111111, not 00ff00ff" in strict_error(STREAM + other)
+
+
+# --- claims -------------------------------------------------------------------------------------
+
+
+def test_sound_that_the_bytes_cannot_pay_for_is_refused():
+    header = small_header(levels=1, chunk_frames=1 << 18)
+    silence = np.full((1, 1 << 18), ABSENT)
+    data = encode(header, silence)
+    assert len(data) < 200
+    for conceal in (False, True):
+        with pytest.raises(BitstreamError, match=r"claims 5243 s of sound in 1\d\d bytes"):
+            list(Reader(io.BytesIO(data), conceal))
+    data = encode(header, silence[:, :20000])  # what a few bytes may claim, they may
+    assert items(data)[0].frames == 20000
+
+
+def test_gaps_are_bounded(caplog):
+    file = io.BytesIO()
+    writer = Writer(file, small_header(levels=1, chunk_frames=1000))  # 20 s each
+    places = [writer.size]
+    for _ in range(200):
+        writer.write(np.full((1, 1000), ABSENT))
+        places.append(writer.size)
+    writer.finish(200 * 1000 * 160)
+    for first, last in ((1, 2), (1, 199)):
+        data = cut(file.getvalue(), places[first], places[last])
+        reader = Reader(io.BytesIO(data), conceal=True)
+        lost = sum(item.frames for item in reader if isinstance(item, LostChunk))
+        assert (lost == 1000) == (last == 2)
+        assert reader.frames <= (600 + 4 * len(data)) * 50
+    assert sum("is made one of" in message for message in caplog.messages) == 1
+
+
+def test_a_length_that_its_frames_do_not_have_is_refused():
+    file = io.BytesIO()
+    writer = Writer(file, small_header(sample_rate=8000, hop=160))
+    writer.write(np.zeros((small_header().levels, 100), int))
+    writer.finish(100 * 160 - 4160)
+    assert "a length that is not that of its frames" in strict_error(file.getvalue())
 
 
 # --- other and newer streams --------------------------------------------------------------------

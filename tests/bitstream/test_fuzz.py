@@ -164,11 +164,14 @@ def check_strict(data: bytes, codes: np.ndarray, samples: int, pipe: bool) -> No
     try:
         reader = Reader(as_pipe(data, 100) if pipe else io.BytesIO(data))
         for chunk in reader:
+            if len(reader.headers) > 1:
+                return  # a copy of the stream, header included, in its own place: read on
             check_codes(chunk, codes)
     except BitstreamError as error:
         assert "\n" not in str(error)
         return
-    assert (reader.frames, reader.samples) == (codes.shape[1], samples)
+    if len(reader.headers) == 1:
+        assert (reader.frames, reader.samples) == (codes.shape[1], samples)
 
 
 def check_concealed(data: bytes, codes: np.ndarray, samples: int, pipe: bool) -> None:
@@ -183,6 +186,8 @@ def check_concealed(data: bytes, codes: np.ndarray, samples: int, pipe: bool) ->
         assert item.start == frames
         assert 1 <= item.frames <= header.chunk_frames
         frames += item.frames
+        if len(reader.headers) > 1:
+            return
         if not isinstance(item, LostChunk):
             check_codes(item, codes)
             last_good = frames

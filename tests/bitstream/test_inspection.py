@@ -11,6 +11,7 @@ import pytest
 
 from speechlm.bitstream import BitstreamError, Writer, inspect
 from speechlm.bitstream.entropy import EntropyCoder
+from speechlm.errors import SpeechLMError
 from tests.bitstream.entropy.models import cut, likely_codes, model
 from tests.bitstream.streams import default_header, encode, random_codes, small_header
 
@@ -91,10 +92,10 @@ def test_what_cannot_be_inspected_is_one_line(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF" + bytes(100))
     for name, words in [
         ("missing.slm", "missing.slm: No such file"),
-        ("", "Is a directory"),
+        ("", "is a directory"),
         ("a.wav", "a.wav: is not a speechlm file"),
     ]:
-        with pytest.raises(BitstreamError, match=words):
+        with pytest.raises(SpeechLMError, match=words):
             inspect(tmp_path / name)
 
 

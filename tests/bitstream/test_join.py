@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm.bitstream import BitstreamError, Reader, inspect, join
+from speechlm.bitstream import Reader, inspect, join
+from speechlm.errors import SpeechLMError
 from tests.bitstream.streams import encode, items, ragged_codes, small_header
 
 
@@ -65,7 +66,7 @@ def test_what_cannot_be_joined_is_one_line(tmp_path):
         ("other.slm", "other.slm: its weights hash is 12345678, but .*good.slm has 00ff00ff"),
         ("none.slm", "none.slm: No such file"),
     ]:
-        with pytest.raises(BitstreamError, match=words):
+        with pytest.raises(SpeechLMError, match=words):
             join([tmp_path / "good.slm", tmp_path / name], io.BytesIO())
 
 
