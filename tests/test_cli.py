@@ -150,7 +150,9 @@ def test_excerpts_and_joins(model: Path, sample: Path, tmp_path: Path) -> None:
     run("decompress", twice, sound, "--start", 7, "--seconds", 0.5, "--model", model)
     assert soundfile.info(sound).frames == RATE // 2
     (tmp_path / "x.slm").write_bytes(b"RIFF")
-    assert "x.slm: is not a speechlm file" in error_line("cat", packed, tmp_path / "x.slm", twice)
+    assert "x.slm: is not a speechlm file" in error_line(
+        "cat", packed, tmp_path / "x.slm", tmp_path / "y.slm"
+    )
     assert bitstream.inspect(twice).samples == 2 * frames
 
 
@@ -296,6 +298,89 @@ def test_errors_are_one_line(
     assert lines[0].startswith("error: ")
     assert named in lines[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compress", "a.wav", "b.wav"],
+        ["compress", "a.wav", "a.wav"],
+        ["decompress", "a.slm", "notes.flac"],
+        ["cat", "a.slm", "b.slm", "c.slm"],
+        ["decompress", "a.slm", "out.wav", "--start", "inf"],
+        ["compress", "a.wav", "out.slm", "--kbps", "nan"],
+    ],
+)
+def test_nothing_else_is_replaced(
+    model: Path,
+    sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.wav", "b.wav"):
+        Path(name).write_bytes(sample.read_bytes())
+    for name in ("a.slm", "b.slm", "c.slm"):
+        Path(name).write_bytes(bitstream.MAGIC + b"\1")
+    Path("notes.flac").write_text("notes")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(sys, "argv", ["speechlm", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert len(capfd.readouterr().err.strip().splitlines()) == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_audio_files_are_no_raw_samples(model: Path, sample: Path) -> None:
+    line = error_line("stream", "encode", "--model", model, stdin=sample.read_bytes())
+    assert "standard input is a FLAC file, not raw 16-bit samples" in line
+
+
+def test_a_full_output_is_one_line(model: Path, sample: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    run("compress", sample, tmp_path / "a.slm", "--model", model)
+    for command in (
+        ["stream", "decode", "--model", model],
+        ["info", tmp_path / "a.slm", "--json"],
+        ["--help"],
+    ):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "speechlm", *map(str, command)],
+                input=(tmp_path / "a.slm").read_bytes(),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        lines = done.stderr.decode().strip().splitlines()
+        assert done.returncode == 2 and len(lines) == 1, lines
+        assert lines[0].endswith("No space left on device")
+
+
+def test_text_from_files_is_not_interpreted(model: Path, tmp_path: Path) -> None:
+    header = bitstream.Header("[/x] :smile:", "00000000", RATE, 320, 10, 1, 1)
+    with (tmp_path / "[bold]a.slm").open("wb") as file:
+        writer = bitstream.Writer(file, header)
+        writer.write(np.zeros((1, 1), np.int64))
+        writer.finish(320)
+    assert b"[/x] :smile:" in run("info", tmp_path / "[bold]a.slm").stdout
+    assert "[/x] :smile:" in error_line("decompress", tmp_path / "[bold]a.slm", tmp_path / "a.wav")
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    header = bitstream.Header("empty", "00000000", RATE, 320, 10, 1, 1)
+    with (tmp_path / "a.slm").open("wb") as file:
+        bitstream.Writer(file, header).finish(0)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    text = run("info", tmp_path / "a.slm", "--json").stdout
+    assert json.loads(text, parse_constant=refuse)["kbps"] is None
 
 
 def test_memory_is_constant(model: Path, tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import check_output
-from speechlm.utils.terminal import console, errors
+from speechlm.utils.terminal import console, errors, visible
 
 Number = TypeVar("Number")
 
@@ -103,19 +102,14 @@ def check_audio_output(target: Path, sources: Sequence[Path], force: bool) -> No
 
 def print_error(message: object) -> None:
     """One red line on standard error."""
-    line = " ".join(str(message).split("\n"))
+    line = visible(" ".join(str(message).split("\n")))
     with suppress(OSError, ValueError):  # it may be closed
-        errors.print(f"error: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def print_path(label: str, path: object) -> None:
-    """A line that ends with a path, whole and as it is: a script may take it from there."""
-    print_line(f"{label}{path}")
+        errors.print(f"error: {line}", style="red", highlight=False, soft_wrap=True)
 
 
 def print_line(text: str) -> None:
-    """A line of plain text, in which nothing is markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """A line as it is, never broken: a script may take a path from it."""
+    console.print(visible(text), highlight=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -136,7 +130,7 @@ def _json_value(value: Any) -> Any:
 def print_row(values: Mapping[str, str]) -> None:
     """A table of one row."""
     table = Table(*values)
-    table.add_row(*(Text(value) for value in values.values()))
+    table.add_row(*values.values())
     console.print(table)
 
 

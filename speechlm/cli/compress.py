@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from speechlm.cli.common import (
     STDIN,
@@ -33,7 +32,7 @@ from speechlm.cli.common import (
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import check_output, is_stdout
 from speechlm.utils.inputs import stdin, stdout
-from speechlm.utils.terminal import console
+from speechlm.utils.terminal import console, visible
 
 if TYPE_CHECKING:
     from speechlm.bitstream import Info
@@ -239,7 +238,7 @@ def info(
     table = Table(show_header=False)
     for name, value in facts.items():
         if name not in ("level_bytes", "each"):
-            table.add_row(name, f"{value:.3f}" if isinstance(value, float) else Text(str(value)))
+            table.add_row(name, f"{value:.3f}" if isinstance(value, float) else visible(str(value)))
     console.print(table)
     budget = Table("where", "bytes", "kbps")
     for name, size in found.budget.items():
@@ -268,7 +267,8 @@ def join(
     if not sources:
         raise SpeechLMError(f"{target}: name the files to join, and last the one to write")
     # A pattern such as *.slm names a recording last: it is none to be replaced.
-    check_output(target, sources, [], "nothing", force)
+    if not force and target.is_file() and target.stat().st_size:
+        raise SpeechLMError(f"{target}: exists: name another file, or give --force")
     print_row({"samples": str(slm_files.join(sources, target))})
 
 

@@ -13,6 +13,7 @@ from speechlm.cli.common import (
     Shard,
     Threads,
     check_yaml,
+    print_line,
     require_folder,
     require_path,
     use_threads,
@@ -40,7 +41,7 @@ def prepare(
     for split, utterances in done.utterances.items():
         table.add_row(split, str(utterances), f"{done.minutes[split]:.1f}")
     console.print(table)
-    console.print(f"{done.name}: {done.folder}", highlight=False)
+    print_line(f"{done.name}: {done.folder}")
 
 
 @app.command()
@@ -91,7 +92,7 @@ def tokenize(
 
     missing = tokenize_share(source, out, Share.of_job(shard), model, num_codebooks, workers)
     if missing:
-        console.print(f"{out}: {len(missing)} shards remain for other jobs", highlight=False)
+        print_line(f"{out}: {len(missing)} shards remain for other jobs")
         return
     tokens = Tokens(out)
     table = Table("split", "utterances", "minutes")
@@ -99,8 +100,8 @@ def tokenize(
         table.add_row(split, str(utterances), f"{frames / tokens.units.frame_rate / 60:.1f}")
     console.print(table)
     for name, reason in tokens.dropped.items():
-        console.print(f"dropped: {name}: {reason}", highlight=False, markup=False)
-    console.print(f"{tokens.units}: {out}", highlight=False, markup=False)
+        print_line(f"dropped: {name}: {reason}")
+    print_line(f"{tokens.units}: {out}")
 
 
 @app.command("text-tokenizer")
@@ -119,7 +120,7 @@ def text_tokenizer(
 
     tokenizer = TextTokenizer.train(texts.read_all(sources), kind, size, lower)
     tokenizer.save(out)
-    console.print(f"{tokenizer.size} pieces: {out}", highlight=False)
+    print_line(f"{tokenizer.size} pieces: {out}")
 
 
 @app.command()
@@ -150,4 +151,4 @@ def _write_lines(lines: list[str], what: str, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(out) as path:
         path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    console.print(f"{len(lines)} {what}: {out}", highlight=False)
+    print_line(f"{len(lines)} {what}: {out}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechlm.cli.common import Overrides, Shard, Threads, check_yaml, use_threads
+from speechlm.cli.common import Overrides, Shard, Threads, check_yaml, print_line, use_threads
 from speechlm.errors import SpeechLMError
 from speechlm.utils.terminal import console
 
@@ -36,7 +36,7 @@ def evaluate(
         return
     results = suites.run(suite, overrides or [], out)
     console.print(results.table())
-    console.print(f"page: {out / 'report.html'}", highlight=False)
+    print_line(f"page: {out / 'report.html'}")
 
 
 @app.command()
@@ -52,7 +52,7 @@ def probe(
     from speechlm.evaluation.probe.run import run
 
     console.print(run(config, overrides or [], out))
-    console.print(f"metrics: {out}", highlight=False)
+    print_line(f"metrics: {out}")
 
 
 @app.command()

@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechlm.cli.common import AudioIn, AudioOut, Json, Threads, print_row, use_threads
+from speechlm.cli.common import (
+    AudioIn,
+    AudioOut,
+    Force,
+    Json,
+    Threads,
+    check_audio,
+    check_audio_output,
+    finite,
+    print_json,
+    print_line,
+    print_row,
+    use_threads,
+)
 from speechlm.errors import SpeechLMError
-from speechlm.utils.terminal import console
 
 if TYPE_CHECKING:
     from speechlm.lm.verbs import Spoken
@@ -24,10 +36,13 @@ Units = Annotated[
     str | None,
     typer.Option(help="The codec, tokenizer or vocoder of its units; default: its own."),
 ]
-Temperature = Annotated[float, typer.Option(help="Sampling temperature; 0: greedy.")]
+Temperature = Annotated[
+    float, typer.Option(callback=finite, help="Sampling temperature; 0: greedy.")
+]
 TopK = Annotated[int, typer.Option(help="Sample from the K most probable units; 0: all.")]
 TopP = Annotated[
-    float, typer.Option(help="Nucleus sampling: smallest set of a probability above P.")
+    float,
+    typer.Option(callback=finite, help="Nucleus sampling: smallest set of a probability above P."),
 ]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same audio.")]
 
@@ -36,18 +51,24 @@ Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the sa
 def continue_(
     source: AudioIn,
     target: AudioOut,
-    seconds: Annotated[float, typer.Option(help="Maximum length of the continuation.")] = 8.0,
-    min_seconds: Annotated[float, typer.Option(help="Minimum length of the continuation.")] = 0.0,
+    seconds: Annotated[
+        float, typer.Option(callback=finite, help="Maximum length of the continuation.")
+    ] = 8.0,
+    min_seconds: Annotated[
+        float, typer.Option(callback=finite, help="Minimum length of the continuation.")
+    ] = 0.0,
     temperature: Temperature = 0.9,
     top_k: TopK = 0,
     top_p: TopP = 0.95,
     seed: Seed = 0,
     model: LanguageModelName = None,
     units: Units = None,
+    force: Force = False,
     threads: Threads = 1,
 ) -> None:
     """Continue a recording with generated speech, until the model ends it or time is up."""
     _check(model, source)
+    check_audio_output(target, [source], force)
     use_threads(threads)
     from speechlm.lm import verbs
     from speechlm.lm.load import LanguageModel
@@ -70,7 +91,9 @@ def say(
     top_p: TopP = 0.9,
     guidance: Annotated[
         float | None,
-        typer.Option(help="Classifier-free guidance; 1: none. Default: the model's."),
+        typer.Option(
+            callback=finite, help="Classifier-free guidance; 1: none. Default: the model's."
+        ),
     ] = None,
     best_of: Annotated[
         int | None,
@@ -83,10 +106,12 @@ def say(
     seed: Seed = 0,
     model: LanguageModelName = None,
     units: Units = None,
+    force: Force = False,
     threads: Threads = 1,
 ) -> None:
     """Text to speech."""
     _check(model, voice)
+    check_audio_output(target, [] if voice is None else [voice], force)
     use_threads(threads)
     from speechlm.lm import verbs
     from speechlm.lm.load import LanguageModel
@@ -109,7 +134,7 @@ def transcribe(
 
     loaded = LanguageModel.from_pretrained(model)
     text = verbs.transcribe(source, loaded, loaded.tokenizer(units))
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    print_line(text)
 
 
 @app.command()
@@ -155,7 +180,7 @@ def score(
             "bits_per_character": written.rate,
         }
     if json:
-        console.print_json(data=found)
+        print_json(found)
         return
     for kind, values in found.items():
         print_row({kind: ""} | {name: _short(value) for name, value in values.items()})
@@ -169,10 +194,12 @@ def convert(
     model: Annotated[
         str | None, typer.Option(help="Folder or hub id; default: vocoder-16k.")
     ] = None,
+    force: Force = False,
     threads: Threads = 1,
 ) -> None:
     """Voice conversion: resynthesise a recording in the voice of another."""
     _check(model or "vocoder-16k", source, voice)
+    check_audio_output(target, [source, voice], force)
     use_threads(threads)
     from speechlm.vocoder.convert import convert as convert_recording
 
@@ -182,12 +209,12 @@ def convert(
 
 def _check(model: str | None, *recordings: Path | None) -> None:
     """Refuse a model or recording that is not there before torch is loaded."""
-    from speechlm import audio, hub
+    from speechlm import hub
 
     hub.find_model(model or hub.DEFAULT_LM)
     for recording in recordings:
         if recording is not None:
-            audio.info(recording)
+            check_audio(recording)
 
 
 def _report(spoken: Spoken) -> None:

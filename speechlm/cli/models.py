@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from speechlm.cli.common import CodecModel, Kbps, Threads, use_threads
+from speechlm.cli.common import CodecModel, Kbps, Threads, print_line, use_threads
 from speechlm.cli.lm import LanguageModelName
 from speechlm.utils.terminal import console
 
@@ -37,8 +37,11 @@ def quantize_weights(
     table.add_row("all", str(before), str(sum(size.after or 0 for size in sizes.values())))
     console.print(table)
     for name in (name for name, size in sizes.items() if size.after is None):
-        console.print(f"{name} is left out: it belongs to other codes", highlight=False)
-    console.print(f"model: {out}", highlight=False)
+        print_line(f"{name} is left out: it belongs to other codes")
+    print_line(f"model: {out}")
+
+
+app.command("shrink", hidden=True)(quantize_weights)  # its former name
 
 
 @app.command()
@@ -88,11 +91,11 @@ def demo(
         )
     console.print(table)
     for note in sorted({score.reason for row in rows for score in (row.pesq, row.stoi)} - {""}):
-        console.print(note, highlight=False)
-    console.print(f"files: {out}/", highlight=False)
+        print_line(note)
+    print_line(f"files: {out}/")
     spoken = demonstration.speak(source, out, language, model) if language else []
     page = demonstration.write_page(source, out, model, spoken)
-    console.print(f"page:  {page.resolve().as_uri()}", highlight=False, soft_wrap=True)
+    print_line(f"page:  {page.resolve().as_uri()}")
 
 
 @export.command()
@@ -109,7 +112,7 @@ def onnx(
 
     codec = NeuralCodec.from_pretrained(model)
     for path in export_graphs(codec.network, codec.choose_levels(kbps=kbps), out):
-        console.print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB", highlight=False)
+        print_line(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
 
 
 @export.command("hf")
@@ -126,4 +129,4 @@ def export_hf(
     folder = hf.export(loaded.network, out)
     loaded.vocabulary.save(folder)
     loaded.text.save(folder / hf.TOKENIZER)
-    console.print(f"Llama of {loaded.network.size} ids: {folder}", highlight=False)
+    print_line(f"Llama of {loaded.network.size} ids: {folder}")

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechlm.cli.common import Overrides, Threads, check_yaml, use_threads
-from speechlm.utils.terminal import console
+from speechlm.cli.common import Overrides, Threads, check_yaml, print_line, use_threads
 
 app = typer.Typer()
 
@@ -24,7 +23,7 @@ def train(
     use_threads(threads)
     from speechlm.training import recipes
 
-    console.print(f"model: {recipes.run(recipe, overrides or [])}", highlight=False)
+    print_line(f"model: {recipes.run(recipe, overrides or [])}")
 
 
 @app.command()
@@ -45,4 +44,7 @@ def average(
     from speechlm.training.soup import mean
 
     folder = mean(models, weight or [1.0] * len(models), out)
-    console.print(f"model: {folder}", highlight=False)
+    print_line(f"model: {folder}")
+
+
+app.command("mean", hidden=True)(average)  # its former name
