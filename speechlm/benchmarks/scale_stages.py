@@ -22,8 +22,8 @@ from speechlm.lm.config import DepthConfig, LMConfig
 from speechlm.training.codec import CodecDataConfig, CodecObjective, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.lm import LMObjective, LMRecipe
-from speechlm.training.loop import train
 from speechlm.training.objective import Objective
+from speechlm.training.trainer import train
 from speechlm.units.text import TextTokenizer
 
 if TYPE_CHECKING:

@@ -88,9 +88,9 @@ def tokenize(
     use_threads(1)
     from speechlm.data.tokenize import tokenize_share
     from speechlm.data.tokens import Tokens
-    from speechlm.nn.collective import Share
+    from speechlm.utils.distributed import Shard
 
-    missing = tokenize_share(source, out, Share.of_job(shard), model, num_codebooks, workers)
+    missing = tokenize_share(source, out, Shard.of_job(shard), model, num_codebooks, workers)
     if missing:
         print_line(f"{out}: {len(missing)} shards remain for other jobs")
         return

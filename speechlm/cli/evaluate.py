@@ -26,9 +26,9 @@ def evaluate(
     """Evaluate codecs, a language model or a vocoder: results.json and an HTML report."""
     check_yaml(suite, overrides or [])
     from speechlm.evaluation import suites
-    from speechlm.nn.collective import Share
+    from speechlm.utils.distributed import Shard
 
-    if (share := Share.of_job(shard)).count > 1:
+    if (share := Shard.of_job(shard)).count > 1:
         clips = suites.run_share(suite, overrides or [], share)
         console.print(
             f"{clips} clips: run it without --shard when all parts are done", highlight=False

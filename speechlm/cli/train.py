@@ -21,9 +21,9 @@ def train(
     """Train the model of a recipe; run it again to continue."""
     check_yaml(recipe, overrides or [])
     use_threads(threads)
-    from speechlm.training import recipes
+    from speechlm.training import registry
 
-    print_line(f"model: {recipes.run(recipe, overrides or [])}")
+    print_line(f"model: {registry.train_recipe(recipe, overrides or [])}")
 
 
 @app.command()
@@ -41,9 +41,9 @@ def average(
     for model in models:
         hub.find_model(model)
     use_threads(1)
-    from speechlm.training.soup import mean
+    from speechlm.training.checkpoint_average import average_checkpoints
 
-    folder = mean(models, weight or [1.0] * len(models), out)
+    folder = average_checkpoints(models, weight or [1.0] * len(models), out)
     print_line(f"model: {folder}")
 
 

@@ -25,9 +25,9 @@ from speechlm.data.speech import Speech
 from speechlm.data.splits import named_split
 from speechlm.data.tokens import Tokens, claim, index_path, shard_file
 from speechlm.errors import SpeechLMError
-from speechlm.nn.collective import Share
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.load import load
+from speechlm.utils.distributed import Shard
 from speechlm.utils.processes import processes, progress
 
 SHARD = 256
@@ -70,14 +70,14 @@ def tokenize(
         SpeechLMError: when there is nothing to tokenize, ``out`` holds something else, or no
             utterance can be read.
     """
-    tokenize_share(source, out, Share(), model, levels, workers, framed)
+    tokenize_share(source, out, Shard(), model, levels, workers, framed)
     return Tokens(out)
 
 
 def tokenize_share(
     source: str | Path,
     out: str | Path,
-    share: Share,
+    share: Shard,
     model: str | None = None,
     levels: int | None = None,
     workers: int = 1,

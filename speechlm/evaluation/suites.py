@@ -16,7 +16,7 @@ from speechlm.evaluation.lm import config as lm_config
 from speechlm.evaluation.lm import suite as lm_suite
 from speechlm.evaluation.plan import prepare
 from speechlm.evaluation.store import Store, default_folder
-from speechlm.nn.collective import Share
+from speechlm.utils.distributed import Shard
 
 
 class Found(Protocol):
@@ -47,7 +47,7 @@ def run(path: Path, overrides: list[str], out: Path) -> Found:
     return execute(fill(declared, path), out)
 
 
-def run_share(path: Path, overrides: list[str], share: Share) -> int:
+def run_share(path: Path, overrides: list[str], share: Shard) -> int:
     """Judge the clips that fall to one job of a suite of codecs, into the cache that jobs share.
 
     :func:`run` then finds all of it there. Jobs may run at once, on several machines, be killed and

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from speechlm.nn import collective
 from speechlm.quantize.base import Quantized, Quantizer
+from speechlm.utils import distributed
 
 
 class FiniteScalarQuantizer(Quantizer):
@@ -36,8 +36,8 @@ class FiniteScalarQuantizer(Quantizer):
         codes = self.grid.index(q)
         y = q + (x - x.detach())
         if self.training and self.dither:
-            noisy = collective.rand_like(x[:, :1, :1]) < self.dither
-            noise = (collective.rand_like(x) - 0.5) * self.grid.spacing.to(x.dtype)
+            noisy = distributed.rand_like(x[:, :1, :1]) < self.dither
+            noise = (distributed.rand_like(x) - 0.5) * self.grid.spacing.to(x.dtype)
             y = torch.where(noisy, x + noise, y)
         return Quantized(self.project_out(y).transpose(1, 2), codes[:, None])
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechlm.nn import collective
 from speechlm.quantize.base import Quantized, Quantizer
 from speechlm.quantize.finite_scalar import ScalarGrid
 from speechlm.quantize.vector import VectorQuantizer
+from speechlm.utils import distributed
 
 
 class ResidualQuantizer(Quantizer):
@@ -73,7 +73,7 @@ class ResidualQuantizer(Quantizer):
             keep = (k < num_codebooks).to(x.dtype)[:, None, None]
             # The residual as seen by the encoder: detached sums, live input.
             error = (x - total.detach() - y.detach()).square()
-            share = collective.mean(keep.mean()) if self.training else keep.mean()
+            share = distributed.all_reduce_mean(keep.mean()) if self.training else keep.mean()
             commitments.append((error * keep).mean() / share.clamp_min(1e-6))
             codebook.append(loss)
             codes.append(code)

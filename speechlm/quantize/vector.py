@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechlm.nn import collective
 from speechlm.quantize.base import Quantized, Quantizer
+from speechlm.utils import distributed
 
 FORMER_NAMES = {"entries": "codebook", "counts": "cluster_size", "started": "initialized"}
 """Tensors of a :class:`VectorQuantizer` by their names in older checkpoints and model folders."""
@@ -166,25 +166,25 @@ class VectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def _start(self, rows: Tensor) -> None:
-        self.codebook.copy_(kmeans(collective.gathered(rows), self.codebook_size))
+        self.codebook.copy_(kmeans(distributed.all_gather(rows), self.codebook_size))
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, codes: Tensor) -> None:
-        batch = collective.of_all_parts(self._waiting, rows, codes)
+        batch = distributed.accumulate_rows(self._waiting, rows, codes)
         if batch is None:
             return
         rows, codes = batch
         self.initialized.fill_(True)
-        uniform = collective.processes() * len(rows) / self.codebook_size
+        uniform = distributed.world_size() * len(rows) / self.codebook_size
         if not self.cluster_size.any():
             # Just started, or loaded from a model folder, which leaves the counts out.
             self.cluster_size.fill_(uniform)
         counts = torch.bincount(codes, minlength=self.codebook_size).to(rows.dtype)
-        counts = collective.total(counts)
+        counts = distributed.all_reduce_sum(counts)
         self.cluster_size.lerp_(counts, 1 - self.decay)
         if self.update == "ema":
             sums = torch.zeros_like(self.codebook).index_add_(0, codes, rows)
-            sums = collective.total(sums)
+            sums = distributed.all_reduce_sum(sums)
             # A mean weighted by the running count: entries that saw nothing do not move.
             weight = (1 - self.decay) / self.cluster_size.clamp_min(1e-5)
             self.codebook.add_((sums - counts[:, None] * self.codebook) * weight[:, None])
@@ -192,7 +192,7 @@ class VectorQuantizer(Quantizer):
         number = int(dead.sum())
         if number:
             # The processes draw alike: their generators are seeded alike.
-            rows = collective.gathered(rows)
+            rows = distributed.all_gather(rows)
             chosen = torch.randint(len(rows), (number,), device=rows.device)
             self.codebook[dead] = rows[chosen]
             self.cluster_size[dead] = uniform

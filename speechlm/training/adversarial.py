@@ -66,11 +66,11 @@ class AdversarialObjective(Objective):
         self.discriminators = None
         if config.start is not None:
             self.discriminators = Discriminators(config.discriminators)
-            self.turns = ("model", "discriminator")
+            self.phases = ("model", "discriminator")
 
-    def active(self, turn: str, step: int) -> bool:
+    def active(self, phase: str, step: int) -> bool:
         start = self.adversarial.start
-        return turn == "model" or (start is not None and step >= start)
+        return phase == "model" or (start is not None and step >= start)
 
     def gan_terms(self) -> list[LossTerm[WavePair]]:
         """The model's terms of the phase: none without discriminators."""
@@ -97,13 +97,13 @@ class AdversarialObjective(Objective):
         """Keep what the model's phase synthesised, for the discriminators' phase of this step."""
         if self.active("discriminator", step):
             kept = estimate.detach()[: self.adversarial.examples]
-            self._estimates[self.share.index] = kept
+            self._estimates[self.row_shard.index] = kept
 
     def discriminator_loss(self, wave: Tensor) -> Tensor:
         """The loss of the discriminators' phase, of ``wave`` and the estimate that was kept."""
         assert self.discriminators is not None
         wave = wave[: self.adversarial.examples]
-        fake = self.discriminators(self._estimates.pop(self.share.index))
+        fake = self.discriminators(self._estimates.pop(self.row_shard.index))
         return discriminator_loss(self.discriminators(wave), fake, self.adversarial_loss)
 
     def _features(self, pair: WavePair) -> tuple[list[Features], list[Features]]:
@@ -115,8 +115,8 @@ class AdversarialObjective(Objective):
             "discriminators", lambda: (discriminators(pair.target), discriminators(pair.estimate))
         )
 
-    def trained(self, turn: str) -> list[nn.Module]:
-        if turn == "discriminator":
+    def trained(self, phase: str) -> list[nn.Module]:
+        if phase == "discriminator":
             assert self.discriminators is not None
             return [self.discriminators]
-        return super().trained(turn)
+        return super().trained(phase)

@@ -113,14 +113,14 @@ class AlignerObjective(Objective):
         size = self.recipe.data.batch
         random = np.random.default_rng((self.recipe.training.seed, step))
         first = int(random.integers(len(self.data) - size + 1))
-        rows = range(first, first + size)[self.share.rows(size)]
+        rows = range(first, first + size)[self.shard.rows(size)]
         return _collated([self.data[row] for row in rows])
 
     def forward(
-        self, batch: dict[str, Tensor], turn: str, step: int
+        self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         # The loop seeds all shards alike; each draws its own dropout.
-        torch.manual_seed(torch.initial_seed() + self.share.index)
+        torch.manual_seed(torch.initial_seed() + self.row_shard.index)
         loss = _loss(self.model, batch)
         return loss, {"ctc": loss}
 
@@ -131,8 +131,8 @@ class AlignerObjective(Objective):
         batch = {name: value.to(device) for name, value in _collated(self.held_out).items()}
         return {"loss": float(_loss(model, batch))}
 
-    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
-        hub.save_model(folder, self.config, model.state_dict(), facts)
+    def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
+        hub.save_model(folder, self.config, model.state_dict(), metadata)
 
 
 def _collated(examples: list[tuple[np.ndarray, list[int]]]) -> dict[str, Tensor]:

@@ -199,7 +199,7 @@ class CodecObjective(AdversarialObjective):
         return ShardCrops(sources, rate, samples, data.batch, seed, *how)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        rows = self.share.rows(self.crops.batch)
+        rows = self.shard.rows(self.crops.batch)
         return {"wave": torch.from_numpy(self.crops(step, rows))}
 
     def _reconstruction_terms(self) -> list[LossTerm[WavePair]]:
@@ -241,10 +241,10 @@ class CodecObjective(AdversarialObjective):
         return terms
 
     def forward(
-        self, batch: dict[str, Tensor], turn: str, step: int
+        self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         wave = batch["wave"]
-        if turn == "discriminator":
+        if phase == "discriminator":
             return self.discriminator_loss(wave), {}
         if self.recipe.decoder_only:
             outputs = self._decode_variable_rate(wave)
@@ -256,7 +256,7 @@ class CodecObjective(AdversarialObjective):
 
     def _reconstruct(self, wave: Tensor, step: int) -> CodecOutputs:
         """Encode, quantize as the step says, and decode."""
-        num_codebooks = self.quantization.draw_num_codebooks(len(wave), self.share)
+        num_codebooks = self.quantization.draw_num_codebooks(len(wave), self.row_shard)
         z = self.model.encoder(self.model.padded(wave)).float()
         with torch.autocast(wave.device.type, enabled=False):
             quantized = self.quantization(
@@ -266,8 +266,8 @@ class CodecObjective(AdversarialObjective):
 
     def _decode_variable_rate(self, wave: Tensor) -> CodecOutputs:
         """Decode codes of the frozen encoder, some of them with a variable rate."""
-        num_codebooks = self.quantization.draw_num_codebooks(len(wave), self.share)
-        qualities = self.quantization.draw_qualities(len(wave), self.share)
+        num_codebooks = self.quantization.draw_num_codebooks(len(wave), self.row_shard)
+        qualities = self.quantization.draw_qualities(len(wave), self.row_shard)
         z = variable_rate.latents(
             self.model, wave, self.silence, num_codebooks.to(wave.device), qualities
         )
@@ -332,13 +332,13 @@ class CodecObjective(AdversarialObjective):
                 sums.setdefault(name, []).append(float(value))
         return {name: float(np.mean(values)) for name, values in sums.items()}
 
-    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+    def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, CodecNetwork)
-        hub.save_model(folder, self.recipe.codec, model.weights(), facts)
+        hub.save_model(folder, self.recipe.codec, model.weights(), metadata)
 
-    def trained(self, turn: str) -> list[nn.Module]:
-        modules = super().trained(turn)
-        if turn == "model" and self.distillation is not None:
+    def trained(self, phase: str) -> list[nn.Module]:
+        modules = super().trained(phase)
+        if phase == "model" and self.distillation is not None:
             modules.append(self.distillation)
         return modules
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 
 @dataclass
@@ -25,7 +26,12 @@ class OptimizerConfig:
 
 @dataclass
 class TrainingConfig:
-    """The loop. Lengths are in steps."""
+    """The training loop. Intervals are in steps."""
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "accumulate": "gradient_accumulation_steps",
+        "average": "ema_decay",
+    }
 
     out: str = "runs/${name}"
     """Run folder: checkpoint, log and the exported model."""
@@ -33,10 +39,10 @@ class TrainingConfig:
     steps: int = 1000
     precision: str = "no"
     """accelerate's mixed precision: ``no``, ``bf16`` or ``fp16``."""
-    accumulate: int = 1
-    """Parts, one after the other, in which each process does its share of a batch: the same step in
-    so much less memory."""
-    average: float = 0.999
+    gradient_accumulation_steps: int = 1
+    """Micro-batches, one after the other, into which each process splits its rows of a batch: the
+    same step in less memory."""
+    ema_decay: float = 0.999
     """Decay of the moving average of the weights, which is what is validated and exported."""
     log_every: int = 20
     validate_every: int = 500

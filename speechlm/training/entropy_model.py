@@ -104,7 +104,7 @@ class EntropyModelObjective(Objective):
         varies = random.random((data.batch, 1)) < data.variable_rate_prob
         kept = np.where(varies, runs.repeat(4, axis=1)[:, : data.frames], kept)
         codes[np.arange(levels)[:, None] >= kept[:, None]] = -1
-        return {"codes": torch.from_numpy(codes[self.share.rows(len(codes))])}
+        return {"codes": torch.from_numpy(codes[self.shard.rows(len(codes))])}
 
     def _windows(self, split: str, number: int, random: np.random.Generator) -> np.ndarray:
         """Int64 (number, levels, frames), from anywhere: recordings follow one another."""
@@ -114,7 +114,7 @@ class EntropyModelObjective(Objective):
         return np.stack([codes[:, start : start + frames] for start in starts]).astype(np.int64)
 
     def forward(
-        self, batch: dict[str, Tensor], turn: str, step: int
+        self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         codes = batch["codes"]
         odds = 1 / (1 + torch.arange(self.model.levels))
@@ -146,20 +146,20 @@ class EntropyModelObjective(Objective):
             figures[f"saved@{levels}"] = 1 - left[-1] / packed
         return {"loss": float(np.mean(left)), **figures}
 
-    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+    def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, QuantizedEntropyModel)
         folder.mkdir(parents=True, exist_ok=True)
         for name in (hub.CONFIG, hub.WEIGHTS):
             copy(self.folder / name, folder / name)
         targets = [folder]
-        if facts["step"] == self.recipe.training.steps:
+        if metadata["step"] == self.recipe.training.steps:
             targets.append(self.folder)
         try:
             made = ContextModel(model.arrays())
         except ValueError as error:
             raise SpeechLMError(f"{error}: raise training.optimizer.weight_decay") from None
         for target in targets:
-            hub.save_context(target, made, self.weights_hash, facts)
+            hub.save_context(target, made, self.weights_hash, metadata)
 
 
 def _bits(model: nn.Module, codes: Tensor, whole: bool, drawn: Sequence[int]) -> list[Tensor]:

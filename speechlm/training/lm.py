@@ -21,7 +21,7 @@ from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.lm.vocabulary import FILE as VOCABULARY
-from speechlm.nn import Packing, collective
+from speechlm.nn import Packing
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
@@ -29,6 +29,7 @@ from speechlm.training.masking import MaskConfig, drop_semantic, masked_columns
 from speechlm.training.objective import Objective
 from speechlm.units.base import Units
 from speechlm.units.text import FILE as TEXT_MODEL
+from speechlm.utils import distributed
 from speechlm.utils.terminal import errors
 
 
@@ -97,7 +98,7 @@ class LMObjective(Objective):
 
     best: Tensor
     weights: Tensor
-    sharded = True
+    supports_fsdp = True
     _no_split_modules = ("Block",)
     """What FSDP gathers at a time: a block of a transformer."""
 
@@ -134,25 +135,24 @@ class LMObjective(Objective):
         self.terms = [LossTerm("likelihood", constant, _likelihood_of)]
         if has_ctc:
             self.terms.append(LossTerm("ctc", ctc_weight, self._ctc_loss))
-        # Of each part, beside the mean over all parts of all processes.
-        self._scales: dict[int, Tensor] = {}
+        # Of each micro-batch: its weight over the mean weight of those of all processes.
+        self._scales = torch.ones(1)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        rows = self.share.rows(self.recipe.data.batch)
+        rows = self.shard.rows(self.recipe.data.batch)
         return _tensors(self.data.batches(step, rows), torch.device("cpu"))
 
-    def parts(self, batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
-        parts = super().parts(batch, count)
-        weights = torch.stack([self.model.weight(**part, weights=self.weights) for part in parts])
-        scales = weights / collective.mean(weights.mean()).clamp(min=1e-9)
-        self._scales = {self.share.index * count + k: scale for k, scale in enumerate(scales)}
-        return parts
+    def micro_batches(self, batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
+        split = super().micro_batches(batch, count)
+        weights = torch.stack([self.model.weight(**part, weights=self.weights) for part in split])
+        self._scales = weights / distributed.all_reduce_mean(weights.mean()).clamp(min=1e-9)
+        return split
 
     def forward(
-        self, batch: dict[str, Tensor], turn: str, step: int
+        self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         # Each process and part with a dropout of its own; nothing else is drawn here.
-        torch.manual_seed(torch.initial_seed() + self.share.index)
+        torch.manual_seed(torch.initial_seed() + self.row_shard.index)
         tokens, segments = batch["tokens"], batch["segments"]
         ids = self.model.config.ids
         config, backbone, depth = self.recipe.mask, tokens, None
@@ -162,7 +162,9 @@ class LMObjective(Objective):
         h = self.model(backbone, Packing(segments), masked)
         nats, kinds = self.model.loss(**batch, weights=self.weights, h=h, known=depth)
         # The mean over the tokens of all parts and processes, not of their means.
-        outputs = LMOutputs(nats * self._scales[self.share.index], h, tokens, segments)
+        outputs = LMOutputs(
+            nats * self._scales[distributed.current_micro_batch().index], h, tokens, segments
+        )
         total, values = total_loss(self.terms, outputs, step)
         return total, {**values, **_bits(kinds, self.rate)}
 
@@ -199,19 +201,19 @@ class LMObjective(Objective):
             figures |= {f"{name}/{kind}": value for kind, value in bits.items()}
         return {"loss": loss, **figures}
 
-    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+    def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, UnitLM)
         folders = []
         if self.recipe.keep:
-            folders.append(folder.parent / "models" / f"{facts['step']:06d}")
-        if facts["loss"] < float(self.best):
-            self.best.fill_(facts["loss"])
+            folders.append(folder.parent / "models" / f"{metadata['step']:06d}")
+        if metadata["loss"] < float(self.best):
+            self.best.fill_(metadata["loss"])
             folders.append(folder)
         for each in folders:
             each.mkdir(parents=True, exist_ok=True)
             self.data.vocabulary.save(each)
             self.data.text.save(each / TEXT_MODEL)
-            hub.save_model(each, model.config, model.state_dict(), facts)
+            hub.save_model(each, model.config, model.state_dict(), metadata)
 
 
 def _likelihood_of(outputs: LMOutputs) -> Tensor:
@@ -297,7 +299,7 @@ def _start_from_llama(model: UnitLM, folder: Path, data: Mixture) -> None:
         theirs = Vocabulary.load(folder) if described else data.vocabulary
         _check_ids(str(folder), theirs, folder / hf.TOKENIZER, data)
     kept = hf.warm_start(model, folder, data.text.pieces)
-    if collective.first():
+    if distributed.is_main_process():
         report = f"{folder}: {kept} of {model.size} ids keep their embeddings"
         errors.print(report, markup=False, highlight=False, soft_wrap=True)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from speechlm.nn.product import product
-from speechlm.training.sharded import part_of, whole
+from speechlm.training.fsdp import part_of, whole
 
 COEFFICIENTS = (
     (8.0934, -23.6204, 17.4462),

@@ -1,4 +1,4 @@
-"""What a model family gives to the training loop."""
+"""The interface between a model family and the trainer."""
 
 from __future__ import annotations
 
@@ -8,64 +8,73 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from speechlm.nn.collective import Share
+from speechlm.utils import distributed
+from speechlm.utils.distributed import Shard
 
 
 class Objective(nn.Module):
     """A model with its losses and data.
 
-    A step takes ``turns`` in order, each with its own parameters and optimizer: one for most
-    models, two where a discriminator is trained against the model. A turn may be taken in parts:
-    their losses are averaged. Everything random in a step comes from torch's generator, which the
-    loop seeds for each turn, in all processes and parts alike, and from ``batch``.
+    A step consists of ``phases`` in order, each with parameters and an optimizer of its own: one
+    for most models, two where a discriminator is trained against the model. A phase may be split
+    into micro-batches, whose losses are averaged. All randomness of a step comes from torch's
+    generator, which the trainer seeds for each phase, alike in all processes and micro-batches, and
+    from :meth:`batch`.
+
+    Attributes:
+        phases: names of the phases, in order.
+        shard: the shard of each batch that this process takes; set by the trainer.
+        supports_fsdp: whether FSDP may shard the weights: only the optimizers change them.
+        model: the network that is averaged, validated and exported.
+        identity: what the data's ids stand for, such as the hash of the tokenizer's weights. A run
+            resumes only where it is the same.
     """
 
-    turns: tuple[str, ...] = ("model",)
-    share = Share()
-    """Of each batch, what falls to this process; within ``forward``, to this part. The loop sets
-    it."""
-    sharded = False
-    """Whether FSDP may shard it: no weight is changed but by its optimizer."""
+    phases: tuple[str, ...] = ("model",)
+    shard = Shard()
+    supports_fsdp = False
     model: nn.Module
-    """What is averaged, validated and exported."""
     identity = ""
-    """What the numbers that it learns stand for, such as the units of which weights: a run that is
-    resumed must find the same, or what it learnt is of others."""
 
     @abstractmethod
     def batch(self, step: int) -> dict[str, Tensor]:
-        """This process's share of the batch of this step, which is a function of the step alone."""
+        """This process's shard of the batch of ``step``: a pure function of seed and step."""
 
-    def parts(self, batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
-        """A batch in ``count`` parts of as many rows, on the device.
+    @property
+    def row_shard(self) -> Shard:
+        """Within :meth:`forward`: the shard of the whole batch that its rows are."""
+        return self.shard.split(distributed.current_micro_batch())
+
+    def micro_batches(self, batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
+        """Split a batch on the device into ``count`` micro-batches of as many rows.
 
         Raises:
-            SpeechLMError: when its rows cannot be shared evenly by the parts.
+            SpeechLMError: when the number of rows is not divisible by ``count``.
         """
-        shares = [Share(index, count) for index in range(count)]
+        shards = [Shard(index, count) for index in range(count)]
         return [
-            {name: value[share.rows(len(value))] for name, value in batch.items()}
-            for share in shares
+            {name: value[shard.rows(len(value))] for name, value in batch.items()}
+            for shard in shards
         ]
 
     @abstractmethod
     def forward(
-        self, batch: dict[str, Tensor], turn: str, step: int
+        self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a turn, and what to log of it."""
+        """The loss of a phase, and scalars to log."""
 
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Figures of ``model`` (the averaged weights) on held-out data; ``loss`` among them."""
+        """Metrics of ``model`` (with averaged weights) on held-out data, with the key ``loss``."""
 
     @abstractmethod
-    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+    def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         """Write a model folder that the family's ``from_pretrained`` loads."""
 
-    def active(self, turn: str, step: int) -> bool:
-        """Whether a turn is taken at this step."""
+    def active(self, phase: str, step: int) -> bool:
+        """Whether ``phase`` is run at this step."""
         return True
 
-    def trained(self, turn: str) -> list[nn.Module]:
-        """The modules whose trainable parameters the optimizers of a turn own."""
+    def trained(self, phase: str) -> list[nn.Module]:
+        """The modules whose trainable parameters the optimizers of ``phase`` update."""
         return [self.model]

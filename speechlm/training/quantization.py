@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from speechlm.nn import collective
-from speechlm.nn.collective import Share
 from speechlm.quantize import Quantized, Quantizer
 from speechlm.training.losses.terms import Schedule, Weight
 from speechlm.training.variable_rate import HIGHEST
+from speechlm.utils import distributed
+from speechlm.utils.distributed import Shard
 
 
 @dataclass
@@ -52,14 +52,14 @@ class TrainingQuantization:
         self.num_codebooks = num_codebooks
         self.latent_noise = Schedule.parse(config.latent_noise, "quantization.latent_noise")
 
-    def draw_num_codebooks(self, rows: int, shard: Share) -> Tensor:
+    def draw_num_codebooks(self, rows: int, shard: Shard) -> Tensor:
         """How many codebooks each of ``rows`` examples keeps: int64 (rows,)."""
         count = rows * shard.count
         drawn = torch.randint(1, self.num_codebooks + 1, (count,))
         keeps_all = torch.rand(count) < self.config.all_codebooks_prob
         return torch.where(keeps_all, self.num_codebooks, drawn)[shard.rows(count)]
 
-    def draw_qualities(self, rows: int, shard: Share) -> Tensor:
+    def draw_qualities(self, rows: int, shard: Shard) -> Tensor:
         """A quality for each of ``rows`` examples with a variable rate; NaN for the others."""
         count = rows * shard.count
         is_variable = torch.rand(count) < self.config.variable_rate_prob
@@ -84,7 +84,7 @@ class TrainingQuantization:
             return Quantized(self._noisy(z, step), no_codes)
         quantized = quantizer(z, num_codebooks)
         if self.config.unquantized_prob:
-            draws = collective.rand_like(z[:, :1, :1])
+            draws = distributed.rand_like(z[:, :1, :1])
             is_unquantized = draws < self.config.unquantized_prob
             quantized.z = torch.where(is_unquantized, z, quantized.z)
         return quantized
@@ -94,6 +94,6 @@ class TrainingQuantization:
         if not strength:
             return z
         # Uniform, as the error of a scalar quantizer is; of unit variance.
-        noise = (collective.rand_like(z) - 0.5) * 12**0.5
+        noise = (distributed.rand_like(z) - 0.5) * 12**0.5
         deviation = z.detach().square().mean(dim=(1, 2), keepdim=True).sqrt()
         return z + strength * deviation * noise

@@ -179,15 +179,15 @@ class VocoderObjective(AdversarialObjective):
         return UnitCrops(found, frames, prompt, batch, self.recipe.training.seed)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        rows = self.share.rows(self.crops.batch)
+        rows = self.shard.rows(self.crops.batch)
         batch = self.crops(step)._asdict()
         return {name: torch.from_numpy(value[rows]) for name, value in batch.items()}
 
     def forward(
-        self, batch: dict[str, Tensor], turn: str, step: int
+        self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         wave = batch["wave"]
-        if turn == "discriminator":
+        if phase == "discriminator":
             return self.discriminator_loss(wave), {}
         pitch = self._pitch(wave)
         estimate, filters = self.model(batch["units"], batch["prompt"], pitch)
@@ -242,14 +242,14 @@ class VocoderObjective(AdversarialObjective):
         spectral = [term for term in self.reconstruction_terms if term.name in ("mel", "linear")]
         return {"loss": final_total(spectral, figures), **figures}
 
-    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+    def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, VocoderNetwork)
         weights = model.state_dict()
         if self.default_prompts is not None:
             with torch.no_grad():
                 voices = model.voice(self.default_prompts.to(model.usual.device))
             weights |= {"usual": voices.mean(dim=0)}
-        hub.save_model(folder, self.config, weights, facts)
+        hub.save_model(folder, self.config, weights, metadata)
         if self.config.codec in (None, TOKENIZER):
             embed(self.recipe.units, folder)
 

@@ -106,11 +106,11 @@ class VqApcObjective(Objective):
         return Crops(found, RATE, round(data.seconds * RATE), batch, seed, *changes)
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        wave = torch.from_numpy(self.crops(step, self.share.rows(self.crops.batch)))
+        wave = torch.from_numpy(self.crops(step, self.shard.rows(self.crops.batch)))
         return {"features": self.model.features(wave)}
 
     def forward(
-        self, batch: dict[str, Tensor], turn: str, step: int
+        self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         return total_loss(self.terms, self._outputs(self.model, batch["features"]), step)
 
@@ -134,6 +134,6 @@ class VqApcObjective(Objective):
             "perplexity": float(torch.special.entr(share).sum().exp()),
         }
 
-    def export(self, model: nn.Module, folder: Path, facts: dict[str, Any]) -> None:
+    def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, VqApcNetwork)
-        hub.save_model(folder, self.recipe.units, model.weights(), facts)
+        hub.save_model(folder, self.recipe.units, model.weights(), metadata)

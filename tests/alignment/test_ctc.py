@@ -22,7 +22,7 @@ from speechlm.data.align import align, build
 from speechlm.data.corpus import PreparedCorpus
 from speechlm.data.prepare import prepare
 from speechlm.errors import SpeechLMError
-from speechlm.training import recipes
+from speechlm.training import registry
 from tests.training.test_processes import finish, launch, losses
 from tests.vocoder.test_vocoder import WORKER
 
@@ -67,14 +67,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(corpus: Path, *more: str) -> list[str]:
     usual = [f"data.corpora=[{corpus}]", "data.language=xx"]
     usual += ["aligner.teacher.kind=mfcc", "aligner.dim=48", "aligner.blocks=2", "data.batch=8"]
-    usual += ["training.steps=250", "training.average=0.9", "training.optimizer.warmup=20"]
+    usual += ["training.steps=250", "training.ema_decay=0.9", "training.optimizer.warmup=20"]
     usual += ["training.optimizer.rate=5e-3"]
     return [*usual, *more]
 
 
 def train(corpus: Path, out: Path, *more: str) -> Path:
     made = arguments(corpus, f"training.out={out}", *more)
-    return recipes.run(ROOT / "recipes" / "aligner.yaml", made)
+    return registry.train_recipe(ROOT / "recipes" / "aligner.yaml", made)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from speechlm.data.speech import find
 from speechlm.data.tokenize import tokenize_share
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
-from speechlm.nn.collective import Share
+from speechlm.utils.distributed import Shard
 from tests.tools import require
 
 
@@ -132,7 +132,7 @@ def test_a_corpus_is_aligned_once_and_tokenized_with_its_words(
     assert one.aligned
     assert [text for text, _, _ in one.segments] == (one.text or "").split()
     assert len(one.load()[0])
-    tokenize_share(corpus, tmp_path / "tokens", Share(), str(tiny_model))
+    tokenize_share(corpus, tmp_path / "tokens", Shard(), str(tiny_model))
     tokens = Tokens(tmp_path / "tokens")
     rate = tokens.units.frame_rate
     starts = [segment.start for segment in tokens.entries[0].segments]

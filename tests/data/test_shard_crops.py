@@ -13,7 +13,7 @@ from speechlm.data.augment import AugmentConfig
 from speechlm.data.shar import Shar, named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
-from speechlm.nn.collective import Share
+from speechlm.utils.distributed import Shard
 from tests.data.trees import wave_file
 
 RATE = 16000
@@ -51,7 +51,7 @@ def crops(shar: Path, batch: int = 6, seconds: float = 0.1, **settings: object) 
 def test_each_crop_comes_once_an_epoch(shar: Path, lanes: int, processes: int) -> None:
     made = crops(shar, lanes=lanes)
     assert made.lanes == min(lanes, 5)
-    shares = [Share(index, processes).rows(6) for index in range(processes)]
+    shares = [Shard(index, processes).rows(6) for index in range(processes)]
     seen: dict[int, Counter] = {lane: Counter() for lane in range(made.lanes)}
     for step in range(60):
         for rows in shares:
@@ -80,7 +80,7 @@ def test_a_batch_depends_on_the_step_alone(shar: Path) -> None:
     resumed = crops(shar, **settings)
     for step, expected in zip((40, 7, 1, 0), reversed(whole), strict=True):
         np.testing.assert_array_equal(resumed(step), expected)
-        parts = [crops(shar, **settings)(step, Share(k, 3).rows(6)) for k in range(3)]
+        parts = [crops(shar, **settings)(step, Shard(k, 3).rows(6)) for k in range(3)]
         np.testing.assert_array_equal(np.concatenate(parts), expected)
     assert not np.array_equal(whole[0], whole[1])
 
@@ -111,7 +111,7 @@ def test_a_process_opens_its_own_shards(shar: Path, monkeypatch: pytest.MonkeyPa
     for index in range(2):
         made = crops(shar, lanes=2)
         for step in range(30):
-            made(step, Share(index, 2).rows(6))
+            made(step, Shard(index, 2).rows(6))
         assert len(made._open) == 1
         by_process.append(set(opened))
         opened.clear()

@@ -24,8 +24,8 @@ from speechlm.data.shar import Shar
 from speechlm.data.tokenize import tokenize, tokenize_share
 from speechlm.data.tokens import Tokens, claim, index_path, write_shard
 from speechlm.errors import SpeechLMError
-from speechlm.nn.collective import Share
 from speechlm.units.load import load
+from speechlm.utils.distributed import Shard
 from tests.data.trees import text_file, tone, wave_file
 from tests.lm.corpora import units
 
@@ -73,7 +73,7 @@ def test_jobs_together_make_what_one_makes(
     tokenize(recordings, one, str(tiny_model), levels=2)
 
     def job(number: int) -> list[int]:
-        return tokenize_share(recordings, many, Share.of_job(f"{number}/3"), str(tiny_model), 2)
+        return tokenize_share(recordings, many, Shard.of_job(f"{number}/3"), str(tiny_model), 2)
 
     assert job(3) == [0, 1, 3]
     with pytest.raises(SpeechLMError, match=r"not finished, 00000\.jsonl is missing"):
@@ -116,7 +116,7 @@ def test_the_verb_does_a_share(recordings: Path, tiny_model: Path, tmp_path: Pat
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "a/b", "-1/2", "1/2/3"])
 def test_what_is_no_share_is_one_line(text: str) -> None:
     with pytest.raises(SpeechLMError, match="--shard is I/N with I from 1 to N, as 3/8, not"):
-        Share.of_job(text)
+        Shard.of_job(text)
 
 
 def test_large_corpora_have_large_shards(
@@ -140,7 +140,7 @@ def test_shar_gives_the_same_units(
     }))  # fmt: skip
     for name, source in (("shar", shar), ("list", listed)):
         out = tmp_path / name
-        assert tokenize_share(source, out, Share(1, 2), str(tiny_model), 2) == [0, 2]
+        assert tokenize_share(source, out, Shard(1, 2), str(tiny_model), 2) == [0, 2]
         tokens = tokenize(source, out, str(tiny_model), 2)
         found = {entry.id: (entry.text, tokens.codes(entry).tolist()) for entry in tokens.entries}
         assert found == expected
@@ -311,4 +311,4 @@ def test_the_job_array_does_every_share(tmp_path: Path) -> None:
         )  # fmt: skip
         assert first == "1"
         assert done.stdout == f"{verb} A B --shard 3/{last}\n"
-        Share.of_job(f"{last}/{last}")
+        Shard.of_job(f"{last}/{last}")

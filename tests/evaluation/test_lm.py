@@ -39,7 +39,7 @@ from speechlm.evaluation.recognition import Recogniser
 from speechlm.evaluation.recognition.text import character_errors
 from speechlm.lm.load import LanguageModel
 from speechlm.lm.sampling import Sampling
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.units.codec import CodecUnits
 from tests.lm.corpora import text_model, tokenized
 from tests.tools import require
@@ -79,7 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> SimpleN
         for line in lines:
             line["split"] = "test" if line["speaker"] == "dan" else line["split"]
         index.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    model = recipes.run(
+    model = registry.train_recipe(
         RECIPE,
         [
             f"data.corpora=[{tokens}]",

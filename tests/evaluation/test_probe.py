@@ -30,7 +30,7 @@ from speechlm.evaluation.probe import (
 from speechlm.evaluation.probe.config import LabelsConfig
 from speechlm.evaluation.probe.labels import Label
 from speechlm.evaluation.statistics import Interval
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.units.base import Units, UnitStream, UnitTokenizer
 
 from .tones import say_tones
@@ -141,7 +141,7 @@ def test_a_tokenizer_of_tones_knows_them(tmp_path: Path, tiny_model: Path) -> No
     say_tones(tmp_path)
     settings = ["units.teacher.kind=log-mel", "units.clusters=16", f"training.out={tmp_path / 'k'}"]
     corpus = f"data.corpora=[{tmp_path / 'said'}]"
-    model = recipes.run(ROOT / "recipes" / "units-mfcc.yaml", [corpus, *settings])
+    model = registry.train_recipe(ROOT / "recipes" / "units-mfcc.yaml", [corpus, *settings])
     (tmp_path / "probe.yaml").write_text(
         f"labels: {{phones: {{corpus: {tmp_path / 'said'}, folder: {tmp_path / 'labels'}}}}}\n"
         f"speakers: {{corpus: {tmp_path / 'said'}}}\n"

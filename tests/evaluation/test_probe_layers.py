@@ -15,7 +15,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import layers, run
 from speechlm.evaluation.probe.figures import Found
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.units.features.pretrained import Transformers
 from tests.teachers import tiny_hubert
 
@@ -76,7 +76,7 @@ def test_one_command_finds_the_best(
 
 def test_a_layer_is_what_a_recipe_makes_of_it(world: SimpleNamespace, tmp_path: Path) -> None:
     """To the half precision in which a tokenizer is saved."""
-    model = recipes.run(
+    model = registry.train_recipe(
         ROOT / "recipes" / "units-mfcc.yaml",
         [
             "units.teacher.kind=transformers", f"units.teacher.model={world.teacher}",

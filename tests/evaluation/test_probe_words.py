@@ -16,7 +16,7 @@ from speechlm.data import speech
 from speechlm.evaluation.probe import run, words, xwaves
 from speechlm.evaluation.probe.config import LabelsConfig
 from speechlm.evaluation.probe.labels import Label
-from speechlm.training import recipes
+from speechlm.training import registry
 
 from .tones import say_tones
 
@@ -105,7 +105,7 @@ def test_words_are_probed_beside_phones(tones: Path, tmp_path: Path) -> None:
     settings = ["units.teacher.kind=log-mel", "units.clusters=16", f"training.out={tmp_path / 'k'}"]
     manifest = tones / "cuts-train.jsonl.gz"
     more = f"data.corpora=[{manifest}]"
-    model = recipes.run(ROOT / "recipes" / "units-mfcc.yaml", [more, *settings])
+    model = registry.train_recipe(ROOT / "recipes" / "units-mfcc.yaml", [more, *settings])
     overrides = [
         f"labels.phones.corpus={manifest}",
         f"labels.phones.folder={tones / 'labels'}",

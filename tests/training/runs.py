@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from speechlm.codec.config import CodecConfig, QuantizerConfig, SeanetConfig, SpectralConfig
-from speechlm.training import checkpoint, loop
+from speechlm.training import checkpoint, trainer
 from speechlm.training.adversarial import AdversarialConfig
 from speechlm.training.checkpoint import load_checkpoint
 from speechlm.training.codec import (
@@ -27,9 +27,9 @@ from speechlm.training.codec import (
 )
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.discriminators import DiscriminatorConfig
-from speechlm.training.journal import Journal
-from speechlm.training.loop import train
+from speechlm.training.metrics_logger import MetricsLogger
 from speechlm.training.quantization import QuantizationConfig
+from speechlm.training.trainer import train
 from speechlm.utils import files
 
 STEPS, KEEP = 10, 4
@@ -159,21 +159,21 @@ def between_checkpoints() -> None:
 
 
 def with_the_weights_updated() -> None:
-    _before(loop, "learning_rate", lambda config, step, steps: step == 7)
-    _before(loop.Average, "update", lambda average, model, step: step == 6)
+    _before(trainer, "learning_rate", lambda config, step, steps: step == 7)
+    _before(trainer.EMA, "update", lambda average, model, step: step == 6)
 
 
 def with_half_a_line_logged() -> None:
-    real = Journal.write
+    real = MetricsLogger.write
 
-    def write(journal: Journal, step: int, kind: str, values: dict[str, float]) -> None:
+    def write(journal: MetricsLogger, step: int, kind: str, values: dict[str, float]) -> None:
         real(journal, step, kind, values)
         if step == 6:
             text = journal.path.read_text()
             journal.path.write_text(text[:-20])
             die()
 
-    Journal.write = write  # type: ignore[method-assign]
+    MetricsLogger.write = write  # type: ignore[method-assign]
 
 
 def with_a_checkpoint_half_written() -> None:

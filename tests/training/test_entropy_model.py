@@ -21,8 +21,8 @@ from speechlm.training.entropy_model import (
     EntropyModelObjective,
     EntropyModelRecipe,
 )
-from speechlm.training.loop import train
 from speechlm.training.quantized_entropy_model import EntropyModelConfig, QuantizedEntropyModel
+from speechlm.training.trainer import train
 
 from .runs import CODECS, assert_same
 
@@ -43,7 +43,7 @@ def cache(tmp_path_factory) -> Path:
 
 
 def recipe(codec: Path, corpus: Path, cache: Path, out: Path, **training) -> EntropyModelRecipe:
-    settings = {"steps": STEPS, "average": 0.9, "validate_every": STEPS, "checkpoint_every": 20}
+    settings = {"steps": STEPS, "ema_decay": 0.9, "validate_every": STEPS, "checkpoint_every": 20}
     optimizer = OptimizerConfig(rate=1e-2, warmup=5, weight_decay=0.0)
     return EntropyModelRecipe(
         codec=str(codec),

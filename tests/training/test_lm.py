@@ -28,11 +28,12 @@ from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.sampling import GREEDY
 from speechlm.lm.tasks import TASKS
 from speechlm.lm.vocabulary import END_OF_SPEECH, Vocabulary
-from speechlm.nn.collective import Share
-from speechlm.training import lm, recipes
+from speechlm.training import lm, registry
 from speechlm.training.lm import LMObjective, LMRecipe
-from speechlm.training.loop import train
+from speechlm.training.trainer import train
 from speechlm.units.text import FILE, TextTokenizer
+from speechlm.utils import distributed
+from speechlm.utils.distributed import Shard
 from tests.codec.test_peers import DAC, ENCODEC, save
 from tests.lm.corpora import FRAMES, WORDS, text_model, tokenized, units
 
@@ -73,7 +74,7 @@ def run(made: LMRecipe) -> Path:
 
 
 def test_seconds_of_training_beat_none_and_unigrams(data: Path, tmp_path: Path) -> None:
-    folder = recipes.run(RECIPE, settings(data, tmp_path))
+    folder = registry.train_recipe(RECIPE, settings(data, tmp_path))
     lines = [line for line in log(tmp_path) if line["kind"] == "valid"]
     trained = min(lines, key=lambda line: line["loss"])
     made = to_dataclass(LMRecipe, load_yaml(RECIPE, settings(data, tmp_path)), RECIPE)
@@ -109,7 +110,7 @@ def test_seconds_of_training_teach_to_read_aloud(tmp_path: Path) -> None:
     text_model(tmp_path)
     off = [f"data.tasks.{name}=null" for name in TASKS if not name.startswith("read")]
     on = ["data.tasks.read={weight: 3}", "data.tasks.read-voice={weight: 1}"]
-    folder = recipes.run(RECIPE, settings(tmp_path, tmp_path / "run", *off, *on))
+    folder = registry.train_recipe(RECIPE, settings(tmp_path, tmp_path / "run", *off, *on))
     model = LanguageModel.from_pretrained(folder)
     assert model.network.config.reads
     voice = np.array([[2, 3, 4], [4, 6, 8]])
@@ -350,7 +351,7 @@ def test_the_loss_is_the_weighted_mean_of_what_is_predicted(data: Path, tmp_path
     # Where speech may end a unit may stand too: neither is to seem more probable for its weight.
     weights[batch["tokens"] == objective.data.vocabulary.id(END_OF_SPEECH)] = 2.0
     weights = weights * (nll >= 0)
-    total, _ = objective(*objective.parts(batch, 1), "model", 0)
+    total, _ = objective(*objective.micro_batches(batch, 1), "model", 0)
     torch.testing.assert_close(total, (weights * nll).sum() / weights.sum())
     assert total.item() != pytest.approx(nll[nll >= 0].mean().item(), rel=1e-3)
 
@@ -360,22 +361,21 @@ def test_the_mean_over_processes_and_parts_is_that_of_one(
 ) -> None:
     more = ["loss.text=5", "lm.dropout=0", "data.batch=4"]
     objective = LMObjective(recipe(data, tmp_path, *more))
-    whole, _ = objective(*objective.parts(objective.batch(0), 1), "model", 0)
+    whole, _ = objective(*objective.micro_batches(objective.batch(0), 1), "model", 0)
     seen: list[torch.Tensor] = []
 
     def both() -> list[torch.Tensor]:
         found = []
         for index in range(2):
-            objective.share = Share(index, 2)
-            parts = objective.parts(objective.batch(0), 2)
-            for number, part in enumerate(parts):
-                objective.share = Share(2 * index + number, 4)
-                found.append(objective(part, "model", 0)[0])
+            objective.shard = Shard(index, 2)
+            for number, rows in enumerate(objective.micro_batches(objective.batch(0), 2)):
+                with distributed.micro_batch(number, 2):
+                    found.append(objective(rows, "model", 0)[0])
         return found
 
-    monkeypatch.setattr("speechlm.nn.collective.mean", lambda x: seen.append(x) or x)
+    monkeypatch.setattr(distributed, "all_reduce_mean", lambda x: seen.append(x) or x)
     both()
-    monkeypatch.setattr("speechlm.nn.collective.mean", lambda x: torch.stack(seen).mean())
+    monkeypatch.setattr(distributed, "all_reduce_mean", lambda x: torch.stack(seen).mean())
     torch.testing.assert_close(sum(both()) / 4, whole)
 
 
@@ -398,5 +398,5 @@ def test_the_mean_over_processes_and_parts_is_that_of_one(
 )
 def test_a_bad_recipe_is_one_line(override: str, says: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(SpeechLMError, match=says) as no:
-        recipes.run(RECIPE, settings(data, tmp_path, override))
+        registry.train_recipe(RECIPE, settings(data, tmp_path, override))
     assert "\n" not in str(no.value)

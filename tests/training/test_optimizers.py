@@ -19,8 +19,8 @@ from speechlm.codec.config import QuantizerConfig, SeanetConfig
 from speechlm.errors import SpeechLMError
 from speechlm.lm.config import DepthConfig, IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
-from speechlm.training.average import Average
 from speechlm.training.config import OptimizerConfig
+from speechlm.training.ema import EMA
 from speechlm.training.optimizers import build_optimizers, learning_rate
 from speechlm.vocoder.config import VocoderConfig, VoiceConfig
 from speechlm.vocoder.network import VocoderNetwork
@@ -194,7 +194,7 @@ def test_an_unknown_optimizer_is_one_line():
 
 def test_the_average_is_its_formula():
     model = nn.BatchNorm1d(1)
-    average = Average(model, decay=0.6)
+    average = EMA(model, decay=0.6)
     mean = model.weight.item()
     for step in range(1, 20):
         with torch.no_grad():

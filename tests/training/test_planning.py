@@ -18,9 +18,9 @@ from speechlm.lm.sampling import GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example
 from speechlm.nn import Packing
 from speechlm.training.lm import LMObjective, LMRecipe
-from speechlm.training.loop import train
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.training.masking import drop_semantic
+from speechlm.training.trainer import train
 from speechlm.units.base import Units
 from tests.lm.corpora import text_model, tokenized
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from speechlm.errors import SpeechLMError
-from speechlm.nn.collective import Share
+from speechlm.utils.distributed import Shard
 
 from .runs import log, recipe, run
 
@@ -26,7 +26,7 @@ from pathlib import Path
 torch.set_num_threads(1)
 from tests.training import runs
 from speechlm.errors import SpeechLMError
-from speechlm.training import codec, loop
+from speechlm.training import codec, trainer
 
 corpus, out, kind, steps, stop = sys.argv[1:]
 made = runs.recipe(Path(corpus), Path(out), kind, steps=int(steps), checkpoint_every=2, log_every=1)
@@ -41,11 +41,11 @@ def batch(step):
 
 objective.batch = batch
 try:
-    loop.train(made.training, objective)
+    trainer.train(made.training, objective)
 except SpeechLMError as error:
     if "interrupted" not in str(error):
         sys.exit(f"error: {error}")
-torch.save(objective.model.state_dict(), f"{out}/rank{objective.share.index}.pt")
+torch.save(objective.model.state_dict(), f"{out}/rank{objective.shard.index}.pt")
 """
 
 
@@ -137,6 +137,6 @@ def test_a_killed_process_ends_the_run_and_the_run_goes_on(corpus, tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_is_one_line():
-    assert Share(1, 3).rows(6) == slice(2, 4)
-    with pytest.raises(SpeechLMError, match="4 rows of a batch cannot be shared evenly by 3"):
-        Share(0, 3).rows(4)
+    assert Shard(1, 3).rows(6) == slice(2, 4)
+    with pytest.raises(SpeechLMError, match="4 rows of a batch cannot be split evenly into 3"):
+        Shard(0, 3).rows(4)

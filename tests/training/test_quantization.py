@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from speechlm.nn import collective
-from speechlm.nn.collective import Share
 from speechlm.quantize import ResidualQuantizer
 from speechlm.training.codec import CodecObjective
 from speechlm.training.quantization import QuantizationConfig, TrainingQuantization
+from speechlm.utils import distributed
+from speechlm.utils.distributed import Shard
 
 from .runs import recipe
 
@@ -92,13 +92,13 @@ def test_micro_batches_draw_what_the_batch_does() -> None:
     z = latents()
     for step in (0, 20):
         torch.manual_seed(step)
-        number = quantization.draw_num_codebooks(ROWS, Share())
+        number = quantization.draw_num_codebooks(ROWS, Shard())
         expected = quantization(quantizer(), z, number, step)
         z_parts, number_parts = [], []
         for index in range(4):
             torch.manual_seed(step)
-            with collective.part(index, 4):
-                shard = Share(index, 4)
+            with distributed.micro_batch(index, 4):
+                shard = Shard(index, 4)
                 kept = quantization.draw_num_codebooks(ROWS // 4, shard)
                 rows = z[shard.rows(ROWS)]
                 z_parts.append(quantization(quantizer(), rows, kept, step).z)
@@ -110,7 +110,7 @@ def test_micro_batches_draw_what_the_batch_does() -> None:
 def test_qualities_are_drawn_for_a_fraction_of_the_examples() -> None:
     quantization = build(variable_rate_prob=0.25)
     torch.manual_seed(0)
-    qualities = quantization.draw_qualities(4000, Share())
+    qualities = quantization.draw_qualities(4000, Shard())
     assert abs(float((~qualities.isnan()).float().mean()) - 0.25) < 0.03
     known = qualities[~qualities.isnan()]
     assert 0 <= float(known.min()) < 0.5

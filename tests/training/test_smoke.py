@@ -12,7 +12,7 @@ import torch
 from speechlm.codec import NeuralCodec
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.data.corpus import PreparedCorpus
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.training.codec import CodecObjective, CodecRecipe
 
 from .conftest import prepared
@@ -33,7 +33,7 @@ def test_a_minute_of_training_beats_none_and_silence(sample, tmp_path):
     assert PreparedCorpus.open(corpus).utterances == {"train": 10, "dev": 2, "test": 0}
 
     settings = [f"data.corpora=[{corpus}]", f"training.out={tmp_path / 'run'}"]
-    model = recipes.run(RECIPE, settings)
+    model = registry.train_recipe(RECIPE, settings)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     (trained,) = [line for line in lines if line["kind"] == "valid"]
 

@@ -15,7 +15,7 @@ from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
 from speechlm.lm.load import LanguageModel
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.training import units as training
 from speechlm.units import load as units
 from speechlm.units.text import TextTokenizer
@@ -50,7 +50,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(corpus: Path, out: Path, *more: str) -> Path:
     settings = [f"data.corpora=[{corpus}]", f"training.out={out}", f"units.clusters={CLUSTERS}"]
-    return recipes.run(ROOT / "recipes" / "units-mfcc.yaml", [*settings, *more])
+    return registry.train_recipe(ROOT / "recipes" / "units-mfcc.yaml", [*settings, *more])
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_a_language_model_of_them(corpus: Path, folder: Path, tmp_path: Path) ->
     declared.data.tasks = {"speech": {"weight": 1}}
     declared.data.text, declared.training.out = (str(tmp_path / n) for n in ("text.model", "lm"))
     OmegaConf.save(declared, tmp_path / "lm.yaml")
-    model = recipes.run(tmp_path / "lm.yaml", [])
+    model = registry.train_recipe(tmp_path / "lm.yaml", [])
     language = LanguageModel.from_pretrained(model)
     tokenizer = language.tokenizer(folder)
     assert tokenizer.units == tokens.units

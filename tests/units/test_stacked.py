@@ -19,7 +19,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import pattern
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.units import load as units
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.features import TeacherConfig, build
@@ -47,7 +47,7 @@ def semantic(folder: Path, clusters: int = CLUSTERS, form: str = "runs") -> Path
 def stack(folder: Path, said: Path, codec: Path | str, *more: str) -> Path:
     settings = [f"semantic={said}", f"units.codec={codec}", f"units.levels={LEVELS}"]
     recipe = ROOT / "recipes" / "units-stacked.yaml"
-    return recipes.run(recipe, [*settings, f"training.out={folder}", *more])
+    return registry.train_recipe(recipe, [*settings, f"training.out={folder}", *more])
 
 
 @pytest.fixture(scope="module")

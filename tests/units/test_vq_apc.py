@@ -12,7 +12,7 @@ import torch
 
 from speechlm.data.prepare import prepare
 from speechlm.errors import SpeechLMError
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.units import load as units
 
 from .test_kmeans import RATE, ROOT, tune
@@ -32,10 +32,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(corpus: Path, out: Path, *more: str) -> Path:
     small = ["units.dim=32", "units.blocks=1", "units.clusters=16", "data.batch=4"]
-    small += ["data.seconds=1", "data.validation=8", "training.steps=60", "training.average=0.9"]
+    small += ["data.seconds=1", "data.validation=8", "training.steps=60", "training.ema_decay=0.9"]
     small += ["training.optimizer.warmup=5", "training.optimizer.rate=1e-2"]
     usual = [f"data.corpora=[{corpus}]", f"training.out={out}"]
-    return recipes.run(ROOT / "recipes" / "units-vq-apc.yaml", [*usual, *small, *more])
+    return registry.train_recipe(ROOT / "recipes" / "units-vq-apc.yaml", [*usual, *small, *more])
 
 
 def test_it_predicts(corpus: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from speechlm.data.speech import loaded
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import SystemConfig
 from speechlm.evaluation.systems import Absent, build, specs
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.training.vocoder import duration_loss
 from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
@@ -40,7 +40,7 @@ TINY = VocoderConfig(
 
 SMALL = ["vocoder.dim=32", "vocoder.blocks=1", "vocoder.voice.dim=16", "vocoder.voice.blocks=1"]
 SMALL += ["data.batch=4", "data.seconds=0.5", "data.prompt=0.5", "data.validation=4"]
-SMALL += ["training.average=0.9", "training.optimizer.rate=5e-3", "training.optimizer.warmup=5"]
+SMALL += ["training.ema_decay=0.9", "training.optimizer.rate=5e-3", "training.optimizer.warmup=5"]
 SMALL += [
     "adversarial.discriminators.stft_channels=2",
     "adversarial.discriminators.stft_windows=[256]",
@@ -121,7 +121,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     prepare(ROOT / "data" / "folder.yaml", [*usual, "split.dev=0.2", "split.test=0"])
     tokenizer = train(corpus, folder / "kmeans")
     small = ["training.steps=40", "training.validate_every=20", "adversarial.start=30", *SMALL]
-    model = recipes.run(
+    model = registry.train_recipe(
         ROOT / "recipes" / "vocoder.yaml",
         [
             f"units={tokenizer}",
@@ -159,10 +159,10 @@ WORKER = """
 import sys
 import torch
 from pathlib import Path
-from speechlm.training import recipes
+from speechlm.training import registry
 
 torch.set_num_threads(1)
-recipes.run(Path(sys.argv[1]), sys.argv[2:])
+registry.train_recipe(Path(sys.argv[1]), sys.argv[2:])
 """
 
 
@@ -294,7 +294,7 @@ def test_a_codec_that_is_a_folder_comes_with_it(
     settings = [f"units={codec}", "levels=2", f"data.corpora=[{trained['corpus']}]"]
     settings += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
     steps = ["training.steps=1", "training.validate_every=1", "adversarial.start=null"]
-    model = recipes.run(ROOT / "recipes" / "vocoder.yaml", [*settings, *steps, *SMALL])
+    model = registry.train_recipe(ROOT / "recipes" / "vocoder.yaml", [*settings, *steps, *SMALL])
     moved = shutil.move(model, tmp_path / "moved")
     shutil.rmtree(codec)
     assert units.load(moved).units.levels == 2
@@ -314,7 +314,7 @@ def test_a_tokenizer_comes_without_what_else_is_in_its_folder(
 def test_stacked_units_are_refused(
     trained: dict[str, Path], tiny_model: Path, tmp_path: Path
 ) -> None:
-    stacked = recipes.run(
+    stacked = registry.train_recipe(
         ROOT / "recipes" / "units-stacked.yaml",
         [
             f"semantic={trained['tokenizer']}",
@@ -326,7 +326,7 @@ def test_stacked_units_are_refused(
     settings = [f"units={stacked}", f"data.corpora=[{trained['corpus']}]"]
     settings += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}", *SMALL]
     with pytest.raises(SpeechLMError, match="stacked units need no vocoder"):
-        recipes.run(ROOT / "recipes" / "vocoder.yaml", settings)
+        registry.train_recipe(ROOT / "recipes" / "vocoder.yaml", settings)
     assert not (tmp_path / "cache").exists()
 
 
@@ -341,8 +341,10 @@ def test_a_speaker_is_heard_where_nobody_gives_a_voice(
     made += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
     made += ["training.steps=2", "adversarial.start=null", *SMALL]
     with pytest.raises(SpeechLMError, match="nothing is said by a speaker nobody"):
-        recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "default_speaker=nobody"])
-    folder = recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, f"default_speaker={speaker}"])
+        registry.train_recipe(ROOT / "recipes" / "vocoder.yaml", [*made, "default_speaker=nobody"])
+    folder = registry.train_recipe(
+        ROOT / "recipes" / "vocoder.yaml", [*made, f"default_speaker={speaker}"]
+    )
     tokenizer = units.load(folder)
     assert isinstance(tokenizer, VocodedUnits)
     waves = [loaded(cut)[0] for cut in cuts if cut.supervisions[0].speaker == speaker]
@@ -359,11 +361,11 @@ def test_training_starts_from_a_vocoder_of_these_units(
     made += [f"data.cache={tmp_path / 'cache'}", f"init={trained['model']}", "training.steps=1"]
     made += ["adversarial.start=null", *SMALL, "training.optimizer.rate=1e-9"]
     recipe = ROOT / "recipes" / "vocoder.yaml"
-    folder = recipes.run(recipe, [*made, f"training.out={tmp_path / 'one'}"])
+    folder = registry.train_recipe(recipe, [*made, f"training.out={tmp_path / 'one'}"])
     (_, first), (_, last) = (hub.load_model(f, VocoderConfig) for f in (trained["model"], folder))
     assert all(torch.allclose(first[n], last[n], atol=1e-4) for n in first if n != "usual")
     with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
-        recipes.run(recipe, [*made, f"training.out={tmp_path / 'two'}", "vocoder.dim=16"])
+        registry.train_recipe(recipe, [*made, f"training.out={tmp_path / 'two'}", "vocoder.dim=16"])
 
 
 def test_what_a_recogniser_hears_is_a_loss(trained: dict[str, Path], tmp_path: Path) -> None:
@@ -371,7 +373,7 @@ def test_what_a_recogniser_hears_is_a_loss(trained: dict[str, Path], tmp_path: P
     made = [f"units={trained['tokenizer']}", f"data.corpora=[{trained['corpus']}]"]
     made += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
     made += ["training.steps=2", "training.log_every=1", "adversarial.start=null", *SMALL]
-    recipes.run(ROOT / "recipes" / "vocoder.yaml", [*made, "loss.asr_feature.weight=3"])
+    registry.train_recipe(ROOT / "recipes" / "vocoder.yaml", [*made, "loss.asr_feature.weight=3"])
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["kind"] == "train"]
     assert all(line["asr_feature"] > 0 for line in lines)
@@ -410,4 +412,4 @@ def test_recordings_of_another_rate_are_refused(trained: dict[str, Path], tmp_pa
     settings = [f"units={trained['tokenizer']}", f"data.corpora=[{tmp_path / 'corpus'}]"]
     settings += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}", *SMALL]
     with pytest.raises(SpeechLMError, match="24000 Hz, but the units are of 16000 Hz"):
-        recipes.run(ROOT / "recipes" / "vocoder.yaml", settings)
+        registry.train_recipe(ROOT / "recipes" / "vocoder.yaml", settings)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from speechlm.nn import collective
 from speechlm.training.losses.adversarial import Features
+from speechlm.utils import distributed
 
 
 def feature_matching_loss(real: list[Features], fake: list[Features]) -> Tensor:
@@ -16,7 +16,7 @@ def feature_matching_loss(real: list[Features], fake: list[Features]) -> Tensor:
     Défossez et al. 2022). The maps of scores, the last of each, do not count.
     """
     losses = [
-        (a.detach() - b).abs().mean() / collective.mean(a.abs().mean()).clamp_min(1e-5)
+        (a.detach() - b).abs().mean() / distributed.all_reduce_mean(a.abs().mean()).clamp_min(1e-5)
         for x, y in zip(real, fake, strict=True)
         for a, b in zip(x[:-1], y[:-1], strict=True)
     ]

@@ -12,34 +12,34 @@ from speechlm.training.aligner import AlignerObjective, AlignerRecipe
 from speechlm.training.codec import CodecObjective, CodecRecipe
 from speechlm.training.entropy_model import EntropyModelObjective, EntropyModelRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
-from speechlm.training.loop import train
 from speechlm.training.objective import Objective
 from speechlm.training.stacked import StackedRecipe, stack
+from speechlm.training.trainer import train
 from speechlm.training.units import UnitsRecipe, train_units
 from speechlm.training.vocoder import VocoderObjective, VocoderRecipe
 from speechlm.training.vq_apc import VqApcObjective, VqApcRecipe
 
 
-def _steps(objective: Callable[[Any], Objective]) -> Callable[[Any], Path]:
-    """What trains by the loop."""
+def _trainer(objective: Callable[[Any], Objective]) -> Callable[[Any], Path]:
+    """A function that trains the objective of a recipe."""
     return lambda recipe: train(recipe.training, objective(recipe))
 
 
-KINDS: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
-    "aligner": (AlignerRecipe, _steps(AlignerObjective)),
-    "codec": (CodecRecipe, _steps(CodecObjective)),
-    "entropy-model": (EntropyModelRecipe, _steps(EntropyModelObjective)),
-    "lm": (LMRecipe, _steps(LMObjective)),
+OBJECTIVES: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
+    "aligner": (AlignerRecipe, _trainer(AlignerObjective)),
+    "codec": (CodecRecipe, _trainer(CodecObjective)),
+    "entropy-model": (EntropyModelRecipe, _trainer(EntropyModelObjective)),
+    "lm": (LMRecipe, _trainer(LMObjective)),
     "stacked": (StackedRecipe, stack),
     "units": (UnitsRecipe, train_units),
-    "vocoder": (VocoderRecipe, _steps(VocoderObjective)),
-    "vq-apc": (VqApcRecipe, _steps(VqApcObjective)),
+    "vocoder": (VocoderRecipe, _trainer(VocoderObjective)),
+    "vq-apc": (VqApcRecipe, _trainer(VqApcObjective)),
 }
 
 RENAMED_KINDS = {"kind=context": "kind=entropy-model"}
 
 
-def run(path: Path, overrides: list[str]) -> Path:
+def train_recipe(path: Path, overrides: list[str]) -> Path:
     """Train what the recipe ``path`` says, with dotted ``overrides``; return the model folder.
 
     Raises:
@@ -47,7 +47,7 @@ def run(path: Path, overrides: list[str]) -> Path:
     """
     declared = rename_keys(load_yaml(path, overrides), RENAMED_KINDS, path)
     kind = declared.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
-    schema, train_kind = KINDS[kind]
+    if not isinstance(kind, str) or kind not in OBJECTIVES:
+        raise SpeechLMError(f"{path}: kind is one of {', '.join(OBJECTIVES)}, not {kind}")
+    schema, train_kind = OBJECTIVES[kind]
     return train_kind(to_dataclass(schema, declared, path))

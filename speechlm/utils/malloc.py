@@ -7,7 +7,7 @@ import ctypes
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
-def keep_heap() -> None:
+def tune_glibc_malloc() -> None:
     """Ask glibc not to hand freed tensors back to the kernel; elsewhere do nothing.
 
     Large blocks are mapped anew at every allocation by default, and each page faults at its first

@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 from speechlm.utils.files import atomic_path
 
 
-class Journal:
+class MetricsLogger:
     """Appends to ``log.jsonl``; lines from after the step that a run resumes at are dropped."""
 
     def __init__(self, folder: Path, step: int):

@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from speechlm.nn import collective
-from speechlm.training.sharded import part_of, whole
+from speechlm.training.fsdp import part_of, whole
+from speechlm.utils import distributed
 
 
-class Average:
+class EMA:
     """A copy of ``model`` whose floating-point weights follow it slowly.
 
     The decay warms up as ``(1 + step) / (10 + step)``, so the random start is soon forgotten.
@@ -35,7 +35,7 @@ class Average:
         theirs = [weight.detach() for weight in model.parameters()]
         self._weights = [part_of(a, b) for a, b in zip(own, theirs, strict=True)]
         self._gathers = any(a is not b for a, b in zip(own, self._weights, strict=True))
-        if self._gathers and not collective.first():
+        if self._gathers and not distributed.is_main_process():
             self.model.to("meta")
 
     @torch.no_grad()

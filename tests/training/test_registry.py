@@ -13,19 +13,19 @@ from speechlm.errors import SpeechLMError
 from speechlm.training.codec import CodecObjective, CodecRecipe
 from speechlm.training.entropy_model import EntropyModelRecipe
 from speechlm.training.lm import LMRecipe
-from speechlm.training.recipes import KINDS, run
+from speechlm.training.registry import OBJECTIVES, train_recipe
 from speechlm.training.vocoder import VocoderRecipe
 
 from .test_smoke import RECIPE
 
 RECIPES = sorted([*RECIPE.parent.glob("*.yaml"), *RECIPE.parent.glob("gslm/*.yaml")])
-ALL = ", ".join(KINDS)
+ALL = ", ".join(OBJECTIVES)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path):
     declared = load_yaml(path, [])
-    filled = to_dataclass(KINDS[declared.kind][0], declared, path)
+    filled = to_dataclass(OBJECTIVES[declared.kind][0], declared, path)
     # A folder of its own for each, by its name.
     assert filled.training.out == f"runs/{filled.name}"
 
@@ -49,7 +49,7 @@ def test_shipped_recipes_are_valid(path):
 def test_a_bad_recipe_is_one_line(overrides, says, corpus, tmp_path):
     usual = [f"data.corpora=[{corpus}]", f"training.out={tmp_path}"]
     with pytest.raises(SpeechLMError, match=says) as no:
-        run(RECIPE, usual + overrides)
+        train_recipe(RECIPE, usual + overrides)
     assert "\n" not in str(no.value)
 
 
@@ -62,10 +62,10 @@ def test_a_codec_has_no_more_weights_than_it_may(name, most):
 
 def test_no_recipe_is_one_line(tmp_path):
     with pytest.raises(SpeechLMError, match=r"none\.yaml: no such file"):
-        run(tmp_path / "none.yaml", [])
+        train_recipe(tmp_path / "none.yaml", [])
     (tmp_path / "empty.yaml").write_text("")
     with pytest.raises(SpeechLMError, match=rf"empty\.yaml: kind is one of {ALL}, not None"):
-        run(Path(tmp_path / "empty.yaml"), [])
+        train_recipe(Path(tmp_path / "empty.yaml"), [])
 
 
 OLD_CODEC = {
@@ -113,7 +113,7 @@ def test_the_former_kind_of_entropy_models_is_read(tmp_path):
     path = tmp_path / "context.yaml"
     path.write_text("kind: context\ncodec: nowhere\n")
     with pytest.raises(SpeechLMError, match="nowhere: not a model folder"):
-        run(path, [])
+        train_recipe(path, [])
 
 
 def test_a_weight_may_be_a_schedule(corpus, tmp_path):

@@ -34,7 +34,7 @@ def check(accelerator: Accelerator, objective: Objective) -> None:
             "FSDP: asked for, but accelerate shards on several GPUs only, and here with "
             "fsdp_version: 2, as in recipes/accelerate/fsdp.yaml"
         )
-    if not objective.sharded:
+    if not objective.supports_fsdp:
         raise SpeechLMError(
             "FSDP: for language models; launch this recipe without: accelerate launch --multi_gpu"
         )

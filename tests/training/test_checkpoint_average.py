@@ -14,7 +14,7 @@ from speechlm import hub
 from speechlm.cli import app
 from speechlm.codec import NeuralCodec
 from speechlm.errors import SpeechLMError
-from speechlm.training.soup import mean
+from speechlm.training.checkpoint_average import average_checkpoints
 
 from ..codec.tiny import config, network
 
@@ -37,7 +37,7 @@ def weights(folder: str | Path) -> dict[str, torch.Tensor]:
 
 
 def test_it_is_the_mean_by_their_shares(models: list[str], tmp_path: Path) -> None:
-    found = weights(mean(models, [2, 1, 1], tmp_path / "out"))
+    found = weights(average_checkpoints(models, [2, 1, 1], tmp_path / "out"))
     parts = [weights(model) for model in models]
     for name, value in found.items():
         wanted = 0.5 * parts[0][name].float() + 0.25 * (parts[1][name].float() + parts[2][name])
@@ -47,7 +47,7 @@ def test_it_is_the_mean_by_their_shares(models: list[str], tmp_path: Path) -> No
 
 
 def test_of_one_model_it_is_that_model(models: list[str], tmp_path: Path) -> None:
-    mean([models[0], models[0]], [0.3, 0.7], tmp_path / "out")
+    average_checkpoints([models[0], models[0]], [0.3, 0.7], tmp_path / "out")
     for name, value in weights(models[0]).items():
         assert torch.equal(weights(tmp_path / "out")[name], value)
     config = (tmp_path / "out" / hub.CONFIG).read_bytes()
@@ -59,12 +59,12 @@ def test_the_weights_of_a_tokenizer_inside_are_no_weights_of_the_model(
 ) -> None:
     for model in models[:2]:
         shutil.copytree(models[2], Path(model) / "units")
-    mean(models[:2], [1, 1], tmp_path / "out")
+    average_checkpoints(models[:2], [1, 1], tmp_path / "out")
     inside = tmp_path / "out" / "units" / hub.WEIGHTS
     assert inside.read_bytes() == (Path(models[2]) / hub.WEIGHTS).read_bytes()
     save_file({"a": torch.ones(2)}, Path(models[1]) / "units" / hub.WEIGHTS)
     with pytest.raises(SpeechLMError, match="only weights can be averaged"):
-        mean(models[:2], [1, 1], tmp_path / "other")
+        average_checkpoints(models[:2], [1, 1], tmp_path / "other")
 
 
 def test_the_verb_takes_equal_shares_unless_told(models: list[str], tmp_path: Path) -> None:
@@ -78,15 +78,15 @@ def test_the_verb_takes_equal_shares_unless_told(models: list[str], tmp_path: Pa
 def test_what_cannot_be_averaged_is_one_line(models: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     for shares in ([1.0], [1.0, -1.0], [0.0, 0.0]):
-        with pytest.raises(SpeechLMError, match="need as many shares"):
-            mean(models[:2], shares, out)
+        with pytest.raises(SpeechLMError, match="2 models need as many"):
+            average_checkpoints(models[:2], shares, out)
     with pytest.raises(SpeechLMError, match="is one of the models"):
-        mean(models[:2], [1, 1], Path(models[1]))
+        average_checkpoints(models[:2], [1, 1], Path(models[1]))
     other = Path(shutil.copytree(models[1], tmp_path / "other"))
     save_file({"a": torch.ones(2)}, other / hub.WEIGHTS)
     with pytest.raises(SpeechLMError, match="has other weights than"):
-        mean([models[0], str(other)], [1, 1], out)
+        average_checkpoints([models[0], str(other)], [1, 1], out)
     (other / hub.CONFIG).write_text("name: other\n")
     with pytest.raises(SpeechLMError, match="only weights can be averaged"):
-        mean([models[0], str(other)], [1, 1], out)
+        average_checkpoints([models[0], str(other)], [1, 1], out)
     assert not out.exists()

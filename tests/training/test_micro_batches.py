@@ -12,11 +12,11 @@ import torch
 import yaml
 
 from speechlm.errors import SpeechLMError
-from speechlm.nn import collective
 from speechlm.quantize import ResidualQuantizer
-from speechlm.training import recipes
+from speechlm.training import registry
 from speechlm.training.checkpoint import load_checkpoint
 from speechlm.training.lm import LMObjective
+from speechlm.utils import distributed
 from tests.lm.corpora import text_model, tokenized
 
 from .runs import log, recipe, run
@@ -34,20 +34,20 @@ from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from speechlm.errors import SpeechLMError
-from speechlm.training import recipes
-from tests.training.test_parts import FSDP, stopped
+from speechlm.training import registry
+from tests.training.test_micro_batches import FSDP, stopped
 
 path, *settings = map(str, sys.argv[1:])
 out = [each for each in settings if each.startswith("training.out=")][0]
 try:
-    recipes.run(Path(path), [*settings, out + "/plain"])
+    registry.train_recipe(Path(path), [*settings, out + "/plain"])
     # accelerate takes no CPUs for FSDP, which runs on them.
     AcceleratorState._reset_state()
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     os.environ.update(FSDP)
     for step in (4, 6):
         with stopped(step):
-            recipes.run(Path(path), [*settings, out + "/sharded"])
+            registry.train_recipe(Path(path), [*settings, out + "/sharded"])
 except SpeechLMError as error:
     sys.exit(f"error: {error}")
 """
@@ -100,7 +100,7 @@ def settings(data: Path, out: Path, *more: str) -> list[str]:
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one process in one part."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    recipes.run(RECIPE, settings(data, out))
+    registry.train_recipe(RECIPE, settings(data, out))
     return out
 
 
@@ -129,17 +129,19 @@ def assert_same_training(out: Path, whole: Path) -> None:
 
 
 def test_a_language_model_in_parts(data: Path, whole: Path, tmp_path: Path) -> None:
-    recipes.run(RECIPE, settings(data, tmp_path, "training.accumulate=2"))
+    registry.train_recipe(
+        RECIPE, settings(data, tmp_path, "training.gradient_accumulation_steps=2")
+    )
     assert_same_training(tmp_path, whole)
 
 
 def test_processes(data: Path, whole: Path, tmp_path: Path) -> None:
     """Parts in two processes; and FSDP there, stopped and resumed, from and to a run without."""
     with stopped(2):
-        recipes.run(RECIPE, settings(data, tmp_path / "sharded"))
-    made = settings(data, tmp_path, "training.accumulate=2")
+        registry.train_recipe(RECIPE, settings(data, tmp_path / "sharded"))
+    made = settings(data, tmp_path, "training.gradient_accumulation_steps=2")
     finish(launch(2, RECIPE, *made, worker=WORKER))
-    recipes.run(RECIPE, settings(data, tmp_path / "sharded"))
+    registry.train_recipe(RECIPE, settings(data, tmp_path / "sharded"))
     for kind in ("plain", "sharded"):
         assert_same_training(tmp_path / kind, whole)
 
@@ -155,7 +157,7 @@ def test_codebooks_follow_a_batch_at_a_time() -> None:
         for step, batch in enumerate(batches):
             for index in range(count):
                 torch.manual_seed(step)
-                with collective.part(index, count):
+                with distributed.micro_batch(index, count):
                     made(batch[2 * index : 2 * index + 2] if count == 3 else batch)
             assert [bool(stage.initialized) for stage in made.stages].count(True) == min(
                 step + 1, 3
@@ -169,7 +171,7 @@ def test_codebooks_follow_a_batch_at_a_time() -> None:
         one(batch)
         for index in range(3):
             torch.manual_seed(step)
-            with collective.part(index, 3):
+            with distributed.micro_batch(index, 3):
                 parts(batch[2 * index : 2 * index + 2])
         for name, value in one.state_dict().items():
             torch.testing.assert_close(parts.state_dict()[name], value)
@@ -180,7 +182,9 @@ def test_a_codec_in_parts(kind: str, corpus: Path, tmp_path: Path) -> None:
     """To rounding; codebooks start from the first part, and ratios are those of a part."""
     curves = []
     for count in (1, 2):
-        made = recipe(corpus, tmp_path / str(count), kind, accumulate=count, log_every=1)
+        made = recipe(
+            corpus, tmp_path / str(count), kind, gradient_accumulation_steps=count, log_every=1
+        )
         run(made)
         curves.append(losses(tmp_path / str(count)))
     one, parts = curves
@@ -195,10 +199,14 @@ def test_a_codec_in_parts(kind: str, corpus: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_one_line(
     data: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SpeechLMError, match="4 rows of a batch cannot be shared evenly by 3"):
-        recipes.run(RECIPE, settings(data, tmp_path, "training.accumulate=3"))
-    with pytest.raises(SpeechLMError, match=r"accumulate, .* one is 0"):
-        recipes.run(RECIPE, settings(data, tmp_path, "training.accumulate=0"))
+    with pytest.raises(SpeechLMError, match="4 rows of a batch cannot be split evenly into 3"):
+        registry.train_recipe(
+            RECIPE, settings(data, tmp_path, "training.gradient_accumulation_steps=3")
+        )
+    with pytest.raises(SpeechLMError, match=r"gradient_accumulation_steps, .* one is 0"):
+        registry.train_recipe(
+            RECIPE, settings(data, tmp_path, "training.gradient_accumulation_steps=0")
+        )
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(SpeechLMError, match="FSDP: for language models"):
         run(recipe(corpus, tmp_path / "codec"))

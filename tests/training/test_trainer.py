@@ -179,7 +179,7 @@ def test_levels_are_drawn_evenly_but_for_those_that_keep_all(corpus, tmp_path):
     made.codec.quantizer.num_codebooks = 4
     objective = CodecObjective(made)
     torch.manual_seed(0)
-    drawn = objective.quantization.draw_num_codebooks(8000, objective.share)
+    drawn = objective.quantization.draw_num_codebooks(8000, objective.shard)
     shares = F.one_hot(drawn - 1, 4).double().mean(dim=0)
     # A quarter keep all; the rest are even. Five standard errors are .025.
     expected = torch.tensor([0.75 / 4] * 3 + [0.25 + 0.75 / 4]).double()

@@ -17,16 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.optim import Optimizer
 
 from speechlm.errors import SpeechLMError
-from speechlm.nn import collective
-from speechlm.nn.collective import Share
-from speechlm.training import sharded
-from speechlm.training.average import Average
+from speechlm.training import fsdp
 from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
 from speechlm.training.config import TrainingConfig
-from speechlm.training.heap import keep_heap
-from speechlm.training.journal import Journal
+from speechlm.training.ema import EMA
+from speechlm.training.metrics_logger import MetricsLogger
 from speechlm.training.objective import Objective
 from speechlm.training.optimizers import build_optimizers, learning_rate, trainable
+from speechlm.utils import distributed
+from speechlm.utils.distributed import Shard
+from speechlm.utils.malloc import tune_glibc_malloc
 
 
 def train(config: TrainingConfig, objective: Objective) -> Path:
@@ -40,23 +40,24 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
         SpeechLMError: for a broken checkpoint, a loss that is no number, or an interruption.
     """
     every = config.log_every, config.validate_every, config.checkpoint_every
-    if min(config.steps, config.accumulate, *every) < 1:
+    if min(config.steps, config.gradient_accumulation_steps, *every) < 1:
         raise SpeechLMError(
-            "training: steps, accumulate, log_every, validate_every, checkpoint_every: one is 0"
+            "training: steps, gradient_accumulation_steps, log_every, validate_every, "
+            "checkpoint_every: one is 0"
         )
-    keep_heap()
+    tune_glibc_malloc()
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(
         mixed_precision=config.precision,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    sharded.check(accelerator, objective)
-    objective.share = Share(accelerator.process_index, accelerator.num_processes)
-    average = Average(objective.model, config.average)
+    fsdp.check(accelerator, objective)
+    objective.shard = Shard(accelerator.process_index, accelerator.num_processes)
+    average = EMA(objective.model, config.ema_decay)
     optimizers = {
-        turn: build_optimizers(config.optimizer, objective.trained(turn))
-        for turn in objective.turns
+        phase: build_optimizers(config.optimizer, objective.trained(phase))
+        for phase in objective.phases
     }
     everything = [optimizer for group in optimizers.values() for optimizer in group]
     path = out / "checkpoint.pt"
@@ -84,18 +85,18 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
         # Only now are the optimizers' weights where they stay.
         with _of_this_recipe(path):
             for optimizer, state in zip(everything, content.pop("optimizers"), strict=True):
-                sharded.load_optimizer(optimizer, state)
+                fsdp.load_optimizer(optimizer, state)
             step = int(content["step"])
     # accelerate wraps the optimizers one for one, in order.
     rewrapped = iter(prepared[1:])
-    optimizers = {turn: [next(rewrapped) for _ in group] for turn, group in optimizers.items()}
+    optimizers = {phase: [next(rewrapped) for _ in group] for phase, group in optimizers.items()}
 
     def save(at: int) -> None:
         content = _content(at, objective, average, everything)
         if accelerator.is_main_process:
             save_checkpoint(path, content)
 
-    journal = Journal(out, step)
+    journal = MetricsLogger(out, step)
     losses = _Means(accelerator.device)
     exported = out / "model"
     saved = step
@@ -107,18 +108,20 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
                 started = time.perf_counter()
                 batch = objective.batch(step)
                 batch = {name: value.to(accelerator.device) for name, value in batch.items()}
-                parts = objective.parts(batch, config.accumulate)
-                for number, turn in enumerate(objective.turns):
-                    if not objective.active(turn, step):
+                parts = objective.micro_batches(batch, config.gradient_accumulation_steps)
+                for number, phase in enumerate(objective.phases):
+                    if not objective.active(phase, step):
                         continue
-                    seed = _mix(config.seed, step * len(objective.turns) + number)
-                    for part in _parts(accelerator, objective, wrapped, config.accumulate, seed):
-                        loss, logs = wrapped(parts[part], turn, step)
-                        accelerator.backward(loss / config.accumulate)
-                        losses.add({f"{turn}/loss": loss, **logs})
+                    seed = _mix(config.seed, step * len(objective.phases) + number)
+                    for part in _parts(
+                        accelerator, objective, wrapped, config.gradient_accumulation_steps, seed
+                    ):
+                        loss, logs = wrapped(parts[part], phase, step)
+                        accelerator.backward(loss / config.gradient_accumulation_steps)
+                        losses.add({f"{phase}/loss": loss, **logs})
                     rate = learning_rate(config.optimizer, step, config.steps)
-                    norm = _update(accelerator, objective, turn, optimizers[turn], config, rate)
-                    losses.add({f"{turn}/norm": norm})
+                    norm = _update(accelerator, objective, phase, optimizers[phase], config, rate)
+                    losses.add({f"{phase}/norm": norm})
                 step += 1
                 average.update(objective.model, step)
                 losses.add({"seconds": torch.tensor(time.perf_counter() - started)})
@@ -173,21 +176,18 @@ def _connection(error: RuntimeError) -> bool:
 def _parts(
     accelerator: Accelerator, objective: Objective, wrapped: torch.nn.Module, count: int, seed: int
 ) -> Iterator[int]:
-    """The parts of a turn of a step, each as if it were a process; gradients meet in the last."""
-    own = objective.share
+    """The parts of a phase of a step, each as if it were a process; gradients meet in the last."""
     for index in range(count):
         torch.manual_seed(seed)
-        objective.share = Share(own.index * count + index, own.count * count)
         last = index == count - 1
         together = nullcontext() if last else accelerator.no_sync(wrapped)
-        with collective.part(index, count), together:
+        with distributed.micro_batch(index, count), together:
             yield index
-    objective.share = own
 
 
 def _finite(objective: Objective) -> bool:
     """Whether all weights are, in all processes."""
-    return bool(collective.mean(sharded.finite(list(objective.parameters())).float()) == 1)
+    return bool(distributed.all_reduce_mean(fsdp.finite(list(objective.parameters())).float()) == 1)
 
 
 def _diverged(out: Path, step: int) -> SpeechLMError:
@@ -199,21 +199,21 @@ def _diverged(out: Path, step: int) -> SpeechLMError:
 def _update(
     accelerator: Accelerator,
     objective: Objective,
-    turn: str,
+    phase: str,
     optimizers: list[Optimizer],
     config: TrainingConfig,
     rate: float,
 ) -> torch.Tensor:
-    """Clip, step, and drop the gradients of a turn; return their norm."""
-    weights = trainable(objective.trained(turn))
+    """Clip, step, and drop the gradients of a phase; return their norm."""
+    weights = trainable(objective.trained(phase))
     norm = accelerator.clip_grad_norm_(weights, config.optimizer.clip)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
-    # All gradients, not those of this turn: a turn may leave some on another's weights.
+    # All gradients, not those of this phase: a phase may leave some on another's weights.
     objective.zero_grad(set_to_none=True)
-    return torch.zeros(()) if norm is None else sharded.whole(norm)
+    return torch.zeros(()) if norm is None else fsdp.whole(norm)
 
 
 def _mix(seed: int, step: int) -> int:
@@ -222,15 +222,15 @@ def _mix(seed: int, step: int) -> int:
 
 
 def _content(
-    step: int, objective: Objective, average: Average, optimizers: list[Optimizer]
+    step: int, objective: Objective, average: EMA, optimizers: list[Optimizer]
 ) -> dict[str, Any]:
     average.gather()
     return {
         "step": step,
         "identity": objective.identity,
-        "objective": sharded.whole_state(objective.state_dict()),
+        "objective": fsdp.whole_state(objective.state_dict()),
         "average": average.model.state_dict(),
-        "optimizers": [sharded.whole_state(optimizer.state_dict()) for optimizer in optimizers],
+        "optimizers": [fsdp.whole_state(optimizer.state_dict()) for optimizer in optimizers],
     }
 
 
@@ -259,11 +259,11 @@ class _Means:
 
     def take(self) -> dict[str, float]:
         """The means, over the processes too, since the last time."""
-        names = collective.union(self.sums)  # not all have seen all kinds of tokens
+        names = distributed.gather_keys(self.sums)  # not all have seen all kinds of tokens
         like: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
         sums = torch.stack([torch.as_tensor(self.sums.get(name, 0.0), **like) for name in names])
         counts = torch.tensor([self.counts.get(name, 0) for name in names], **like)
-        means = collective.total(sums) / collective.total(counts)
+        means = distributed.all_reduce_sum(sums) / distributed.all_reduce_sum(counts)
         values = dict(zip(names, means.tolist(), strict=True))
         self.sums, self.counts = {}, {}
         return values
