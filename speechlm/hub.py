@@ -94,11 +94,16 @@ def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Ten
     Raises:
         SpeechLMError: when there is no such model, or its files do not fit together.
     """
+    from omegaconf import OmegaConf
+
     folder = find_model(name)
     path = folder / CONFIG
     if not path.is_file():
         raise SpeechLMError(f"{path}: no such file")
-    return to_dataclass(kind, load_yaml(path, []), path, warn=False), load_weights(folder)
+    declared = load_yaml(path, [])
+    if "${" in str(OmegaConf.to_container(declared)):  # such as ${oc.env:HOME}
+        raise SpeechLMError(f"{path}: a model's configuration holds values, not references to them")
+    return to_dataclass(kind, declared, path, warn=False), load_weights(folder)
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
@@ -119,6 +124,8 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
             value, scale = stored[name], stored.get(name + SCALE)
             if scale is not None:
                 value = int8.unpack(value, scale)
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise SpeechLMError(f"{folder / WEIGHTS}: {name} holds NaN or infinity")
             weights[name] = value.float() if value.is_floating_point() else value
     except (SafetensorError, OSError, ValueError) as error:
         raise SpeechLMError(f"{folder / WEIGHTS}: {error}") from None

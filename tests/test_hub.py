@@ -262,3 +262,20 @@ def test_impossible_configurations_are_one_line():
     made = CodecConfig(architecture="seanet", hop=100)
     with pytest.raises(SpeechLMError, match=r"seanet\.strides \[2, 4, 5, 8\] is not the hop 100"):
         CodecNetwork(made)
+
+
+def test_a_configuration_refers_to_nothing_and_weights_are_numbers(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    config = (folder / hub.CONFIG).read_text()
+    (folder / hub.CONFIG).write_text(config + "\nsecret: ${oc.env:HOME}\n")
+    with pytest.raises(SpeechLMError, match="holds values, not references"):
+        hub.load_model(folder, CodecConfig)
+    (folder / hub.CONFIG).write_text(config)
+    weights = hub.load_weights(folder)
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    hub.save_weights(folder, weights)
+    with pytest.raises(SpeechLMError, match="holds NaN or infinity"):
+        hub.load_weights(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from speechlm.cli.common import (
     require_path,
     use_threads,
 )
+from speechlm.utils.commands import ALLOW_COMMANDS
 from speechlm.utils.terminal import console
 
 app = typer.Typer()
@@ -41,6 +43,8 @@ def prepare(
     for split, utterances in done.utterances.items():
         table.add_row(split, str(utterances), f"{done.minutes[split]:.1f}")
     console.print(table)
+    for reason, number in done.dropped.items():
+        print_line(f"left out: {number} {reason}")
     print_line(f"{done.name}: {done.folder}")
 
 
@@ -82,10 +86,15 @@ def tokenize(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes of one thread each.")] = 1,
     shard: Shard = "1/1",
+    allow_commands: Annotated[
+        bool, typer.Option(help="Run the shell commands that a manifest or shard list names.")
+    ] = False,
 ) -> None:
     """Tokenize recordings for a language model; run it again to continue."""
     require_path(source)
     use_threads(1)
+    if allow_commands:
+        os.environ[ALLOW_COMMANDS] = "1"  # of worker processes, too
     from speechlm.data.tokenize import tokenize_share
     from speechlm.data.tokens import Tokens
     from speechlm.utils.distributed import Shard

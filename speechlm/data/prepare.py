@@ -29,6 +29,7 @@ from speechlm.data.splits import SPLITS, assign
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
 
+DUPLICATE = "of an id that another recording has"
 WHERE_ONLY = ("output", "package_cache", "download")
 """Keys that say where files go and not what is in them."""
 
@@ -57,14 +58,20 @@ def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
     if (folder / "corpus.json").exists():
         return PreparedCorpus.open(folder)
     found = open_source(config)
-    _check_ids(config, found)
+    if not found.utterances:
+        raise SpeechLMError(f"{config.name}: found no recordings")
     kept: list[_Kept] = []
     dropped: dict[str, str] = {}
+    taken: set[str] = set()
     alone = len({utterance.speaker for utterance in found.utterances}) == 1
     own = {utterance.split for utterance in found.utterances if utterance.split}
     screen = Console(stderr=True)
     for utterance in track(found.utterances, description=config.name, console=screen):
         flac = folder / "audio" / f"{utterance.id}.flac"
+        if utterance.id in taken:
+            found.skipped[DUPLICATE] = found.skipped.get(DUPLICATE, 0) + 1
+            continue
+        taken.add(utterance.id)
         try:
             samples = _store(utterance, flac, config)
         except _Unfit as reason:
@@ -91,12 +98,17 @@ def _claim(folder: Path, config: CorpusConfig) -> None:
     mark = folder / "config.yaml"
     if mark.exists():
         # Read as a declaration: a key that is younger than the folder has its default there.
-        if _settings(to_dataclass(type(config), load_yaml(mark, []), mark, warn=False)) != settings:
+        same = (
+            _settings(to_dataclass(type(config), load_yaml(mark, []), mark, warn=False)) == settings
+        )
+        if same:
+            return
+        # A run that failed before its first recording keeps no name from the next one.
+        if (folder / "corpus.json").exists() or any((folder / "audio").glob("*")):
             raise SpeechLMError(
                 f"{folder}: holds {config.name} prepared with other settings (config.yaml there); "
                 "remove it or give output=ANOTHER_FOLDER"
             )
-        return
     try:
         (folder / "audio").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -107,14 +119,6 @@ def _claim(folder: Path, config: CorpusConfig) -> None:
 
 def _settings(config: CorpusConfig) -> dict[str, Any]:
     return {key: value for key, value in asdict(config).items() if key not in WHERE_ONLY}
-
-
-def _check_ids(config: CorpusConfig, found: Source) -> None:
-    if not found.utterances:
-        raise SpeechLMError(f"{config.name}: found no recordings")
-    name, count = Counter(utterance.id for utterance in found.utterances).most_common(1)[0]
-    if count > 1:
-        raise SpeechLMError(f"{config.name}: {count} recordings have the id {name}")
 
 
 def _split(utterance: Utterance, key: str, own: set[str], config: CorpusConfig) -> str:

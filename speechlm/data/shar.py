@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from speechlm.errors import SpeechLMError
+from speechlm.utils.commands import check_command
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -55,6 +56,9 @@ class Shar:
                 f"{source}: {len(places['cuts'])} shards of cuts and {len(places['recording'])} of "
                 "recordings; it needs as many of both"
             )
+        for place in (*places["cuts"], *places["recording"]):
+            if place.startswith("pipe:"):
+                check_command(source, place)
         return cls(tuple(places["cuts"]), tuple(places["recording"]))
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from speechlm.data.shar import Shar
 from speechlm.data.sources import folder as recordings
 from speechlm.data.splits import SPLITS, named_split
 from speechlm.errors import SpeechLMError
+from speechlm.utils.commands import check_command
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -108,12 +109,15 @@ def _manifest(source: Path) -> Iterator[Speech]:
     try:
         cuts = CutSet.from_file(source).with_recording_path_prefix(str(source.parent.resolve()))
         yield from (_of_cut(cut, split) for cut in cuts)
+    except SpeechLMError:
+        raise
     except Exception as error:  # Lhotse raises assertions and errors of many kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpeechLMError(f"{source}: not a manifest of cuts ({reason})") from None
 
 
 def _of_cut(cut: Cut, split: str) -> Speech:
+    _check_sources(cut)
     said = sorted(cut.supervisions, key=lambda supervision: supervision.start)
     texts = [supervision.text for supervision in said if supervision.text]
     segments: list[tuple[str, float, float]] = []
@@ -163,7 +167,17 @@ def _pieces(cut: Cut) -> Pieces | None:
     return read(), int(cut.sampling_rate)
 
 
+def _check_sources(cut: Cut) -> None:
+    """Raises: SpeechLMError, when a recording is the output of a command that may not run."""
+    for track in getattr(cut, "tracks", None) or [cut]:
+        cut = getattr(track, "cut", track)
+        for source in cut.recording.sources if getattr(cut, "has_recording", False) else []:
+            if source.type == "command" or str(source.source).startswith("pipe:"):
+                check_command(cut.id, source.source)
+
+
 def _wave(cut: Cut, name: str) -> np.ndarray:
+    _check_sources(cut)
     try:
         wave = np.asarray(cut.load_audio(), np.float32)
     except Exception as error:  # of any of Lhotse's backends

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speechlm.data.tokens import FILE, Tokens
 from speechlm.errors import SpeechLMError
+from speechlm.utils.text import read_text
 
 
 def read(source: str | Path, split: str = "train") -> list[str]:
@@ -20,11 +21,14 @@ def read(source: str | Path, split: str = "train") -> list[str]:
         entries = Tokens(source).entries
         return [entry.text for entry in entries if entry.split == split and entry.text]
     try:
-        return [line for line in source.read_text("utf-8").splitlines() if line.strip()]
+        text = read_text(source)
     except FileNotFoundError:
         raise SpeechLMError(f"{source}: no such tokenized corpus or file of text") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpeechLMError(f"{source}: not a text in UTF-8: {error}") from None
+    except OSError as error:
+        raise SpeechLMError(f"{source}: {error.strerror or error}") from None
+    if "\0" in text:
+        raise SpeechLMError(f"{source}: not a text")
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def read_all(sources: Iterable[str | Path], split: str = "train") -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from speechlm import audio
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import ClipsConfig
+from speechlm.utils.text import read_text
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -112,7 +113,7 @@ def read_source(path: Path) -> Iterator[Clip]:
 
 def _file(path: Path, name: Path) -> Clip:
     beside = path.with_suffix(".txt")
-    text = beside.read_text("utf-8").strip() if beside.is_file() else None
+    text = read_text(beside).strip() if beside.is_file() else None
     return Clip(name.with_suffix("").as_posix(), path, audio.info(path).seconds, text=text)
 
 

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 
+log = logging.getLogger(__name__)
 
+_COMPILED = "speechlm.codec.kernels", "speechlm.lm.kernels"
+
+
+@cache
 def numba_available() -> bool:
-    """Whether numba is installed (extra ``live``), which compiles the frame-by-frame paths."""
-    return find_spec("numba") is not None
+    """Whether numba (extra ``live``) compiles the frame-by-frame paths here.
+
+    It does not where its compiler is disabled (``NUMBA_DISABLE_JIT``), where it has no folder to
+    cache what it compiles (a read-only installation and home: the next process would compile again,
+    which takes longer than it saves), or where it is of a version that these functions do not suit.
+    """
+    if find_spec("numba") is None or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return False
+    try:
+        for name in _COMPILED:
+            import_module(name)
+    except Exception as error:  # whatever it is, there is another path
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        log.debug("numba is not used: %s", reason)
+        return False
+    return True

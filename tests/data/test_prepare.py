@@ -241,8 +241,20 @@ def test_output_inside_the_source_is_not_a_source(tmp_path: Path) -> None:
 def test_ids_that_clash(tmp_path: Path) -> None:
     wave_file(tmp_path / "mine/a/b.wav", tone())
     wave_file(tmp_path / "mine/a-b.wav", tone())
-    with pytest.raises(SpeechLMError, match="2 recordings have the id a-b"):
-        prepared("folder", tmp_path, f"path={tmp_path / 'mine'}")
+    corpus = prepared("folder", tmp_path, f"path={tmp_path / 'mine'}")
+    assert sum(corpus.utterances.values()) == 2
+    names = {path.stem for path in (tmp_path / "out/audio").iterdir()}
+    assert names == {"a-b", "a-b-wav"}
+
+
+def test_a_failed_run_does_not_keep_the_folder_from_the_next(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for _ in range(2):
+        with pytest.raises(SpeechLMError, match="found no recordings"):
+            prepared("folder", tmp_path, f"path={tmp_path / 'mine'}")
+    wave_file(tmp_path / "other/a.wav", tone())
+    corpus = prepared("folder", tmp_path, f"path={tmp_path / 'other'}")
+    assert sum(corpus.utterances.values()) == 1
 
 
 @pytest.mark.parametrize("name", ["folder", "an4", "librispeech"])

@@ -19,6 +19,7 @@ from speechlm.data.corpus import LONG, Pieces, Source, Utterance
 from speechlm.data.sources import lists
 from speechlm.data.sources.lists import Listed
 from speechlm.errors import SpeechLMError
+from speechlm.utils.text import read_text
 
 ENDINGS = {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg"}
 ENDINGS |= {".opus", ".rf64", ".sph", ".w64", ".wav"}
@@ -37,7 +38,8 @@ def source(config: FolderConfig) -> Source:
     else:
         entries = [entry for name in named for entry in lists.read(name)]
     by_stem = {path.stem: path for path in files}
-    utterances, missing = [], 0
+    utterances: list[Utterance] = []
+    missing, taken = 0, set[str]()
     for entry in entries:
         path = Path(entry.audio)
         if not path.is_file():
@@ -45,9 +47,15 @@ def source(config: FolderConfig) -> Source:
                 missing += 1
                 continue
             path = by_stem[entry.audio]
+        name = _id(path, folder)
+        if name in taken:  # a.wav and a.mp3, or a/b.wav and a-b.wav
+            name = f"{name}-{path.suffix[1:].lower()}"
+        while name in taken:
+            name += "-again"
+        taken.add(name)
         utterances.append(
             Utterance(
-                id=_id(path, folder),
+                id=name,
                 load=partial(audio.read, path, config.sample_rate, allow_cut=False),
                 speaker=entry.speaker or path.parent.resolve().name,
                 language=entry.language or config.language,
@@ -77,7 +85,7 @@ def _recordings(folder: Path, output: Path) -> Iterator[Path]:
 
 def _beside(path: Path) -> str | None:
     words = path.with_suffix(".txt")
-    return " ".join(words.read_text("utf-8").split()) if words.is_file() else None
+    return " ".join(read_text(words).split()) or None if words.is_file() else None
 
 
 def _id(path: Path, folder: Path) -> str:

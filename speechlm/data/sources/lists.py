@@ -10,6 +10,7 @@ from pathlib import Path
 
 from speechlm.data.splits import named_split
 from speechlm.errors import SpeechLMError
+from speechlm.utils.text import read_text
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def read(path: Path) -> list[Listed]:
 def _jsonl(path: Path) -> Iterator[Listed]:
     """One object a line: ``audio`` (relative to the list), and what is known of ``text``,
     ``speaker``, ``language``, ``split`` (otherwise read off the name of the list)."""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -73,7 +74,7 @@ def _jsonl(path: Path) -> Iterator[Listed]:
 
 def _sphinx(path: Path) -> Iterator[Listed]:
     """``<s> WORDS </s> (id)`` lines; the id is the name of the recording without its ending."""
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         found = re.fullmatch(r"(?:<s>)?(.*?)(?:</s>)?\s*\((\S+)\)", line.strip())
@@ -98,5 +99,5 @@ def _kaldi(path: Path) -> Iterator[Listed]:
 
 
 def _table(path: Path) -> dict[str, str]:
-    rows = (line.split(None, 1) for line in path.read_text("utf-8").splitlines() if line.strip())
+    rows = (line.split(None, 1) for line in read_text(path).splitlines() if line.strip())
     return {row[0]: row[1].strip() if len(row) > 1 else "" for row in rows}
