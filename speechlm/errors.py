@@ -6,3 +6,15 @@ class SpeechLMError(Exception):
 
     The command line prints the message without a traceback and exits with status 2.
     """
+
+
+class Interrupted(SpeechLMError):
+    """A signal ended the work before it was done.
+
+    Attributes:
+        status: the exit status of the command line, 128 and the number of the signal.
+    """
+
+    def __init__(self, message: str, signum: int = 2):
+        super().__init__(message)
+        self.status = 128 + signum

@@ -14,7 +14,7 @@ import typer
 import speechlm
 from speechlm.cli import bench, compress, data, evaluate, lm, models, train
 from speechlm.cli.common import print_error
-from speechlm.errors import SpeechLMError
+from speechlm.errors import Interrupted, SpeechLMError
 from speechlm.utils.files import describe
 from speechlm.utils.signals import exit_on_signals
 
@@ -61,6 +61,9 @@ def main() -> None:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where an error is caught, and not at exit
+    except Interrupted as error:
+        print_error(error)
+        sys.exit(error.status)
     except SpeechLMError as error:
         print_error(error)
         sys.exit(2)

@@ -38,6 +38,8 @@ class AdversarialConfig:
     """Of the adversarial loss of the model."""
     feature_matching: Weight = 1.0
     """Of feature matching."""
+    rate_scale: float = 1.0
+    """Factor on the learning rate of the discriminators."""
     examples: int | None = None
     """How many examples of a batch (in each process and micro-batch) the discriminators read; all
     when null."""
@@ -71,6 +73,9 @@ class AdversarialObjective(Objective):
     def active(self, phase: str, step: int) -> bool:
         start = self.adversarial.start
         return phase == "model" or (start is not None and step >= start)
+
+    def rate_scale(self, phase: str) -> float:
+        return self.adversarial.rate_scale if phase == "discriminator" else 1.0
 
     def gan_terms(self) -> list[LossTerm[WavePair]]:
         """The model's terms of the phase: none without discriminators."""

@@ -202,6 +202,9 @@ class CodecObjective(AdversarialObjective):
         rows = self.shard.rows(self.crops.batch)
         return {"wave": torch.from_numpy(self.crops(step, rows))}
 
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        return batch["wave"].numel() / self.recipe.codec.sample_rate, "audio s"
+
     def _reconstruction_terms(self) -> list[LossTerm[WavePair]]:
         """The losses of the decoder's output, by which models are validated too."""
         loss, rate = self.recipe.loss, self.recipe.codec.sample_rate

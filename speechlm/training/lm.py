@@ -142,6 +142,10 @@ class LMObjective(Objective):
         rows = self.shard.rows(self.recipe.data.batch)
         return _tensors(self.data.batches(step, rows), torch.device("cpu"))
 
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        data = self.recipe.data
+        return data.batch / self.shard.count * data.length, "columns"
+
     def micro_batches(self, batch: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
         split = super().micro_batches(batch, count)
         weights = torch.stack([self.model.weight(**part, weights=self.weights) for part in split])

@@ -4,22 +4,52 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
 from speechlm.utils.files import atomic_path
 
+LOG = "log.jsonl"
+SUPERSEDED = "log.superseded.jsonl"
+
 
 class MetricsLogger:
-    """Appends to ``log.jsonl``; lines from after the step that a run resumes at are dropped."""
+    """Appends to ``log.jsonl``.
 
-    def __init__(self, folder: Path, step: int):
-        self.path = folder / "log.jsonl"
+    Lines from after the step that a run resumes at, which it will write again, go to
+    ``log.superseded.jsonl``: no line is lost. With ``anew`` the log of an earlier run goes to the
+    first free one of ``log.1.jsonl``, ``log.2.jsonl`` and so on.
+    """
+
+    def __init__(self, folder: Path, step: int, anew: bool = False):
+        self.path = folder / LOG
+        if anew and self.path.exists():
+            self.path.rename(_free_name(folder))
         if self.path.exists():
-            lines = self.path.read_text().splitlines()
-            with atomic_path(self.path) as path:
-                path.write_text("".join(f"{line}\n" for line in lines if _before(line, step)))
+            self._supersede(folder / SUPERSEDED, step)
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+
+    def __enter__(self) -> MetricsLogger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _supersede(self, superseded: Path, step: int) -> None:
+        lines = self.path.read_text().splitlines()
+        kept = [line for line in lines if _is_before(line, step)]
+        if len(kept) == len(lines):
+            return
+        with superseded.open("a") as file:
+            file.writelines(f"{line}\n" for line in lines if not _is_before(line, step))
+        with atomic_path(self.path) as path:
+            path.write_text("".join(f"{line}\n" for line in kept))
 
     def write(self, step: int, kind: str, values: dict[str, float]) -> None:
         """Log ``values`` of a ``kind``: ``train`` or ``valid``."""
@@ -33,7 +63,14 @@ class MetricsLogger:
         self.board.close()
 
 
-def _before(line: str, step: int) -> bool:
+def _free_name(folder: Path) -> Path:
+    number = 1
+    while (folder / f"log.{number}.jsonl").exists():
+        number += 1
+    return folder / f"log.{number}.jsonl"
+
+
+def _is_before(line: str, step: int) -> bool:
     try:
         return bool(json.loads(line)["step"] <= step)
     except (ValueError, KeyError, TypeError):

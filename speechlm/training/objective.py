@@ -78,3 +78,11 @@ class Objective(nn.Module):
     def trained(self, phase: str) -> list[nn.Module]:
         """The modules whose trainable parameters the optimizers of ``phase`` update."""
         return [self.model]
+
+    def rate_scale(self, phase: str) -> float:
+        """Factor on the learning rate of ``phase``."""
+        return 1.0
+
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        """How much a batch of this process holds, and of what: for the rate that is displayed."""
+        return float(len(next(iter(batch.values())))), "examples"

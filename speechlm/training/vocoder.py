@@ -183,6 +183,9 @@ class VocoderObjective(AdversarialObjective):
         batch = self.crops(step)._asdict()
         return {name: torch.from_numpy(value[rows]) for name, value in batch.items()}
 
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        return batch["wave"].numel() / self.model.config.sample_rate, "audio s"
+
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:

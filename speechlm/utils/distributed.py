@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -57,6 +58,7 @@ class Shard:
 
 
 _micro_batch = Shard()
+T = TypeVar("T")
 
 
 @contextmanager
@@ -122,6 +124,16 @@ def all_reduce_mean(x: Tensor) -> Tensor:
     return all_reduce_sum(x.detach()) / world_size()
 
 
+def all_reduce_max(number: int) -> int:
+    """The largest ``number`` of the processes."""
+    return max(_all_gather_object(number))
+
+
+def broadcast_number(number: float) -> float:
+    """The ``number`` of the main process."""
+    return _all_gather_object(number)[0]
+
+
 def all_gather(rows: Tensor) -> Tensor:
     """Rows (n, ...) of all processes, concatenated by rank; n is the same for all."""
     if _alone():
@@ -139,6 +151,13 @@ def rand_like(x: Tensor) -> Tensor:
     shard = Shard(_rank(), world_size()).split(_micro_batch)
     draws = torch.rand(shard.count * len(x), *x.shape[1:], dtype=x.dtype, device=x.device)
     return draws[shard.rows(len(draws))]
+
+
+def _all_gather_object(value: T) -> list[T]:
+    gathered = [value] * world_size()
+    if not _alone():
+        dist.all_gather_object(gathered, value)
+    return gathered
 
 
 def _rank() -> int:
