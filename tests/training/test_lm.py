@@ -153,7 +153,7 @@ def test_a_run_does_not_go_on_with_others_of_the_same_shape(
         TextTokenizer.train([" ".join(WORDS) + 50 * "x"], "char", 300).save(tmp_path / "text.model")
         changed = TextTokenizer.load(tmp_path / "text.model")
         assert changed.size == text.size and changed.pieces != text.pieces
-    with pytest.raises(SpeechLMError, match="learnt other units or text than the recipe names now"):
+    with pytest.raises(SpeechLMError, match="trained with other units or another vocabulary"):
         run(recipe(tmp_path, tmp_path / "run"))
 
 

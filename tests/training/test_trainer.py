@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(
         with pytest.raises(SpeechLMError) as no:
             run(recipe(corpus, tmp_path, **settings))
     assert str(no.value) == (
-        f"{tmp_path}: the loss is no number at step {noticed}; "
+        f"{tmp_path}: the loss is not finite at step {noticed}; "
         "lower training.optimizer.rate and resume"
     )
     path = tmp_path / "checkpoint.pt"
@@ -164,7 +164,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(
 
 def test_a_diverging_rate_is_noticed(corpus, tmp_path):
     optimizer = OptimizerConfig(rate=1e30, warmup=0, clip=1e30)
-    with pytest.raises(SpeechLMError, match="the loss is no number"):
+    with pytest.raises(SpeechLMError, match="the loss is not finite"):
         run(recipe(corpus, tmp_path, optimizer=optimizer))
 
 
