@@ -150,6 +150,15 @@ def check_model(header: Header, codec: Codec, source: object) -> None:
             f"{source}: written by {header.model} with weights {header.weights_hash}; these are "
             f"{codec.weights_hash}: name the version that wrote it with --model"
         )
+    for name, its, ours in (
+        ("sample rate", header.sample_rate, codec.sample_rate),
+        ("hop", header.hop, codec.hop),
+        ("bits per code", header.bits, codec.bits_per_code),
+    ):
+        if its != ours:
+            raise BitstreamError(
+                f"{source}: its header states a {name} of {its}, and {codec.model_id} has {ours}"
+            )
     context = codec.entropy.hash if codec.entropy else "none"
     if header.context not in (None, context):
         raise BitstreamError(
