@@ -138,6 +138,30 @@ def bench_judges(
         print_report(report, json)
 
 
+@app.command("train")
+def bench_train(
+    recipe: Annotated[
+        str,
+        typer.Argument(help="codec, vocoder or lm, on synthetic sounds; or a YAML recipe."),
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Changes to the recipe.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps to measure.")] = 20,
+    json: Json = False,
+    threads: Threads = 1,
+) -> None:
+    """CPU time of a training step by part: data, networks, losses, backward, optimizers, EMA."""
+    use_threads(threads)
+    from speechlm.benchmarks import train
+
+    if Path(recipe).suffix in (".yaml", ".yml"):
+        report = train.run(Path(recipe), overrides or [], steps)
+    else:
+        report = train.synthetic(recipe, steps)
+    print_report(report, json)
+
+
 @app.command("lm")
 def bench_lm(
     runs: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,

@@ -14,16 +14,18 @@ LARGE = 1 << 21
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b.mT``: (..., inner) and (columns, inner) to (..., columns).
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``a @ b.mT + bias``: (..., inner) and (columns, inner) to (..., columns).
 
     On a CPU PyTorch has floats multiplied by MKL, which on AMD's processors does without AVX-512.
     oneDNN, which PyTorch brings along too, takes less than half as long there. Both sum in float32.
     """
     if not _suits(a, b) or torch.is_autocast_enabled("cpu"):
-        return F.linear(a, b)
+        return F.linear(a, b, bias)
+    if not torch.is_grad_enabled():
+        return _onednn(a, b, bias)
     result: Tensor = _Product.apply(a, b)
-    return result
+    return result if bias is None else result + bias
 
 
 class Linear(nn.Linear):
@@ -58,17 +60,18 @@ def _suits(a: Tensor, b: Tensor) -> bool:
     """Whether oneDNN takes these, and is worth it."""
     return (
         _ONEDNN
+        and not torch.compiler.is_exporting()
         and a.device.type == "cpu"
         and a.dtype == b.dtype == torch.float32
         and a.numel() * len(b) >= LARGE
     )
 
 
-def _onednn(a: Tensor, b: Tensor) -> Tensor:
-    if a.ndim == 2 and not a.is_contiguous() and len(a) > len(b):
+def _onednn(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    if bias is None and a.ndim == 2 and not a.is_contiguous() and len(a) > len(b):
         # It would be copied, which costs more than to turn the smaller result.
         return _onednn(b, a).mT
     if not b.mT.is_contiguous():
         b = b.contiguous()  # or rows with gaps between them go to a loop without vectors
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
     return result

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from speechlm.nn.product import product
 from speechlm.quantize.base import Quantized, Quantizer
 from speechlm.utils import distributed
 
@@ -143,7 +144,8 @@ class VectorQuantizer(Quantizer):
 
     def nearest(self, rows: Tensor) -> Tensor:
         """Index of the nearest entry to each row (n, dim); of equal ones the first."""
-        scores = self.scores(rows).detach()
+        with torch.no_grad():
+            scores = self.scores(rows)
         if scores.device.type == "cpu" and not torch.compiler.is_exporting():
             # numpy's search is vectorised: ten times as fast, and a tenth of a training step.
             return torch.from_numpy(scores.numpy().argmax(axis=1))
@@ -157,9 +159,7 @@ class VectorQuantizer(Quantizer):
         """
         if self.codebook_dim is not None:
             return rows @ F.normalize(self.codebook, dim=1).T
-        # The offset of an entry as one more row of the product saves a pass over the scores.
-        table = torch.cat([self.codebook, self._offsets()[:, None]], dim=1).T
-        return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1) @ table
+        return product(rows, self.codebook, self._offsets())
 
     def _offsets(self) -> Tensor:
         return -0.5 * self.codebook.square().sum(dim=1)

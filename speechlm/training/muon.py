@@ -35,6 +35,10 @@ class Muon(Optimizer):
     emulate them at several times the cost. Matrices are taken one by one: a batch of those of equal
     shape does not fit a core's cache, and costs twice as much.
 
+    With ``every`` above 1 a matrix moves in each ``every``-th step only, by as many times the
+    learning rate, and gradients between go to its momentum. Matrices take turns, so that all steps
+    cost the same.
+
     Raises:
         ValueError: for a parameter that is no matrix.
     """
@@ -45,8 +49,10 @@ class Muon(Optimizer):
         lr: float = 1e-3,
         momentum: float = 0.95,
         weight_decay: float = 0.01,
+        every: int = 1,
     ):
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "every": every}
+        super().__init__(params, defaults)
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.ndim != 2:
@@ -59,20 +65,24 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for weight in group["params"]:
+            for number, weight in enumerate(group["params"]):
                 if weight.grad is not None:
-                    self._update(weight, weight.grad, group)
+                    self._update(weight, weight.grad, group, number)
         return loss
 
-    def _update(self, weight: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, weight: Tensor, grad: Tensor, group: dict[str, Any], number: int) -> None:
         state = self.state[weight]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight)
+            state["step"] = torch.tensor(float(number))  # so that equal matrices take turns
         momentum = state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
+        state["step"] += 1
+        if int(state["step"]) % group["every"]:
+            return
         factor = polar_factor(whole(torch.lerp(grad, momentum, group["momentum"])))
-        scale = 0.2 * max(weight.shape) ** 0.5
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
-        weight.add_(part_of(factor, weight), alpha=-group["lr"] * scale)
+        rate = group["every"] * group["lr"]
+        weight.mul_(1 - rate * group["weight_decay"])
+        weight.add_(part_of(factor, weight), alpha=-rate * 0.2 * max(weight.shape) ** 0.5)
 
 
 def polar_factor(matrix: Tensor) -> Tensor:

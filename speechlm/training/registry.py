@@ -19,22 +19,23 @@ from speechlm.training.units import UnitsRecipe, train_units
 from speechlm.training.vocoder import VocoderObjective, VocoderRecipe
 from speechlm.training.vq_apc import VqApcObjective, VqApcRecipe
 
+OBJECTIVES: dict[str, tuple[type[Any], Callable[[Any], Objective]]] = {
+    "aligner": (AlignerRecipe, AlignerObjective),
+    "codec": (CodecRecipe, CodecObjective),
+    "entropy-model": (EntropyModelRecipe, EntropyModelObjective),
+    "lm": (LMRecipe, LMObjective),
+    "vocoder": (VocoderRecipe, VocoderObjective),
+    "vq-apc": (VqApcRecipe, VqApcObjective),
+}
+"""What is trained in steps."""
 
-def _trainer(objective: Callable[[Any], Objective]) -> Callable[[Any], Path]:
-    """A function that trains the objective of a recipe."""
-    return lambda recipe: train(recipe.training, objective(recipe))
-
-
-OBJECTIVES: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
-    "aligner": (AlignerRecipe, _trainer(AlignerObjective)),
-    "codec": (CodecRecipe, _trainer(CodecObjective)),
-    "entropy-model": (EntropyModelRecipe, _trainer(EntropyModelObjective)),
-    "lm": (LMRecipe, _trainer(LMObjective)),
+BUILDERS: dict[str, tuple[type[Any], Callable[[Any], Path]]] = {
     "stacked": (StackedRecipe, stack),
     "units": (UnitsRecipe, train_units),
-    "vocoder": (VocoderRecipe, _trainer(VocoderObjective)),
-    "vq-apc": (VqApcRecipe, _trainer(VqApcObjective)),
 }
+"""What is not."""
+
+KINDS = sorted([*OBJECTIVES, *BUILDERS])
 
 RENAMED_KINDS = {"kind=context": "kind=entropy-model"}
 
@@ -45,9 +46,21 @@ def train_recipe(path: Path, overrides: list[str]) -> Path:
     Raises:
         SpeechLMError: for a bad recipe, missing data, or a run that cannot go on.
     """
+    kind, recipe = load_recipe(path, overrides)
+    if kind in BUILDERS:
+        return BUILDERS[kind][1](recipe)
+    return train(recipe.training, OBJECTIVES[kind][1](recipe))
+
+
+def load_recipe(path: Path, overrides: list[str]) -> tuple[str, Any]:
+    """The kind of the recipe ``path``, and the recipe itself, with dotted ``overrides``.
+
+    Raises:
+        SpeechLMError: for a bad one.
+    """
     declared = rename_keys(load_yaml(path, overrides), RENAMED_KINDS, path)
     kind = declared.get("kind")
-    if not isinstance(kind, str) or kind not in OBJECTIVES:
-        raise SpeechLMError(f"{path}: kind is one of {', '.join(OBJECTIVES)}, not {kind}")
-    schema, train_kind = OBJECTIVES[kind]
-    return train_kind(to_dataclass(schema, declared, path))
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise SpeechLMError(f"{path}: kind is one of {', '.join(KINDS)}, not {kind}")
+    schema = (OBJECTIVES | BUILDERS)[kind][0]
+    return kind, to_dataclass(schema, declared, path)

@@ -16,6 +16,7 @@ from speechlm.nn import (
     ConvNeXtBlock,
     power_law,
 )
+from speechlm.nn.depthwise import depthwise as depthwise_convolution
 
 from ..chunks import chunk_sizes
 from .modules import convolutions, depthwise, streamed, transposed
@@ -142,3 +143,21 @@ def test_power_compression_has_a_bounded_slope_at_zero():
 def test_impossible_sizes_are_value_errors(make):
     with pytest.raises(ValueError, match=r"\w"):
         make()
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_gradients_of_a_depthwise_convolution_are_pytorchs(dilation):
+    random = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(shape, generator=random) for shape in ((2, 5, 60), (5, 1, 4), (5,))]
+    grad = torch.randn(2, 5, 60 - 3 * dilation, generator=random)
+    found = []
+    for function in (
+        lambda x, w, b: depthwise_convolution(x, w, b, dilation),
+        lambda x, w, b: F.conv1d(x, w, b, dilation=dilation, groups=5),
+    ):
+        leaves = [each.clone().requires_grad_() for each in inputs]
+        y = function(*leaves)
+        y.backward(grad)
+        found.append([y, *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)

@@ -85,14 +85,32 @@ def test_weights_without_a_gradient_stay_and_decay_is_decoupled():
     assert torch.allclose(decayed, torch.full((3, 4), 0.95))
 
 
+def test_every_second_step_moves_twice_as_far_and_matrices_take_turns():
+    weights = [nn.Parameter(torch.zeros(4, 6)) for _ in range(2)]
+    single = nn.Parameter(torch.zeros(4, 6))
+    optimizer, once = Muon(weights, lr=0.5, every=2), Muon([single], lr=1.0)
+    grad = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
+    moved = []
+    for _ in range(4):
+        before = [weight.detach().clone() for weight in weights]
+        for weight in weights:
+            weight.grad = grad
+        optimizer.step()
+        moved.append([not weight.equal(old) for weight, old in zip(weights, before, strict=True)])
+    assert moved == [[False, True], [True, False], [False, True], [True, False]]
+    single.grad = grad
+    once.step()
+    assert torch.allclose(weights[0], 2 * single, rtol=0.02)  # of one gradient, one direction
+
+
 def test_a_state_resumes():
     weights = nn.Parameter(torch.randn(4, 6, generator=torch.Generator().manual_seed(4)))
     twin = copy.deepcopy(weights)
-    one, other = Muon([weights]), Muon([twin])
+    one, other = Muon([weights], every=2), Muon([twin], every=2)
     weights.grad, twin.grad = torch.ones(4, 6), torch.ones(4, 6)
     one.step()
     other.step()
-    resumed = Muon([twin])
+    resumed = Muon([twin], every=2)
     resumed.load_state_dict(other.state_dict())
     one.step()
     resumed.step()

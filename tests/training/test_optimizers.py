@@ -21,7 +21,7 @@ from speechlm.lm.config import DepthConfig, IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.training.config import OptimizerConfig
 from speechlm.training.ema import EMA
-from speechlm.training.optimizers import build_optimizers, learning_rate
+from speechlm.training.optimizers import MUON_EVERY, build_optimizers, learning_rate
 from speechlm.vocoder.config import VocoderConfig, VoiceConfig
 from speechlm.vocoder.network import VocoderNetwork
 
@@ -180,9 +180,11 @@ def test_both_move_a_matrix_at_one_rate():
         config = OptimizerConfig(kind=kind, rate=0.01, weight_decay=0.0)
         layer(torch.randn(64, 32)).square().sum().backward()
         for optimizer in build_optimizers(config, [layer]):
-            optimizer.step()
-        sizes[kind] = (layer.weight - before).square().mean().sqrt().item()
-    # AdamW's first step is the rate in every weight; Muon's is matched to an RMS of 0.2 of it.
+            for _ in range(MUON_EVERY):
+                optimizer.step()
+        moved = (layer.weight - before).square().mean().sqrt().item()
+        sizes[kind] = moved / MUON_EVERY
+    # AdamW's first steps are the rate in every weight; Muon's are matched to an RMS of 0.2 of it.
     assert sizes["adamw"] == pytest.approx(0.01, rel=0.01)
     assert sizes["muon"] == pytest.approx(0.2 * 0.01, rel=0.3)
 

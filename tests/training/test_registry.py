@@ -13,7 +13,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.training.codec import CodecObjective, CodecRecipe
 from speechlm.training.entropy_model import EntropyModelRecipe
 from speechlm.training.lm import LMRecipe
-from speechlm.training.registry import OBJECTIVES, train_recipe
+from speechlm.training.registry import BUILDERS, KINDS, OBJECTIVES, train_recipe
 from speechlm.training.vocoder import VocoderRecipe
 
 from .test_smoke import RECIPE
@@ -25,7 +25,7 @@ ALL = ", ".join(OBJECTIVES)
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path):
     declared = load_yaml(path, [])
-    filled = to_dataclass(OBJECTIVES[declared.kind][0], declared, path)
+    filled = to_dataclass((OBJECTIVES | BUILDERS)[declared.kind][0], declared, path)
     # A folder of its own for each, by its name.
     assert filled.training.out == f"runs/{filled.name}"
 
