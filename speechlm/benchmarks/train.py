@@ -224,9 +224,12 @@ def _step(
 
 def _watch_parts(objective: Objective, watch: Stopwatch) -> None:
     """The children of the model, and of the objective, which are its losses, are parts."""
-    losses = {
-        name: part for name, part in objective.named_children() if part is not objective.model
-    }
+    losses: dict[str, nn.Module] = {}
+    for name, part in objective.named_children():
+        if isinstance(part, nn.ModuleDict):  # of losses by name
+            losses |= part.items()
+        elif part is not objective.model:
+            losses[name] = part
     parts: dict[str, nn.Module] = dict(objective.model.named_children())
     parts |= {f"loss: {name}": part for name, part in losses.items()}
     for name, part in parts.items():
