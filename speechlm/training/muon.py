@@ -33,7 +33,7 @@ class Muon(Optimizer):
     It differs from :class:`torch.optim.Muon` in cost: three iterations with optimal coefficients in
     place of five, and float32 through oneDNN on processors without bfloat16 instructions, which
     emulate them at several times the cost. Matrices are taken one by one: a batch of those of equal
-    shape does not fit a core's cache, and costs twice as much.
+    shape does not fit a core's cache, and takes half as long again.
 
     With ``every`` above 1 a matrix moves in each ``every``-th step only, by as many times the
     learning rate, and gradients between go to its momentum. Matrices take turns, so that all steps
