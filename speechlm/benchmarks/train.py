@@ -26,13 +26,13 @@ from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
 from speechlm.lm.config import DepthConfig, LMConfig
 from speechlm.lm.model import UnitLM
-from speechlm.training.average import Average
 from speechlm.training.codec import CodecDataConfig, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
+from speechlm.training.ema import EMA
 from speechlm.training.lm import LMRecipe
 from speechlm.training.objective import Objective
 from speechlm.training.optimizers import build_optimizers, trainable
-from speechlm.training.recipes import OBJECTIVES, load_recipe
+from speechlm.training.registry import OBJECTIVES, load_recipe
 from speechlm.training.vocoder import VocoderDataConfig, VocoderRecipe
 from speechlm.units.text import FILE as TEXT_MODEL
 
@@ -129,7 +129,8 @@ def run(path: Path, overrides: list[str], steps: int) -> Report:
     """Measure ``steps`` steps of a recipe, as they are at the end of its training.
 
     Raises:
-        SpeechLMError: as :func:`speechlm.training.recipes.run`, and for a recipe without steps.
+        SpeechLMError: as :func:`speechlm.training.registry.load_recipe`, and for a recipe without
+            steps.
     """
     kind, recipe = load_recipe(path, overrides)
     if kind not in OBJECTIVES:
@@ -167,10 +168,10 @@ def measure(kind: str, recipe: Any, steps: int) -> Report:
     load = os.getloadavg()[0]
     config: TrainingConfig = recipe.training
     objective = OBJECTIVES[kind][1](recipe)
-    average = Average(objective.model, config.average)
+    ema = EMA(objective.model, config.ema_decay)
     optimizers = {
-        turn: build_optimizers(config.optimizer, objective.trained(turn))
-        for turn in objective.turns
+        phase: build_optimizers(config.optimizer, objective.trained(phase))
+        for phase in objective.phases
     }
     objective.train()
     watch = Stopwatch()
@@ -183,10 +184,10 @@ def measure(kind: str, recipe: Any, steps: int) -> Report:
         step = config.steps + WARMUP + number
         with watch.region("data"):
             batch = objective.batch(step)
-        amount, unit = _amount(batch, recipe)
+        amount, unit = objective.batch_amount(batch)
         _step(objective, batch, step, config, optimizers, watch)
         with watch.region("EMA"):
-            average.update(objective.model, step)
+            ema.update(objective.model, step)
     order = sorted(watch.seconds.items(), key=lambda item: -item[1])
     parts = [Part(name, 1000 * seconds / steps) for name, seconds in order]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -201,21 +202,21 @@ def _step(
     optimizers: dict[str, list[torch.optim.Optimizer]],
     watch: Stopwatch,
 ) -> None:
-    [batch] = objective.parts(batch, 1)
+    [batch] = objective.micro_batches(batch, 1)
     half = config.precision == "bf16"
-    for turn in objective.turns:
-        if not objective.active(turn, step):
+    for phase in objective.phases:
+        if not objective.active(phase, step):
             continue
-        prefix = f"{turn}: " if len(objective.turns) > 1 else ""
+        prefix = f"{phase}: " if len(objective.phases) > 1 else ""
         torch.manual_seed(step)
         with watch.region(f"{prefix}other forward"), torch.autocast("cpu", torch.bfloat16, half):
-            loss, _ = objective(batch, turn, step)
+            loss, _ = objective(batch, phase, step)
         with watch.region(f"{prefix}backward"):
             loss.backward()
         with watch.region(f"{prefix}clip"):
-            weights = trainable(objective.trained(turn))
+            weights = trainable(objective.trained(phase))
             torch.nn.utils.clip_grad_norm_(weights, config.optimizer.clip)
-        for optimizer in optimizers[turn]:
+        for optimizer in optimizers[phase]:
             with watch.region(f"{prefix}{type(optimizer).__name__}"):
                 optimizer.step()
         with watch.region("zero_grad"):
@@ -238,15 +239,6 @@ def _watch_parts(objective: Objective, watch: Stopwatch) -> None:
     if isinstance(objective.model, UnitLM):  # which does more than call its children
         watch.watch(objective.model, "embed", "embedding")
         watch.watch(objective.model, "loss", "loss: likelihood")
-
-
-def _amount(batch: dict[str, Tensor], recipe: Any) -> tuple[float, str]:
-    """How much there is in a batch, and of what."""
-    if "tokens" in batch:
-        return float((batch["segments"] >= 0).sum() * batch["tokens"].shape[1]), "tokens"
-    samples = batch["wave"].numel()
-    rate = recipe.codec.sample_rate if hasattr(recipe, "codec") else recipe.vocoder.sample_rate
-    return samples / rate, "s of audio"
 
 
 def _corpus(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from speechlm.training.vocoder import VocoderRecipe
 from .test_smoke import RECIPE
 
 RECIPES = sorted([*RECIPE.parent.glob("*.yaml"), *RECIPE.parent.glob("gslm/*.yaml")])
-ALL = ", ".join(OBJECTIVES)
+ALL = ", ".join(KINDS)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
