@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from speechlm import hub
 from speechlm.codec.config import CodecConfig
 from speechlm.codec.network import CodecNetwork
+from speechlm.codec.spectral import SpectralDecoder
 from speechlm.data.augment import AugmentConfig
 from speechlm.data.crops import Crops, Recording, recordings
 from speechlm.data.shar import named
@@ -103,7 +104,8 @@ class CodecRecipe:
     """The recipe of a codec.
 
     ``init`` is a model to start from (folder, shipped name or hub id) of the same architecture. Its
-    quantizer is left out where its weights have other shapes: a new one is then trained.
+    quantizer is left out where its weights have other shapes: a new one is then trained. The
+    decoder may have more blocks than that of the model: they start as the identity.
 
     ``decoder_only`` leaves encoder and quantizer as they are, so that files, units and language
     models of that codec stay valid, and a step costs half.
@@ -355,17 +357,53 @@ def _quantized_of(outputs: CodecOutputs) -> Quantized | None:
 
 
 def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:
-    """Weights that training starts from: another model's, but not those of another quantizer."""
+    """Weights that training starts from: another model's, but not those of another quantizer.
+
+    Decoder blocks that the other model lacks are left out too; see :func:`_more_decoder_blocks`.
+    """
     config, weights = hub.load_model(recipe.init, CodecConfig)
+    spectral = recipe.codec.spectral
+    more = spectral.decoder_blocks - config.spectral.decoder_blocks
     # A name says nothing of the shape.
-    alike = replace(config, name=recipe.codec.name, quantizer=recipe.codec.quantizer)
-    if alike != recipe.codec:
+    same = replace(
+        config,
+        name=recipe.codec.name,
+        quantizer=recipe.codec.quantizer,
+        spectral=replace(config.spectral, decoder_blocks=spectral.decoder_blocks),
+    )
+    if same != recipe.codec or more < 0:
         raise SpeechLMError(f"{recipe.init}: another architecture than that of the recipe")
+    if more and recipe.codec.architecture == "spectral":
+        weights = _more_decoder_blocks(weights, model, more)
     shapes, wanted = (
         {name: value.shape for name, value in found.items() if name.startswith("quantizer.")}
         for found in (weights, model.weights())
     )
     return {name: weights[name] for name in weights if shapes == wanted or name not in shapes}
+
+
+def _more_decoder_blocks(
+    weights: dict[str, Tensor], model: CodecNetwork, more: int
+) -> dict[str, Tensor]:
+    """``weights`` for a decoder with ``more`` blocks, the last of which start as the identity."""
+    prefix = "decoder.stack.stages."
+    stages = list(cast(SpectralDecoder, model.decoder).stack.stages)
+    # The stack ends with a norm and a linear map, which follow the blocks.
+    first = len(stages) - 2 - more
+    moved = {}
+    for name, value in weights.items():
+        if name.startswith(prefix):
+            stage, _, rest = name.removeprefix(prefix).partition(".")
+            if int(stage) >= first:
+                name = f"{prefix}{int(stage) + more}.{rest}"
+        moved[name] = value
+    for number in range(first, first + more):
+        for name, value in stages[number].state_dict().items():
+            # A layer scale of zero: the block adds nothing, but has a gradient.
+            moved[f"{prefix}{number}.{name}"] = (
+                torch.zeros_like(value) if name == "scale" else value
+            )
+    return moved
 
 
 def _splits(config: CodecDataConfig) -> tuple[list[Recording], list[Recording]]:

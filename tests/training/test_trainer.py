@@ -211,6 +211,35 @@ def test_init_starts_from_a_model(corpus, tmp_path):
         CodecObjective(other)
 
 
+def test_more_decoder_blocks_than_those_of_init_start_as_the_identity(corpus, tmp_path):
+    first = run(recipe(corpus, tmp_path / "first"))
+    made = recipe(corpus, tmp_path / "second")
+    made.init = str(first)
+    blocks = made.codec.spectral.decoder_blocks + 2
+    made.codec = replace(made.codec, spectral=replace(made.codec.spectral, decoder_blocks=blocks))
+    network = CodecObjective(made).model.eval()
+    codec = NeuralCodec.from_pretrained(first)
+    wave = 0.1 * torch.randn(1, 3200)
+    with torch.no_grad():
+        latents = codec.network.encoder(wave)
+        torch.testing.assert_close(network.decoder(latents), codec.network.decoder(latents))
+    # They are trained nevertheless.
+    made.decoder_only = True
+    run(made)
+    scales = [
+        value
+        for name, value in NeuralCodec.from_pretrained(
+            tmp_path / "second/model"
+        ).network.decoder.named_parameters()
+        if name.endswith("scale")
+    ]
+    assert len(scales) == blocks
+    assert all(scale.abs().max() > 0 for scale in scales)
+    made.codec = replace(made.codec, spectral=replace(made.codec.spectral, decoder_blocks=0))
+    with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
+        CodecObjective(made)
+
+
 def test_init_leaves_a_quantizer_of_another_shape_out(corpus, tmp_path):
     first = run(recipe(corpus, tmp_path / "first"))
     made = recipe(corpus, tmp_path / "second", "scalars")
