@@ -28,12 +28,12 @@ Force = Annotated[
 ]
 
 
-def finite(value: Number) -> Number:
+def finite(param: typer.CallbackParam, value: Number) -> Number:
     """An option that must be a number: NaN and infinity are refused."""
     numbers = value if isinstance(value, list) else [value]
     for number in numbers:
         if isinstance(number, float) and not math.isfinite(number):
-            raise SpeechLMError(f"{number}: a finite number is needed")
+            raise SpeechLMError(f"{param.opts[0]} is a finite number, not {number}")
     return value
 
 

@@ -35,7 +35,7 @@ def coded(codec: Codec, wave: np.ndarray, goal: RateTarget, piece: int = 5 * RAT
     """A stream in bytes and what coding it took; in pieces if it is to be streamed."""
     file = io.BytesIO()
     pieces = [wave[i : i + piece] for i in range(0, len(wave), piece)]
-    if goal.whole(codec) and not more:
+    if goal.needs_two_passes(codec) and not more:
         return file, encode_whole(pieces, file, codec, goal)
     return file, encode_stream(pieces, file, codec, goal, **more)
 

@@ -108,7 +108,7 @@ def test_the_verb_does_a_share(recordings: Path, tiny_model: Path, tmp_path: Pat
         assert done.exit_code == 0, done.output
         return re.sub(r"\s+", " ", done.output)
 
-    assert "2 shards are left to other jobs" in run("--shard", "1/2")
+    assert "2 shards remain for other jobs" in run("--shard", "1/2")
     assert "train │ 7" in run("--shard", "2/2")
     assert "train │ 7" in run()
 

@@ -375,7 +375,8 @@ def test_models_stand_side_by_side(
     assert table[""] == ["a", "b"]
     bits = found.sections["likelihood 1"].data["summary"][NAME]["bits"]
     shown = table["Likelihood, seed 1: Units, bits/s, n=20"]
-    assert shown == [f"{bits['mean']:.1f} ({bits['low']:.1f} to {bits['high']:.1f})"] * 2
+    interval = "" if bits["low"] is None else f" ({bits['low']:.1f} to {bits['high']:.1f})"
+    assert shown == [f"{bits['mean']:.1f}{interval}"] * 2
     assert table["Speech to text: WER, %, n=3"][1] == "\u2013"
     first, second = table["Text to speech: Ends by itself, %"]
     assert first.endswith(", n=2") and second == first[:-1] + "3"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -268,8 +269,15 @@ def test_of_several_attempts_the_best_understood_is_taken(folders: dict[str, Pat
 
 
 def test_options_reach_the_verbs(
-    folders: dict[str, Path], run: Run, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path],
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    sample: Path,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in.wav", "me.wav"):
+        shutil.copy(sample, name)
     given: list[Any] = []
 
     def note(*arguments: object) -> verbs.Spoken:

@@ -138,6 +138,9 @@ def _cell(found: Interval, digits: int, scale: int) -> str:
 def _plain(figures: dict[str, Interval]) -> dict[str, dict[str, float | None]]:
     """JSON has no NaN."""
     return {
-        name: {k: v if math.isfinite(v) else None for k, v in asdict(each).items()}
+        name: {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(each).items()
+        }
         for name, each in figures.items()
     }
