@@ -18,6 +18,7 @@ from speechlm.bitstream.entropy import ContextModel, EntropyCoder
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
+from speechlm.utils.safetensors import sort_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,6 +85,7 @@ def save_weights(
     metadata = {name: json.dumps(value) for name, value in (facts or {}).items()}
     with atomic_path(folder / WEIGHTS) as path:
         save_file(stored, path, metadata={"format": "pt", **metadata})
+        sort_metadata(path)
 
 
 def load_model(name: str | Path | None, kind: type[T]) -> tuple[T, dict[str, Tensor]]:
@@ -248,6 +250,7 @@ def save_context(
     metadata = {name: json.dumps(value) for name, value in (facts or {}).items()}
     with atomic_path(folder / CONTEXT) as path:
         save_file(dict(model.arrays), path, metadata | {"codec": weights})
+        sort_metadata(path)
 
 
 def load_context(name: str | Path | None, weights: str) -> EntropyCoder | None:
