@@ -40,6 +40,11 @@ class AugmentConfig:
     band_hz: tuple[float, float] = (3400.0, 8000.0)
     """Upper end of the band. Below 4 kHz it is a telephone's, without what lies under 300 Hz."""
 
+    @property
+    def is_active(self) -> bool:
+        """Whether any change ever comes."""
+        return max(self.reverb, self.noise, self.band) > 0
+
     def __post_init__(self) -> None:
         shares = {"reverb": self.reverb, "noise": self.noise, "band": self.band}
         for name, share in shares.items():

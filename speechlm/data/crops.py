@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from speechlm.data.augment import AugmentConfig, augment
 from speechlm.data.corpus import read_cuts
@@ -35,6 +37,16 @@ def recordings(corpus: Path, split: str) -> list[Recording]:
     """
     found = (cut.recording for cut in read_cuts([corpus], split))
     return [Recording(Path(r.sources[0].source), r.num_samples, r.sampling_rate) for r in found]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What row ``index`` of a batch is cropped from: recording ``item`` from ``start`` on."""
+
+    index: int
+    item: int
+    start: int
+    gain: float
 
 
 class Crops:
@@ -85,23 +97,52 @@ class Crops:
         self.ends = np.cumsum(lengths) / lengths.sum()
         self.keep = 2 * lengths.sum() <= memory
         self._kept: dict[Path, np.ndarray] = {}
+        self._on_device: DeviceRecordings | None = None
 
     def __call__(self, step: int, rows: slice = slice(None)) -> np.ndarray:
         """The batch of this step, (batch, samples), or some rows of it: others are not read."""
+        draws = self._draw(step, rows)
+        batch = np.zeros((len(draws), self.samples), dtype=np.float32)
+        for row, draw in zip(batch, draws, strict=True):
+            item = self.items[draw.item]
+            # From one: a seed (seed, step, 0) is the same as (seed, step).
+            own = np.random.default_rng((self.seed, step, draw.index + 1))
+            crop = self._read(item.path, draw.start).astype(np.float32) / 32768
+            lay(row, crop, draw.gain, item.sample_rate, self.augment, own)
+        return batch
+
+    def tensor(self, step: int, rows: slice = slice(None)) -> Tensor:
+        """The same as a tensor: on the device of :meth:`place`, if it was called."""
+        if self._on_device is None:
+            return torch.from_numpy(self(step, rows))
+        return self._on_device.crops(self._draw(step, rows), self.samples)
+
+    def place(self, device: torch.device, memory: int | None = None) -> bool:
+        """Keep all recordings on ``device`` and crop them there; return whether that is done.
+
+        Not with augmentation, which runs on the CPU, nor where they need more than ``memory`` bytes
+        (None: half of what is free on a CUDA device).
+        """
+        if memory is None:
+            memory = torch.cuda.mem_get_info(device)[0] // 2
+        augments = self.augment is not None and self.augment.is_active
+        if augments or 2 * sum(item.samples for item in self.items) > memory:
+            return False
+        self._on_device = DeviceRecordings(self.items, device)
+        self._kept.clear()
+        return True
+
+    def _draw(self, step: int, rows: slice) -> list[Draw]:
+        """What the rows of a step are cropped from."""
         random = np.random.default_rng((self.seed, step))
         wanted = range(self.batch)[rows]
-        batch = np.zeros((len(wanted), self.samples), dtype=np.float32)
+        draws = []
         for index in range(wanted.stop):
-            item = self.items[int(np.searchsorted(self.ends, random.random()))]
-            start = int(random.integers(0, max(item.samples - self.samples, 0) + 1))
-            gain = 10 ** (random.uniform(*self.gain_db) / 20)
-            if index not in wanted:
-                continue
-            # From one: a seed (seed, step, 0) is the same as (seed, step).
-            own = np.random.default_rng((self.seed, step, index + 1))
-            crop = self._read(item.path, start).astype(np.float32) / 32768
-            lay(batch[index - wanted.start], crop, gain, item.sample_rate, self.augment, own)
-        return batch
+            item = int(np.searchsorted(self.ends, random.random()))
+            last = max(self.items[item].samples - self.samples, 0)
+            start = int(random.integers(0, last + 1))
+            draws.append(Draw(index, item, start, 10 ** (random.uniform(*self.gain_db) / 20)))
+        return draws[wanted.start :]
 
     def _read(self, path: Path, start: int) -> NDArray[np.int16]:
         """The samples of a crop, or as many as the recording has from ``start`` on."""
@@ -110,6 +151,31 @@ class Crops:
         if self.keep:
             return self._kept[path][start : start + self.samples]
         return read_samples(path, start, self.samples)
+
+
+class DeviceRecordings:
+    """Recordings on a device, one after the other in one tensor of 16-bit samples."""
+
+    def __init__(self, items: list[Recording], device: torch.device):
+        waves = [read_samples(item.path, 0, -1) for item in items]
+        self.samples = torch.from_numpy(np.concatenate(waves)).to(device)
+        self.lengths = np.array([len(wave) for wave in waves])
+        self.offsets = np.cumsum(self.lengths) - self.lengths
+
+    def crops(self, draws: list[Draw], samples: int) -> Tensor:
+        """Float32 (len(draws), samples), to the bit what :func:`lay` gives without augmentation."""
+        device = self.samples.device
+        items = [draw.item for draw in draws]
+        starts = np.array([draw.start for draw in draws])
+        first = torch.from_numpy(self.offsets[items] + starts).to(device)
+        room = torch.from_numpy(self.lengths[items] - starts).to(device)
+        positions = torch.arange(samples, device=device)
+        index = (first[:, None] + positions).clamp_max(len(self.samples) - 1)
+        waves = self.samples[index].float() / 32768
+        waves = torch.where(positions < room[:, None], waves, 0.0)
+        gains = torch.tensor([draw.gain for draw in draws], dtype=torch.float64, device=device)
+        peaks = waves.abs().amax(dim=1).double().clamp_min(1e-6)
+        return waves * torch.minimum(gains, 1 / peaks).float()[:, None]
 
 
 def lay(
@@ -122,7 +188,7 @@ def lay(
 ) -> None:
     """Put a crop (up to samples,) into its row (samples,), with its gain and what else changes."""
     row[: len(crop)] = crop * min(gain, 1 / max(float(np.abs(crop).max()), 1e-6))
-    if changes is not None:
+    if changes is not None and changes.is_active:
         row[:] = augment(row, rate, changes, random)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechlm.data.augment import AugmentConfig
 from speechlm.data.crops import Crops, Recording
 from speechlm.errors import SpeechLMError
 
@@ -25,6 +27,20 @@ def items(tmp_path_factory) -> list[Recording]:
         path = folder / f"{number}.flac"
         samples = number * RATE // 10
         soundfile.write(path, np.full(samples, number * 1000, dtype=np.int16), RATE)
+        made.append(Recording(path, samples, RATE))
+    return made
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory) -> list[Recording]:
+    """Noise of several lengths, one of them full scale, one silent."""
+    folder = tmp_path_factory.mktemp("noise")
+    random = np.random.default_rng(0)
+    made = []
+    for number, (samples, peak) in enumerate([(400, 32767), (1600, 9000), (5000, 0), (3000, 300)]):
+        path = folder / f"{number}.flac"
+        wave = random.integers(-peak - (peak > 32000), peak + 1, samples).astype(np.int16)
+        soundfile.write(path, wave, RATE)
         made.append(Recording(path, samples, RATE))
     return made
 
@@ -118,3 +134,23 @@ def test_a_lost_or_broken_recording_is_one_line(tmp_path):
         with pytest.raises(SpeechLMError, match=rf"{item.path.name}: \w") as no:
             Crops([item], RATE, 100, 1, seed=0)(0)
         assert "\n" not in str(no.value)
+
+
+@given(step=st.integers(0, 10**9), samples=st.sampled_from([1, 500, 1700, 9000]))
+def test_crops_on_a_device_are_those_of_the_cpu_to_the_bit(speech, step, samples):
+    gain = (-30.0, 40.0)  # beyond full scale, too
+    host = Crops(speech, RATE, samples, 6, 3, gain)
+    placed = Crops(speech, RATE, samples, 6, 3, gain)
+    assert placed.place(torch.device("cpu"), memory=1 << 20)
+    for rows in (slice(None), slice(2, 5)):
+        expected = host.tensor(step, rows)
+        assert torch.equal(placed.tensor(step, rows), expected)
+        assert torch.equal(expected, torch.from_numpy(host(step, rows)))
+
+
+def test_what_does_not_fit_or_is_augmented_is_not_placed(speech):
+    cpu = torch.device("cpu")
+    assert not Crops(speech, RATE, 500, 2, 0).place(cpu, memory=1000)
+    noisy = AugmentConfig(noise=0.5)
+    assert not Crops(speech, RATE, 500, 2, 0, augment=noisy).place(cpu, memory=1 << 20)
+    assert Crops(speech, RATE, 500, 2, 0, augment=AugmentConfig()).place(cpu, memory=1 << 20)
