@@ -1,6 +1,6 @@
 """Quantizers: latents to codes and back, behind one interface."""
 
-from speechlm.quantize.base import Quantized, Quantizer, perplexity, usage
+from speechlm.quantize.base import Quantized, Quantizer, codebook_counts, perplexity, usage
 from speechlm.quantize.finite_scalar import FiniteScalarQuantizer
 from speechlm.quantize.residual import ResidualQuantizer, ResidualScalarQuantizer
 from speechlm.quantize.vector import VectorQuantizer
@@ -12,6 +12,7 @@ __all__ = [
     "ResidualQuantizer",
     "ResidualScalarQuantizer",
     "VectorQuantizer",
+    "codebook_counts",
     "perplexity",
     "usage",
 ]

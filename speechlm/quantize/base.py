@@ -78,17 +78,18 @@ class Quantizer(nn.Module):
 
 def usage(codes: Tensor, codebook_size: int) -> Tensor:
     """Share of the entries that occur, for each level of codes (batch, codebooks, frames)."""
-    return (_histogram(codes, codebook_size) > 0).double().mean(dim=1)
+    return (codebook_counts(codes, codebook_size) > 0).double().mean(dim=1)
 
 
 def perplexity(codes: Tensor, codebook_size: int) -> Tensor:
     """Exponential of the entropy of each level's codes: the number of entries in effective use."""
-    counts = _histogram(codes, codebook_size).double()
+    counts = codebook_counts(codes, codebook_size).double()
     p = counts / counts.sum(dim=1, keepdim=True)
     return torch.special.entr(p).sum(dim=1).exp()
 
 
-def _histogram(codes: Tensor, codebook_size: int) -> Tensor:
+def codebook_counts(codes: Tensor, codebook_size: int) -> Tensor:
+    """How often each entry occurs: int64 (num_codebooks, codebook_size)."""
     num_codebooks = codes.shape[1]
     flat = codes.transpose(0, 1).reshape(num_codebooks, -1)
     counts = torch.zeros(num_codebooks, codebook_size, dtype=torch.int64, device=codes.device)

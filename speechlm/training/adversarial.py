@@ -69,6 +69,8 @@ class AdversarialObjective(Objective):
         if config.start is not None:
             self.discriminators = Discriminators(config.discriminators)
             self.phases = ("model", "discriminator")
+            # Validation losses compare spectra, which an adversarial phase makes no closer.
+            self.selects_best = False
 
     def active(self, phase: str, step: int) -> bool:
         start = self.adversarial.start

@@ -116,6 +116,10 @@ class AlignerObjective(Objective):
         rows = range(first, first + size)[self.shard.rows(size)]
         return _collated([self.data[row] for row in rows])
 
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        seconds = self.teacher.hop / self.teacher.sample_rate
+        return float(batch["frames"].sum()) * seconds, "audio s"
+
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:

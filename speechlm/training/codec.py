@@ -19,7 +19,7 @@ from speechlm.data.crops import Crops, Recording, recordings
 from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
-from speechlm.quantize import Quantized
+from speechlm.quantize import Quantized, codebook_counts
 from speechlm.training import variable_rate
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
@@ -43,6 +43,9 @@ from speechlm.training.losses.wave_pair import WavePair, in_float32
 from speechlm.training.losses.waveform import BandWaveformLoss
 from speechlm.training.losses.whisper_features import WhisperFeatureConfig, asr_feature_terms
 from speechlm.training.quantization import QuantizationConfig, TrainingQuantization
+
+SAMPLES = 4
+"""Held-out crops whose reconstruction is logged at each validation."""
 
 
 @dataclass
@@ -202,7 +205,13 @@ class CodecObjective(AdversarialObjective):
 
     def batch(self, step: int) -> dict[str, Tensor]:
         rows = self.shard.rows(self.crops.batch)
+        if isinstance(self.crops, Crops):
+            return {"wave": self.crops.tensor(step, rows)}
         return {"wave": torch.from_numpy(self.crops(step, rows))}
+
+    def place_data(self, device: torch.device) -> None:
+        if device.type == "cuda" and isinstance(self.crops, Crops):
+            self.crops.place(device)
 
     def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
         return batch["wave"].numel() / self.recipe.codec.sample_rate, "audio s"
@@ -257,6 +266,9 @@ class CodecObjective(AdversarialObjective):
             outputs = self._reconstruct(wave, step)
         total, values = total_loss(self.terms, outputs, step)
         self.keep_estimate(outputs.pair.estimate, step)
+        if outputs.quantized is not None and outputs.quantized.codes.shape[1]:
+            codes, size = outputs.quantized.codes, self.model.quantizer.codebook_size
+            values["codebook"] = codebook_counts(codes, size)
         return total, values
 
     def _reconstruct(self, wave: Tensor, step: int) -> CodecOutputs:
@@ -336,6 +348,14 @@ class CodecObjective(AdversarialObjective):
             ).items():
                 sums.setdefault(name, []).append(float(value))
         return {name: float(np.mean(values)) for name, values in sums.items()}
+
+    @torch.no_grad()
+    def validation_samples(self, model: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        """The first held-out crops, with all codebooks."""
+        waves = torch.from_numpy(self.held_out(0, slice(SAMPLES)))
+        estimates, _ = model(waves.to(next(model.parameters()).device))
+        rate = self.recipe.codec.sample_rate
+        return {f"clip-{n}": (wave, rate) for n, wave in enumerate(estimates.cpu(), start=1)}
 
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, CodecNetwork)

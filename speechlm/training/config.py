@@ -47,6 +47,8 @@ class TrainingConfig:
     log_every: int = 20
     validate_every: int = 500
     checkpoint_every: int = 200
+    keep_models: bool = False
+    """Whether the model of every validation stays, in ``models/STEP`` of the run folder."""
     resume: str = "auto"
     """``auto`` continues the checkpoint in ``out`` if there is one; ``never`` starts anew."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

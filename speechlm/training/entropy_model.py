@@ -72,6 +72,9 @@ class EntropyModelObjective(Objective):
     it also goes into the folder that the recipe names.
     """
 
+    # It is small beside its data, and the last export is the one that reaches the codec.
+    selects_best = False
+
     def __init__(self, recipe: EntropyModelRecipe):
         super().__init__()
         torch.manual_seed(recipe.training.seed)
@@ -112,6 +115,9 @@ class EntropyModelObjective(Objective):
         codes = self.codes[split]
         starts = random.integers(0, codes.shape[1] - frames + 1, number)
         return np.stack([codes[:, start : start + frames] for start in starts]).astype(np.int64)
+
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        return float((batch["codes"] >= 0).sum()), "codes"
 
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int

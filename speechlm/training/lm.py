@@ -52,13 +52,11 @@ class LMRecipe:
 
     ``init`` is what to start from: a language model of the same sizes and vocabulary (folder or hub
     id), one that lacks the level above the codec's of stacked units, or a folder with any text
-    model of the Llama architecture. Embeddings begin by the
-    codebooks of ``codec`` (folder, shipped name or hub id), the one that the units are of. With
-    ``keep``, the model of every validation stays in ``models/STEP`` of the run folder, to choose
-    among by something else than the loss.
+    model of the Llama architecture. Embeddings begin by the codebooks of ``codec`` (folder, shipped
+    name or hub id), the one that the units are of.
     """
 
-    RENAMED_KEYS: ClassVar[dict[str, str]] = {"masking": "mask"}
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"masking": "mask", "keep": "training.keep_models"}
 
     kind: str = "lm"
     name: str = "lm"
@@ -68,7 +66,6 @@ class LMRecipe:
     mask: MaskConfig = field(default_factory=MaskConfig)
     init: str | None = None
     codec: str | None = None
-    keep: bool = False
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -90,13 +87,8 @@ class LMOutputs:
 
 
 class LMObjective(Objective):
-    """The negative log-likelihood of what the tasks predict.
+    """The negative log-likelihood of what the tasks predict."""
 
-    What is exported is the model of the lowest validation loss so far: trained on beyond it, with
-    hours of data, it gets worse again.
-    """
-
-    best: Tensor
     weights: Tensor
     supports_fsdp = True
     _no_split_modules = ("Block",)
@@ -127,7 +119,6 @@ class LMObjective(Objective):
             self.model.start_from(_vectors(recipe.codec, units))
         if recipe.init is not None:
             _start(self.model, recipe.init, self.data)
-        self.register_buffer("best", torch.tensor(math.inf))
         self.register_buffer(
             "weights", _weights(recipe.loss, self.data.vocabulary), persistent=False
         )
@@ -207,17 +198,9 @@ class LMObjective(Objective):
 
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, UnitLM)
-        folders = []
-        if self.recipe.keep:
-            folders.append(folder.parent / "models" / f"{metadata['step']:06d}")
-        if metadata["loss"] < float(self.best):
-            self.best.fill_(metadata["loss"])
-            folders.append(folder)
-        for each in folders:
-            each.mkdir(parents=True, exist_ok=True)
-            self.data.vocabulary.save(each)
-            self.data.text.save(each / TEXT_MODEL)
-            hub.save_model(each, model.config, model.state_dict(), metadata)
+        self.data.vocabulary.save(folder)
+        self.data.text.save(folder / TEXT_MODEL)
+        hub.save_model(folder, model.config, model.state_dict(), metadata)
 
 
 def _likelihood_of(outputs: LMOutputs) -> Tensor:

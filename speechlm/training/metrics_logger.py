@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import TracebackType
 
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from speechlm.utils.files import atomic_path
@@ -58,6 +59,11 @@ class MetricsLogger:
             file.write(json.dumps({"step": step, "kind": kind, **rounded}) + "\n")
         for name, value in values.items():
             self.board.add_scalar(f"{kind}/{name}", value, step)
+
+    def write_audio(self, step: int, samples: dict[str, tuple[Tensor, int]]) -> None:
+        """Log waveforms (samples,) with their sample rates to TensorBoard."""
+        for name, (wave, sample_rate) in samples.items():
+            self.board.add_audio(f"valid/{name}", wave, step, sample_rate)
 
     def close(self) -> None:
         self.board.close()

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from speechlm.utils import distributed
@@ -26,6 +27,7 @@ class Objective(nn.Module):
         shard: the shard of each batch that this process takes; set by the trainer.
         supports_fsdp: whether FSDP may shard the weights: only the optimizers change them.
         model: the network that is averaged, validated and exported.
+        selects_best: whether the model of the lowest validation loss is exported; else the last.
         identity: what the data's ids stand for, such as the hash of the tokenizer's weights. A run
             resumes only where it is the same.
     """
@@ -34,11 +36,18 @@ class Objective(nn.Module):
     shard = Shard()
     supports_fsdp = False
     model: nn.Module
+    selects_best = True
     identity = ""
 
     @abstractmethod
     def batch(self, step: int) -> dict[str, Tensor]:
-        """This process's shard of the batch of ``step``: a pure function of seed and step."""
+        """This process's shard of the batch of ``step``: a pure function of seed and step.
+
+        It is called in another thread than the steps, and must not use torch's global generator.
+        """
+
+    def place_data(self, device: torch.device) -> None:
+        """Called once, before training: may keep the training data on ``device``."""
 
     @property
     def row_shard(self) -> Shard:
@@ -61,11 +70,22 @@ class Objective(nn.Module):
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a phase, and scalars to log."""
+        """The loss of a phase, and what to log: scalars, and histograms of codes.
+
+        Histograms are of shape (num_codebooks, codebook_size); see
+        :class:`speechlm.training.metrics.MetricAccumulator`.
+        """
 
     @abstractmethod
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics of ``model`` (with averaged weights) on held-out data, with the key ``loss``."""
+
+    def validation_samples(self, model: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        """Waveforms (samples,) of fixed held-out clips, with their sample rates, by name.
+
+        They are logged after each validation; by default there are none.
+        """
+        return {}
 
     @abstractmethod
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:

@@ -19,13 +19,13 @@ from speechlm.training import fsdp
 from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
 from speechlm.training.config import TrainingConfig
 from speechlm.training.ema import EMA
+from speechlm.training.metrics import MetricAccumulator
 from speechlm.training.metrics_logger import MetricsLogger
 from speechlm.training.objective import Objective
 from speechlm.training.optimizers import build_optimizers, learning_rate, trainable
 from speechlm.training.prefetch import prefetched
 from speechlm.training.progress import Progress, progress_display
 from speechlm.training.run_lock import run_lock
-from speechlm.training.running_means import RunningMeans
 from speechlm.training.stop_signals import StopSignals
 from speechlm.utils import distributed
 from speechlm.utils.distributed import Shard
@@ -34,6 +34,8 @@ from speechlm.utils.malloc import tune_glibc_malloc
 CHECKPOINT = "checkpoint.pt"
 BEST_CHECKPOINT = "checkpoint-best.pt"
 """The state at the lowest validation loss so far."""
+AMOUNT = "amount/"
+"""Begins the name of the metric that sums what batches hold, before the unit."""
 
 
 def train(config: TrainingConfig, objective: Objective) -> Path:
@@ -67,7 +69,9 @@ class Trainer:
         )
         fsdp.check(self.accelerator, objective)
         objective.shard = Shard(self.accelerator.process_index, self.accelerator.num_processes)
+        self.device = self.accelerator.device
         self.ema = EMA(objective.model, config.ema_decay)
+        self.metrics = MetricAccumulator(self.device)
         self.step = 0
         self.saved_step = 0
         self.best_loss = math.inf
@@ -76,21 +80,31 @@ class Trainer:
         """Train from the checkpoint, if there is one, to the last step."""
         self.out.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            if self.accelerator.is_main_process:
-                stack.enter_context(run_lock(self.out))
+            self._lock(stack)
             self._prepare()
-            self.means = RunningMeans(self.accelerator.device)
             if self.accelerator.is_main_process:
                 self.logger = stack.enter_context(
                     MetricsLogger(self.out, self.step, anew=self.config.resume == "never")
                 )
             stack.enter_context(self._one_line_errors())
-            signals = stack.enter_context(StopSignals())
+            signals = stack.enter_context(StopSignals(self.device))
             progress = stack.enter_context(
                 progress_display(self.accelerator.is_main_process, self.step, self.config.steps)
             )
             self._train_steps(signals, progress)
         return self.out / "model"
+
+    def _lock(self, stack: ExitStack) -> None:
+        """Hold the run folder in the main process; where it is in use, refuse it in all."""
+        refusal = ""
+        if self.accelerator.is_main_process:
+            try:
+                stack.enter_context(run_lock(self.out))
+            except SpeechLMError as error:
+                refusal = str(error)
+        refusal = distributed.broadcast(refusal)
+        if refusal:
+            raise SpeechLMError(refusal)
 
     def _prepare(self) -> None:
         """Build the optimizers, load the checkpoint, and place everything on the device."""
@@ -118,10 +132,14 @@ class Trainer:
                 for optimizer, state in zip(self.all_optimizers, states, strict=True):
                     fsdp.load_optimizer(optimizer, state)
                 self.step = self.saved_step = int(content["step"])
-                self.best_loss = float(content.get("best_loss", math.inf))
+                self.best_loss = float(content["best_loss"])
+                # They are sums over all processes: one of them goes on with them.
+                if self.accelerator.is_main_process and "metrics" in content:
+                    self.metrics.load_state(content["metrics"])
         # accelerate wraps the optimizers one for one, in order.
         wrapped = iter(prepared[1:])
         self.optimizers = {phase: [next(wrapped) for _ in group] for phase, group in groups.items()}
+        objective.place_data(self.device)
 
     def _load_weights(self, content: dict[str, Any], path: Path) -> None:
         with _of_this_recipe(path):
@@ -130,38 +148,48 @@ class Trainer:
                     f"{path}: trained with other units or another vocabulary than those that the "
                     "recipe names now; give another training.out, or training.resume=never"
                 )
+            # Language models had the lowest loss among their weights.
+            best_loss = content["objective"].pop("best", math.inf)
+            content.setdefault("best_loss", float(best_loss))
             self.objective.load_state_dict(content["objective"])
             self.ema.model.load_state_dict(content["average"])
 
     def _train_steps(self, signals: StopSignals, progress: Progress) -> None:
         self.objective.train()
-        with prefetched(self.objective.batch, self.step, self.config.steps) as batches:
+        with prefetched(self._batch, self.step, self.config.steps) as batches:
             while self.step < self.config.steps:
                 started = time.perf_counter()
-                batch = next(batches)
+                batch, amount, unit = next(batches)
                 waited = time.perf_counter() - started
-                progress.amount(*self.objective.batch_amount(batch))
+                progress.amount(amount, unit)
                 self._train_step(batch)
                 seconds = time.perf_counter() - started
-                self.means.add(
-                    {"seconds": torch.tensor(seconds), "data_seconds": torch.tensor(waited)}
-                )
+                values = {"seconds": seconds, "data_seconds": waited, AMOUNT + unit: amount}
+                self.metrics.add({name: torch.tensor(value) for name, value in values.items()})
                 self._after_step(progress)
                 signum = signals.agreed()
-                if signum is not None and self.step < self.config.steps:
+                if signum and self.step < self.config.steps:
                     self._save_if_new()
                     raise Interrupted(
                         f"interrupted; run the same command to continue from step {self.step}",
                         signum,
                     )
 
+    def _batch(self, step: int) -> tuple[dict[str, Tensor], float, str]:
+        """This process's batch of a step, on the device; how much that of all processes holds, and
+        of what. It runs in a thread of its own.
+        """
+        with torch.no_grad():  # the mode belongs to the thread
+            batch = self.objective.batch(step)
+        amount, unit = self.objective.batch_amount(batch)
+        if self.device.type == "cuda":
+            batch = {name: x if x.is_cuda else x.pin_memory() for name, x in batch.items()}
+        placed = {name: x.to(self.device, non_blocking=True) for name, x in batch.items()}
+        return placed, amount * self.accelerator.num_processes, unit
+
     def _train_step(self, batch: dict[str, Tensor]) -> None:
         """One optimizer step of each active phase."""
         objective, count = self.objective, self.config.gradient_accumulation_steps
-        batch = {
-            name: value.to(self.accelerator.device, non_blocking=True)
-            for name, value in batch.items()
-        }
         micro_batches = objective.micro_batches(batch, count)
         for number, phase in enumerate(objective.phases):
             if not objective.active(phase, self.step):
@@ -175,15 +203,19 @@ class Trainer:
                 with distributed.micro_batch(index, count), sync:
                     loss, logs = self.wrapped(micro_batches[index], phase, self.step)
                     self.accelerator.backward(loss / count)
-                self.means.add({f"{phase}/loss": loss, **logs})
-            self.means.add({f"{phase}/norm": self._update(phase)})
+                self.metrics.add({f"{phase}/loss": loss, **logs})
+            self.metrics.add({f"{phase}/grad_norm": self._update(phase)})
         self.step += 1
         self.ema.update(objective.model, self.step)
 
     def _update(self, phase: str) -> Tensor:
         """Clip, step, and drop the gradients of a phase; return their norm."""
         weights = trainable(self.objective.trained(phase))
-        norm = self.accelerator.clip_grad_norm_(weights, self.config.optimizer.clip)
+        clipped = self.accelerator.clip_grad_norm_(weights, self.config.optimizer.clip)
+        norm = torch.zeros(()) if clipped is None else fsdp.whole(clipped)
+        if self.reads_each_norm and not math.isfinite(norm):
+            self.step += 1
+            raise self._diverged()
         rate = learning_rate(self.config.optimizer, self.step, self.config.steps)
         for optimizer in self.optimizers[phase]:
             for group in optimizer.param_groups:
@@ -191,7 +223,15 @@ class Trainer:
             optimizer.step()
         # All gradients, not those of this phase: a phase may leave some on another's weights.
         self.objective.zero_grad(set_to_none=True)
-        return torch.zeros(()) if norm is None else fsdp.whole(norm)
+        return norm
+
+    @property
+    def reads_each_norm(self) -> bool:
+        """Whether every gradient is checked to be finite: where reading it waits for no device.
+
+        Elsewhere the log checks the losses, and validation and checkpoint the weights.
+        """
+        return self.device.type == "cpu"
 
     def _after_step(self, progress: Progress) -> None:
         """Log, validate and save when it is time to."""
@@ -212,10 +252,13 @@ class Trainer:
         return self.step % interval == 0 or self.step == self.config.steps
 
     def _log(self, progress: Progress) -> None:
-        values = self.means.take()
+        values = self.metrics.take()
         losses = {name: value for name, value in values.items() if name.endswith("/loss")}
         if not all(map(math.isfinite, losses.values())):
             raise self._diverged()
+        for name in [name for name in values if name.startswith(AMOUNT)]:
+            per_second = values.pop(name) / max(values["seconds"], 1e-9)
+            values[f"{name.removeprefix(AMOUNT).replace(' ', '_')}_per_second"] = per_second
         rate = learning_rate(self.config.optimizer, self.step - 1, self.config.steps)
         if self.accelerator.is_main_process:
             self.logger.write(self.step, "train", {**values, "rate": rate})
@@ -224,21 +267,31 @@ class Trainer:
     def _validate(self, progress: Progress) -> None:
         """Validate and export the averaged weights; keep the state of the lowest loss."""
         self.ema.gather()
-        metrics: dict[str, float] = {}
+        loss = math.inf
         if self.accelerator.is_main_process:
             metrics = self.objective.validate(self.ema.model)
+            loss = metrics["loss"]
             self.logger.write(self.step, "valid", metrics)
-            self.objective.export(
-                self.ema.model, self.out / "model", {"step": self.step, **metrics}
-            )
+            self.logger.write_audio(self.step, self.objective.validation_samples(self.ema.model))
+            self._export({"step": self.step, **metrics})
             self.objective.train()
-            progress.validation(metrics["loss"])
-        self.accelerator.wait_for_everyone()
+            progress.validation(loss)
         # All processes take part in a checkpoint, so all have to know whether there is one.
-        loss = distributed.broadcast_number(metrics.get("loss", math.inf))
+        loss = distributed.broadcast(loss)
         if loss < self.best_loss:
             self.best_loss = loss
             self._save(BEST_CHECKPOINT)
+
+    def _export(self, metadata: dict[str, Any]) -> None:
+        """Write the averaged model: the best so far, or each in turn, as the objective asks."""
+        folders = []
+        if self.config.keep_models:
+            folders.append(self.out / "models" / f"{self.step:06d}")
+        if metadata["loss"] < self.best_loss or not self.objective.selects_best:
+            folders.append(self.out / "model")
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.objective.export(self.ema.model, folder, metadata)
 
     def _save_if_new(self) -> None:
         if self.saved_step != self.step:
@@ -255,6 +308,7 @@ class Trainer:
             "objective": fsdp.whole_state(self.objective.state_dict()),
             "average": self.ema.model.state_dict(),
             "optimizers": [fsdp.whole_state(one.state_dict()) for one in self.all_optimizers],
+            "metrics": self.metrics.state(),
         }
         if self.accelerator.is_main_process:
             save_checkpoint(self.out / name, content)
@@ -267,9 +321,10 @@ class Trainer:
         return bool(distributed.all_reduce_mean(finite) == 1)
 
     def _diverged(self) -> SpeechLMError:
+        then = f"continue from step {self.saved_step}" if self.saved_step else "start again"
         return SpeechLMError(
-            f"{self.out}: the loss is not finite at step {self.step}; lower "
-            "training.optimizer.rate and resume"
+            f"{self.out}: the loss or its gradient is not finite at step {self.step}; lower "
+            f"training.optimizer.rate and run the same command to {then}"
         )
 
     @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from speechlm import hub
 from speechlm.data.crops import Crops, recordings
 from speechlm.errors import SpeechLMError
-from speechlm.quantize import Quantized
+from speechlm.quantize import Quantized, codebook_counts
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.commitment import commitment_loss
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
@@ -109,10 +109,17 @@ class VqApcObjective(Objective):
         wave = torch.from_numpy(self.crops(step, self.shard.rows(self.crops.batch)))
         return {"features": self.model.features(wave)}
 
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        examples, _, frames = batch["features"].shape
+        return examples * frames * self.recipe.units.hop / RATE, "audio s"
+
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        return total_loss(self.terms, self._outputs(self.model, batch["features"]), step)
+        outputs = self._outputs(self.model, batch["features"])
+        total, values = total_loss(self.terms, outputs, step)
+        values["codebook"] = codebook_counts(outputs.quantized.codes, self.recipe.units.clusters)
+        return total, values
 
     def _outputs(self, model: VqApcNetwork, features: Tensor) -> VqApcOutputs:
         predicted, quantized = model(features)

@@ -124,14 +124,21 @@ def all_reduce_mean(x: Tensor) -> Tensor:
     return all_reduce_sum(x.detach()) / world_size()
 
 
-def all_reduce_max(number: int) -> int:
-    """The largest ``number`` of the processes."""
-    return max(_all_gather_object(number))
+def all_reduce_max(x: Tensor) -> Tensor:
+    """The largest value of ``x`` over the processes, elementwise."""
+    if _alone():
+        return x
+    x = x.clone()
+    dist.all_reduce(x, op=dist.ReduceOp.MAX)
+    return x
 
 
-def broadcast_number(number: float) -> float:
-    """The ``number`` of the main process."""
-    return _all_gather_object(number)[0]
+def broadcast(value: T) -> T:
+    """The ``value`` (a number or text) of the main process."""
+    values = [value]
+    if not _alone():
+        dist.broadcast_object_list(values)
+    return values[0]
 
 
 def all_gather(rows: Tensor) -> Tensor:
@@ -151,13 +158,6 @@ def rand_like(x: Tensor) -> Tensor:
     shard = Shard(_rank(), world_size()).split(_micro_batch)
     draws = torch.rand(shard.count * len(x), *x.shape[1:], dtype=x.dtype, device=x.device)
     return draws[shard.rows(len(draws))]
-
-
-def _all_gather_object(value: T) -> list[T]:
-    gathered = [value] * world_size()
-    if not _alone():
-        dist.all_gather_object(gathered, value)
-    return gathered
 
 
 def _rank() -> int:

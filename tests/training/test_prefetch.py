@@ -6,7 +6,10 @@ import threading
 
 import pytest
 
+from speechlm.training.codec import CodecObjective
 from speechlm.training.prefetch import DEPTH, prefetched
+
+from .runs import STEPS, recipe, run
 
 
 def test_batches_come_in_order_from_the_step_of_the_resume():
@@ -61,3 +64,24 @@ def test_no_thread_is_left_behind():
     with pytest.raises(RuntimeError, match="step"), prefetched(lambda step: step, 0, 1000):
         raise RuntimeError("step")
     assert threading.active_count() == before
+
+
+def test_a_training_prepares_the_next_batch_during_a_step(corpus, tmp_path, monkeypatch) -> None:
+    """Each step waits until the batch of a later one is under way: alone, it never ends."""
+    begun = {step: threading.Event() for step in range(STEPS)}
+    batch, forward = CodecObjective.batch, CodecObjective.forward
+    overlaps = []
+
+    def observed_batch(objective, step):
+        begun[step].set()
+        return batch(objective, step)
+
+    def observed_forward(objective, data, phase, step):
+        if step + 1 < STEPS:
+            overlaps.append(begun[step + 1].wait(30))
+        return forward(objective, data, phase, step)
+
+    monkeypatch.setattr(CodecObjective, "batch", observed_batch)
+    monkeypatch.setattr(CodecObjective, "forward", observed_forward)
+    run(recipe(corpus, tmp_path))
+    assert overlaps == [True] * (STEPS - 1)

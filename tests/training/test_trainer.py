@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
+from speechlm import hub
 from speechlm.codec import NeuralCodec
 from speechlm.errors import SpeechLMError
-from speechlm.training.checkpoint import load_checkpoint
+from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
 from speechlm.training.codec import CodecObjective
 from speechlm.training.config import OptimizerConfig
+from speechlm.training.trainer import Trainer
 
 from .runs import CODECS, KEEP, STEPS, log, recipe, run
 
@@ -25,7 +29,9 @@ def test_a_batch_is_a_function_of_the_step(corpus, tmp_path):
     waves = {step: one.batch(step)["wave"] for step in (0, 1, 7)}
     for step in (7, 0, 1, 7):
         torch.manual_seed(step)
+        before = torch.get_rng_state()
         assert torch.equal(other.batch(step)["wave"], waves[step])
+        assert torch.equal(torch.get_rng_state(), before)  # it runs beside a step that draws
     assert not torch.equal(waves[0], waves[1])
     seeded = CodecObjective(recipe(corpus, tmp_path, seed=1))
     assert not torch.equal(seeded.batch(0)["wave"], waves[0])
@@ -43,9 +49,15 @@ def test_a_run_leaves_a_log_a_checkpoint_and_a_model(kind, corpus, tmp_path):
     assert all(
         math.isfinite(value) for line in lines for name, value in line.items() if name != "kind"
     )
-    content = load_checkpoint(tmp_path / "checkpoint.pt")
-    assert content["step"] == STEPS
-    # What is exported, and was validated last, is the average.
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == STEPS
+    # What is exported is the average, of the best step by the validation loss or of the last.
+    valid = [line for line in lines if line["kind"] == "valid"]
+    best = min(valid, key=lambda line: line["loss"])
+    is_last = CodecObjective(made).selects_best is False
+    assert is_last == (kind == "adversarial")
+    content = load_checkpoint(tmp_path / ("checkpoint.pt" if is_last else "checkpoint-best.pt"))
+    exported = valid[-1] if is_last else best
+    assert content["step"] == exported["step"]
     codec = NeuralCodec.from_pretrained(tmp_path / "model")
     for name, value in codec.network.weights().items():
         mean = content["average"][name]
@@ -54,7 +66,7 @@ def test_a_run_leaves_a_log_a_checkpoint_and_a_model(kind, corpus, tmp_path):
     objective.model.load_state_dict(content["average"])
     figures = objective.validate(objective.model.eval())
     for name, value in figures.items():
-        assert lines[-1][name] == pytest.approx(value, rel=1e-5)
+        assert exported[name] == pytest.approx(value, rel=1e-5)
     assert any(tmp_path.glob("tensorboard/events*"))
 
 
@@ -109,47 +121,52 @@ def test_a_decoder_alone_learns_to_say_the_same_codes_better(kind, corpus, tmp_p
     assert after.fingerprint != before.fingerprint
 
 
-def test_each_turn_moves_its_own_weights(corpus, tmp_path):
+def test_each_phase_moves_its_own_weights(corpus, tmp_path):
     made = recipe(corpus, tmp_path, "adversarial", steps=7)
     calls = []
     real = CodecObjective.forward
 
-    def forward(objective, batch, turn, step):
+    def forward(objective, batch, phase, step):
         now = {name: value.clone() for name, value in objective.named_parameters()}
-        calls.append((turn, step, now))
-        return real(objective, batch, turn, step)
+        calls.append((phase, step, now))
+        return real(objective, batch, phase, step)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CodecObjective, "forward", forward)
         run(made)
-    assert [(turn, step) for turn, step, _ in calls] == [
+    assert [(phase, step) for phase, step, _ in calls] == [
         *(("model", step) for step in range(5)),
         ("model", 5), ("discriminator", 5), ("model", 6), ("discriminator", 6),
     ]  # fmt: skip
-    for (turn, _, now), (_, _, then) in itertools.pairwise(calls):
+    for (phase, _, now), (_, _, then) in itertools.pairwise(calls):
         moved = {name.split(".")[0] for name in now if not torch.equal(now[name], then[name])}
-        assert moved == {"model" if turn == "model" else "discriminators"}
+        assert moved == {"model" if phase == "model" else "discriminators"}
 
 
-@pytest.mark.parametrize(("at", "noticed"), [(0, 3), (5, 6), (7, 8), (8, 9)])
-def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(
-    at, noticed, corpus, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("at", "noticed", "is_read"),
+    [(0, 1, True), (6, 7, True), (0, 3, False), (5, 6, False), (7, 8, False), (8, 9, False)],
+)
+def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint(
+    at, noticed, is_read, corpus, tmp_path, monkeypatch
 ):
+    """At once where norms are read, else by what comes first: log, model or checkpoint."""
+    monkeypatch.setattr(Trainer, "reads_each_norm", is_read)
     real = CodecObjective.forward
 
-    def forward(objective, batch, turn, step):
-        loss, logs = real(objective, batch, turn, step)
+    def forward(objective, batch, phase, step):
+        loss, logs = real(objective, batch, phase, step)
         return loss * (math.nan if step == at else 1.0), logs
 
-    # What comes first after the step notices it: log, model or checkpoint.
     settings = {"log_every": 9, "validate_every": 3, "checkpoint_every": 4}
     with monkeypatch.context() as patch:
         patch.setattr(CodecObjective, "forward", forward)
         with pytest.raises(SpeechLMError) as no:
             run(recipe(corpus, tmp_path, **settings))
+    then = f"continue from step {at // KEEP * KEEP}" if at >= KEEP else "start again"
     assert str(no.value) == (
-        f"{tmp_path}: the loss is not finite at step {noticed}; "
-        "lower training.optimizer.rate and resume"
+        f"{tmp_path}: the loss or its gradient is not finite at step {noticed}; "
+        f"lower training.optimizer.rate and run the same command to {then}"
     )
     path = tmp_path / "checkpoint.pt"
     assert path.exists() == (at >= KEEP)
@@ -164,7 +181,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoint(
 
 def test_a_diverging_rate_is_noticed(corpus, tmp_path):
     optimizer = OptimizerConfig(rate=1e30, warmup=0, clip=1e30)
-    with pytest.raises(SpeechLMError, match="the loss is not finite"):
+    with pytest.raises(SpeechLMError, match="the loss or its gradient is not finite"):
         run(recipe(corpus, tmp_path, optimizer=optimizer))
 
 
@@ -266,3 +283,55 @@ def test_a_corpus_without_a_split_is_one_line(split, says, corpus, tmp_path, mon
 def test_what_is_no_corpus_is_one_line(tmp_path):
     with pytest.raises(SpeechLMError, match="not a prepared corpus; make one with speechlm prep"):
         CodecObjective(recipe(tmp_path / "nowhere", tmp_path))
+
+
+def test_the_log_has_norms_codebook_use_rates_and_waits(corpus, tmp_path):
+    run(recipe(corpus, tmp_path, "adversarial"))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    line = [line for line in lines if line["kind"] == "train"][-1]
+    assert line["model/grad_norm"] > 0 and line["discriminator/grad_norm"] > 0
+    assert 0 < line["codebook_use"] <= 1
+    perplexities = [line[f"codebook_perplexity/{number}"] for number in (1, 2)]
+    assert all(1 <= value <= 8 for value in perplexities)
+    assert line["codebook_perplexity"] == pytest.approx(sum(perplexities) / 2, rel=1e-4)
+    assert line["data_seconds"] <= line["seconds"]
+    # Two crops of a tenth of a second.
+    assert line["audio_s_per_second"] == pytest.approx(0.2 / line["seconds"], rel=1e-3)
+
+
+def test_the_exported_model_is_the_best_though_the_last_is_another(corpus, tmp_path, monkeypatch):
+    made = recipe(corpus, tmp_path, validate_every=2, keep_models=True)
+    losses = iter([3.0, 1.0, 2.0, 1.5, 1.0])
+    monkeypatch.setattr(CodecObjective, "validate", lambda objective, model: {"loss": next(losses)})
+    model = run(made)
+    assert hub.load_facts(model)["step"] == 4  # the first of equals
+    assert load_checkpoint(tmp_path / "checkpoint-best.pt")["step"] == 4
+    last = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert (last["step"], last["best_loss"]) == (STEPS, 1.0)
+    kept = sorted(path.name for path in (tmp_path / "models").iterdir())
+    assert kept == [f"{step:06d}" for step in (2, 4, 6, 8, 10)]
+    # A longer run knows what is to be beaten.
+    losses = iter([0.9, 1.1])
+    run(recipe(corpus, tmp_path, validate_every=2, steps=14, optimizer=OptimizerConfig(warmup=3)))
+    assert hub.load_facts(model)["step"] == 12
+
+
+def test_checkpoints_of_language_models_had_the_best_loss_elsewhere(corpus, tmp_path):
+    """It was a buffer of the objective."""
+    run(recipe(corpus, tmp_path, steps=5))
+    path = tmp_path / "checkpoint.pt"
+    content = load_checkpoint(path)
+    del content["best_loss"], content["metrics"]
+    content["objective"]["best"] = torch.tensor(0.0)
+    save_checkpoint(path, content)
+    run(recipe(corpus, tmp_path))
+    assert load_checkpoint(path)["best_loss"] == 0.0
+    assert hub.load_facts(tmp_path / "model")["step"] == 5
+
+
+def test_audio_of_a_validation_goes_to_the_board(corpus, tmp_path):
+    out = run(recipe(corpus, tmp_path, steps=2)).parent
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    assert events.Tags()["audio"] == ["valid/clip-1", "valid/clip-2", "valid/clip-3"]
+    (clip,) = events.Audio("valid/clip-1")
+    assert (clip.step, clip.sample_rate, clip.length_frames) == (2, 16000, 1600)
