@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 import speechlm
 from speechlm.cli import bench, compress, data, evaluate, lm, models, train
-from speechlm.cli.common import print_error
+from speechlm.cli.common import print_error, print_warning
 from speechlm.errors import Interrupted, SpeechLMError
 from speechlm.utils.files import describe
 from speechlm.utils.signals import exit_on_signals
@@ -57,7 +58,9 @@ def main() -> None:
     exit_on_signals()
     try:
         try:
-            app()
+            with warnings.catch_warnings():
+                warnings.showwarning = print_warning  # without a line of our code
+                app()
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where an error is caught, and not at exit

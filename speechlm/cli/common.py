@@ -107,6 +107,13 @@ def print_error(message: object) -> None:
         errors.print(f"error: {line}", style="red", highlight=False, soft_wrap=True)
 
 
+def print_warning(message: object, *_: object, **__: object) -> None:
+    """One yellow line on standard error; in place of ``warnings.showwarning``."""
+    line = visible(" ".join(str(message).split("\n")))
+    with suppress(OSError, ValueError):  # it may be closed
+        errors.print(f"warning: {line}", style="yellow", highlight=False, soft_wrap=True)
+
+
 def print_line(text: str) -> None:
     """A line as it is, never broken: a script may take a path from it."""
     console.print(visible(text), highlight=False, soft_wrap=True)

@@ -24,6 +24,7 @@ from speechlm.cli.common import (
 from speechlm.errors import SpeechLMError
 
 if TYPE_CHECKING:
+    from speechlm.lm.load import Score
     from speechlm.lm.verbs import Spoken
 
 app = typer.Typer()
@@ -142,28 +143,36 @@ def score(
     source: Annotated[
         Path | None, typer.Argument(metavar="[IN]", help="WAV, FLAC, OGG or MP3.")
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Text to score.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Text to score, given IN if there is one.")
+    ] = None,
     json: Json = False,
     model: LanguageModelName = None,
     units: Units = None,
     threads: Threads = 1,
 ) -> None:
-    """Negative log2-likelihood of speech or text under the model.
+    """Negative log2-likelihood of speech, of text, or of text given its speech, under the model.
 
-    In bits: total, per second (or per character), and by codebook. Recordings beyond the context
-    are scored in windows that overlap by half.
+    In bits: total, per second (or per character), and by codebook. Given IN and --text, the text is
+    scored as a transcript of IN: fewer bits for a likelier one. Recordings beyond the context are
+    scored in windows that overlap by half.
     """
     if source is None and text is None:
         raise SpeechLMError("nothing to score: give a recording or --text")
     _check(model, source)
     use_threads(threads)
+    from speechlm import audio
     from speechlm.lm import verbs
     from speechlm.lm.load import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
     found: dict[str, dict[str, object]] = {}
-    if source is not None:
-        speech = verbs.score(source, loaded, loaded.tokenizer(units))
+    if source is None:
+        assert text is not None
+        found["text"] = _text_row(loaded.score_text(text))
+    else:
+        tokenizer = loaded.tokenizer(units)
+        speech = verbs.score(source, loaded, tokenizer)
         found["speech"] = {
             "seconds": speech.length,
             "units": speech.tokens,
@@ -171,19 +180,24 @@ def score(
             "bits_per_second": speech.rate,
             "bits_per_second_by_level": [bits / speech.length for bits in speech.bits],
         }
-    if text is not None:
-        written = loaded.score_text(text)
-        found["text"] = {
-            "characters": written.length,
-            "pieces": written.tokens,
-            "bits": sum(written.bits),
-            "bits_per_character": written.rate,
-        }
+        if text is not None:
+            wave, _ = audio.read(source, tokenizer.units.sample_rate)
+            transcript = verbs.score_transcript(wave, text, loaded, tokenizer)
+            found["text_given_speech"] = _text_row(transcript)
     if json:
         print_json(found)
         return
     for kind, values in found.items():
         print_row({kind: ""} | {name: _short(value) for name, value in values.items()})
+
+
+def _text_row(score: Score) -> dict[str, object]:
+    return {
+        "characters": score.length,
+        "pieces": score.tokens,
+        "bits": sum(score.bits),
+        "bits_per_character": score.rate,
+    }
 
 
 @app.command()

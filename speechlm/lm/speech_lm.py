@@ -128,17 +128,20 @@ class SpeechLM:
         return verbs.written([_samples(wave).numpy()], self.model, self.tokenizer)
 
     def score(self, wave: Tensor | None = None, text: str | None = None) -> Score:
-        """Negative log2-likelihood of speech or of a text: ``bits``, and ``rate`` in bits a second.
+        """Negative log2-likelihood of speech, of a text, or of a text given its speech.
+
+        ``bits`` in total; ``rate`` in bits a second of speech, or a character of text.
 
         Raises:
-            SpeechLMError: unless one of them is given; for a text beyond the context.
+            SpeechLMError: when neither is given; for what exceeds the context.
         """
-        if (wave is None) == (text is None):
-            raise SpeechLMError("score: give a waveform or a text")
-        if text is not None:
+        if wave is None:
+            if text is None:
+                raise SpeechLMError("score: give a waveform or a text")
             return self.model.score_text(text)
-        assert wave is not None
         samples = _samples(wave)
+        if text is not None:
+            return verbs.score_transcript(samples.numpy(), text, self.model, self.tokenizer)
         codes = self.tokenizer.encode(samples[None])[0].cpu().numpy()
         return replace(self.model.score(codes), length=len(samples) / self.sample_rate)
 

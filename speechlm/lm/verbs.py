@@ -18,6 +18,8 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm.load import LanguageModel, Score
 from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import Sampling
+from speechlm.text.normalize import normalize, to_words
+from speechlm.text.sentences import split_sentences
 from speechlm.units.base import UnitStream, UnitTokenizer
 
 CHARACTER = 0.2
@@ -77,10 +79,11 @@ def say(
 ) -> Spoken:
     """Write speech that says ``text``, in the voice of a recording, or in one that the model picks.
 
-    A text beyond the context is said in parts, and those after the first in the voice of the first.
+    :func:`speech_frames` has how the text is read.
 
     Raises:
-        SpeechLMError: when there is no text, a file cannot be read, or the target not be written.
+        SpeechLMError: when the text has no reading, a file cannot be read, or the target not be
+            written.
     """
     wave, heard = (None, None) if voice is None else begin_of(voice, tokenizer)
     stream = tokenizer.stream_decoder(wave)
@@ -120,6 +123,24 @@ def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> Score
     wave, _ = audio.read(source, rate)
     found = model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
     return replace(found, length=len(wave) / rate)  # of which the last frame may be a part
+
+
+def score_transcript(
+    wave: np.ndarray, text: str, model: LanguageModel, tokenizer: UnitTokenizer
+) -> Score:
+    """Negative log2-likelihood of a text, its end included, given its speech (samples,).
+
+    Raises:
+        SpeechLMError: when there is no text, or both together exceed the context.
+    """
+    codes = tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
+    bits = model.text_bits(text, codes)
+    if math.isinf(bits):
+        raise SpeechLMError(
+            f"{len(wave) / tokenizer.units.sample_rate:.1f} s of speech and the text exceed the "
+            f"model's context of {model.context} positions: score a part of them"
+        )
+    return Score([bits], len(model.text.encode(text)) + 1, len(model.text.normalise(text)))
 
 
 def begin_of(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Codes]:
@@ -163,10 +184,40 @@ def _write(
 def speech_frames(
     text: str, model: LanguageModel, voice: Codes | None, how: Sampling
 ) -> Iterator[Codes]:
+    """Frames (levels,) of speech of ``text``, as they are generated.
+
+    Numbers, dates, money, abbreviations and addresses are read as words
+    (:mod:`speechlm.text.normalize`). Each sentence is synthesised by itself, so that the first
+    frame takes no longer than the first sentence; without a ``voice``, codes (levels, frames) of a
+    recording, those after the first get the voice of the first.
+
+    Raises:
+        SpeechLMError: when the text has no reading.
+    """
+    return _sentence_frames(to_sentences(text, model), model, voice, how)
+
+
+def to_sentences(text: str, model: LanguageModel) -> list[str]:
+    """The sentences of a text, normalised, in the characters that the model was trained on.
+
+    Raises:
+        SpeechLMError: when the text has no reading.
+    """
+    to_words(text)  # errors and warnings, for all of it
+    readings = [normalize(sentence).text for sentence in split_sentences(text)]
+    sentences = [known for reading in readings if (known := model.text.known(reading))]
+    if not sentences:
+        raise SpeechLMError(f"this model was trained on no character of {text!r}")
+    return sentences
+
+
+def _sentence_frames(
+    sentences: Iterable[str], model: LanguageModel, voice: Codes | None, how: Sampling
+) -> Iterator[Codes]:
     rate, stride = model.units.frame_rate, model.generator.stride
     room = int(model.context // 2 / (1 + CHARACTER / 2 * rate * stride))
     longest = model.context // 4 // stride
-    for part in text_parts(text, max(room, 1)) or [""]:
+    for part in (part for each in sentences for part in text_parts(each, max(room, 1))):
         given = None if voice is None else voice[:, :longest]
         said = []
         for frame in model.say(part, most_frames(part, rate), how, given):

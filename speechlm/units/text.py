@@ -50,6 +50,15 @@ class TextTokenizer:
         """What ``decode(encode(text))`` gives."""
         return self.decode(self.encode(text))
 
+    def known(self, text: str) -> str:
+        """``text`` with a space in place of characters that training did not see; single spaces."""
+        parts = [each if self._is_known(each) else " " for each in text]
+        return " ".join("".join(parts).split())
+
+    def _is_known(self, character: str) -> bool:
+        pieces = self._processor.encode(character)
+        return not any(self._processor.is_byte(each) for each in pieces)
+
     @classmethod
     def load(cls, path: str | Path) -> TextTokenizer:
         """Read a model file.

@@ -84,6 +84,9 @@ def test_text_and_figures(model: SpeechLM, prompt: torch.Tensor) -> None:
     assert speech.rate == pytest.approx(sum(speech.bits) / 0.5)
     assert text.length == len("hello world")
     assert min(speech.rate, text.rate) > 0
+    given, other = (model.score(wave, "hello world") for wave in (prompt, 0.1 * prompt.flip(-1)))
+    assert given.length == text.length
+    assert len({sum(text.bits), sum(given.bits), sum(other.bits)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -313,15 +313,35 @@ def test_score(
     kind: str, folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, run: Run
 ) -> None:
     """As many bits as one pass over everything finds; and nearly uniform, untrained."""
-    printed = run("score", sample, "--text", "hello", "--json", model=folders[kind])
-    found = json.loads(printed)
+    found = json.loads(run("score", sample, "--json", model=folders[kind]))
     assert found["speech"]["seconds"] == pytest.approx(7.3, abs=0.1)
     levels = found["speech"]["bits_per_second_by_level"]
     assert len(levels) == 2
     assert sum(levels) == pytest.approx(found["speech"]["bits_per_second"])
     assert all(10 * 50 < bits < 12.5 * 50 for bits in levels)
-    assert found["text"]["pieces"] == len(" hello") + 1
-    assert found["text"]["bits"] > 0
+    alone = json.loads(run("score", "--text", "hello", "--json", model=folders[kind]))
+    assert list(alone) == ["text"]
+    assert alone["text"]["pieces"] == len(" hello") + 1
+    assert alone["text"]["bits"] > 0
+
+
+def test_the_score_of_a_text_depends_on_the_recording(
+    folders: dict[str, Path], tokenizer: UnitTokenizer, run: Run, tmp_path: Path
+) -> None:
+    """It is minus the log2 of the probability that the task ``asr`` gives the text."""
+    random = np.random.default_rng(0)
+    bits = []
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, random.normal(0, 0.1, RATE), RATE)
+        printed = run("score", tmp_path / name, "--text", "hello", "--json", model=folders["depth"])
+        transcript = json.loads(printed)["text_given_speech"]
+        assert transcript["pieces"] == len(" hello") + 1
+        bits.append(transcript["bits"])
+    assert bits[0] != bits[1]
+    model = LanguageModel.from_pretrained(folders["depth"])
+    wave = soundfile.read(tmp_path / "b.wav", dtype="float32")[0]
+    codes = tokenizer.encode(torch.from_numpy(wave)[None])[0].numpy()
+    assert bits[1] == pytest.approx(model.text_bits("hello", codes))
 
 
 def test_a_score_is_of_the_recordings_own_length(
@@ -383,6 +403,25 @@ def test_a_shrunk_model_is_nearly_the_same(
     assert small.score_text("hello").rate == pytest.approx(whole.score_text("hello").rate, rel=0.01)
 
 
+def test_sentences_are_synthesised_one_by_one(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the characters of the model's text; the second sentence waits until it is asked for."""
+    model = LanguageModel.from_pretrained(folders["depth"])
+    parts = []
+
+    def note(text: str, frames: int, how: Sampling, voice: Any = None) -> Iterator[np.ndarray]:
+        parts.append((text, voice is None))
+        yield from np.zeros((3, 2), np.int64)
+
+    monkeypatch.setattr(model, "say", note)
+    frames = verbs.speech_frames("Hello, Dr. Lee! Good day. We do.", model, None, Sampling())
+    next(frames)
+    assert parts == [("Hello do or Lee", True)]  # training saw no c and no t
+    assert len(list(frames)) == 8
+    assert parts[1:] == [("Good day", False), ("We do", False)]
+
+
 def test_text_parts() -> None:
     text = "One two. Three four five six seven! Eight, nine."
     assert verbs.text_parts(text, 100) == [text]
@@ -432,9 +471,13 @@ def test_long_recordings(
         (["say", "hello", "out.wav", "--guidance", "inf", "MODEL"], "guidance"),
         (["continue", "short.wav", "out.wav", "MODEL"], "short.wav"),
         (["say", "", "out.wav", "MODEL"], "no text"),
+        (["say", "\U0001f600", "out.wav", "MODEL"], "grinning face"),
+        (["say", "Добрый день", "out.wav", "MODEL"], "no English text"),
         (["say", "hello", "out.wav", "--voice", "absent.wav", "MODEL"], "absent.wav"),
         (["transcribe", "text.wav", "MODEL"], "text.wav"),
         (["score", "MODEL"], "nothing to score"),
+        (["score", "good.wav", "--text", "", "MODEL"], "no text"),
+        (["score", "good.wav", "--text", "hello " * 100, "MODEL"], "exceed"),
         (["score", "good.wav", "--model", "codec-16k"], "vocabulary.json"),
     ],
 )

@@ -1,0 +1,1 @@
+"""English as people write it: normalisation to words, and sentences."""
