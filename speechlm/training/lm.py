@@ -69,6 +69,14 @@ class LMRecipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
+LOST_WITHOUT = {
+    "reads": "data.tasks.read, the task that uses them",
+    "ctc": "loss.ctc above 0",
+    "plans": "mask.semantic_dropout above 0",
+}
+"""Parts that a model to start from may have and a recipe leave out, and what keeps them."""
+
+
 @dataclass
 class LMOutputs:
     """What the losses of a language model are computed from.
@@ -273,6 +281,9 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     }
     if replace(config, **free) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
+    for part, key in LOST_WITHOUT.items():
+        if getattr(config, part) and not getattr(own, part):
+            _report(f"{name}: its weights of {part} are left out; to keep them, set {key}")
     known = model.state_dict()
     if grows:
         weights = _below_a_plan(weights, model)
@@ -286,9 +297,13 @@ def _start_from_llama(model: UnitLM, folder: Path, data: Mixture) -> None:
         theirs = Vocabulary.load(folder) if described else data.vocabulary
         _check_ids(str(folder), theirs, folder / hf.TOKENIZER, data)
     kept = hf.warm_start(model, folder, data.text.pieces)
+    _report(f"{folder}: {kept} of {model.size} ids keep their embeddings")
+
+
+def _report(line: str) -> None:
+    """Print a line on standard error, in one of the processes."""
     if distributed.is_main_process():
-        report = f"{folder}: {kept} of {model.size} ids keep their embeddings"
-        errors.print(report, markup=False, highlight=False, soft_wrap=True)
+        errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_ids(name: str, theirs: Vocabulary, text: Path, data: Mixture) -> None:
@@ -303,10 +318,16 @@ def _check_ids(name: str, theirs: Vocabulary, text: Path, data: Mixture) -> None
     ours = data.vocabulary
     if theirs.units != ours.units:
         raise SpeechLMError(
-            f"{name}: speaks {theirs.units}, and this recipe's data is {ours.units}"
+            f"{name}: speaks {theirs.units}, and this recipe's data is {ours.units}: name in "
+            "data.corpora what the same tokenizer wrote, or train without init"
         )
     if theirs.specials != ours.specials:
-        raise SpeechLMError(f"{name}: has other special tokens than this recipe's data")
+        missing = ", ".join(token for token in ours.specials if token not in theirs.specials)
+        raise SpeechLMError(
+            f"{name}: has other special tokens than this recipe's data"
+            f"{f' (it lacks {missing})' if missing else ''}: the vocabulary has changed since it "
+            "was trained; train without init"
+        )
     if theirs != ours or (text.is_file() and text.read_bytes() != data.text.model):
         raise SpeechLMError(
             f"{name}: has other pieces of text than this recipe's data: name its {text.name} in "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -271,6 +272,24 @@ def test_init_starts_from_a_model_or_from_a_llama(data: Path, tmp_path: Path) ->
     TextTokenizer.train(["other words"]).save(tmp_path / "text.model")
     with pytest.raises(SpeechLMError, match="other pieces of text than this recipe's data"):
         LMObjective(recipe(data, tmp_path, f"init={first}", f"data.text={tmp_path / 'text.model'}"))
+
+
+def test_init_tells_what_a_recipe_leaves_out_and_what_a_vocabulary_lacks(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run(recipe(data, tmp_path / "first", "loss.ctc=0.5"))
+    capsys.readouterr()
+    LMObjective(recipe(data, tmp_path, f"init={first}", "loss.ctc=0.5"))
+    assert capsys.readouterr().err == ""
+    LMObjective(recipe(data, tmp_path, f"init={first}"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"{first}: its weights of ctc are left out; to keep them, set loss.ctc above 0"
+    vocabulary = Vocabulary.load(first)
+    replace(vocabulary, specials=vocabulary.specials[:-1]).save(first)
+    says = rf"lacks {re.escape(vocabulary.specials[-1])}\).* train without init"
+    with pytest.raises(SpeechLMError, match=says) as no:
+        LMObjective(recipe(data, tmp_path, f"init={first}", "loss.ctc=0.5"))
+    assert "\n" not in str(no.value)
 
 
 def other_letters(data: Path, folder: Path) -> str:
