@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,12 @@ from hypothesis import settings
 
 import speechlm
 from tests.tools import require
+
+# A job in the background, or under nohup, ignores these signals, and its children inherit that: the
+# tests of signals would wait for ever.
+for _signal in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.default_int_handler)
 
 # Under several pytest workers, more threads only fight each other; set before torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
