@@ -107,9 +107,6 @@ def test_signals_leave_nothing(tmp_path, end):
     code = (
         "import sys, time; from pathlib import Path; from speechlm.utils.files import atomic_path\n"
         "from speechlm.utils.signals import exit_on_signals\n"
-        # A parent that ignores hang-ups (nohup) or interrupts (a job in the background) hands that on.
-        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "exit_on_signals()\n"
         "with atomic_path(Path(sys.argv[1])) as path:\n"
         "    print('ready', flush=True); time.sleep(600)"
