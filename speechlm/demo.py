@@ -33,7 +33,7 @@ SENTENCE = "one two three four five"
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """One bitrate: what was asked and what came out. ``pesq`` and ``stoi`` may be NaN."""
 
     seconds: float
@@ -46,7 +46,7 @@ class Row:
     decode_rtf: float
 
 
-def run(source: Path, out: Path, codec: Codec) -> list[Row]:
+def run(source: Path, out: Path, codec: Codec) -> list[DemoRow]:
     """Compress ``source`` and decompress it again, into ``out``.
 
     Leaves there ``original.wav`` and, for each bitrate, a ``.slm`` file and what it decodes to.
@@ -63,7 +63,7 @@ def run(source: Path, out: Path, codec: Codec) -> list[Row]:
         decoded = decompress(packed, sound, codec)
         estimate, _ = audio.read(sound)
         score = scores(reference, estimate, codec.sample_rate, ("pesq", "stoi"))
-        row = Row(
+        row = DemoRow(
             seconds=encoded.seconds,
             kbps=kbps,
             real_kbps=bitstream.inspect(packed).kbps,

@@ -274,7 +274,7 @@ def test_a_file_of_no_samples_is_one_of_its_format(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
 def test_pieces_make_one_file_and_loud_samples_are_clipped(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
-    with audio.Writer(path, 16000) as writer:
+    with audio.AudioWriter(path, 16000) as writer:
         for _ in range(3):
             writer.write(2 * tone(16000, 16000))
         writer.write(np.zeros(0, np.float32))
@@ -296,7 +296,7 @@ def test_failed_writing_leaves_what_was_there(tmp_path):
     before = path.read_bytes()
     with (
         pytest.raises(ValueError, match=r"shape \(samples,\)"),
-        audio.Writer(path, 16000) as writer,
+        audio.AudioWriter(path, 16000) as writer,
     ):
         writer.write(noise(200).reshape(1, 200))
     assert path.read_bytes() == before

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm import audio
-from speechlm.benchmarks.loss import PATTERNS, Pattern
-from speechlm.benchmarks.opus import FRAME, Opus
+from speechlm.benchmarks.loss import PATTERNS, LossPattern
+from speechlm.benchmarks.opus import FRAME, OpusCodec
 from speechlm.errors import SpeechLMError
 from tests.tools import require
 
@@ -23,13 +23,13 @@ def test_patterns_lose_their_share(pattern, seed):
     assert lost.tolist() == pattern.lost(20000, seed).tolist()
     runs = np.diff(np.flatnonzero(np.diff(np.append(False, lost).astype(int)) != 0))[::2]
     assert not len(runs) or runs.min() >= pattern.burst
-    assert Pattern(0.1, 3).name == "10 % in bursts of 60 ms"
+    assert LossPattern(0.1, 3).name == "10 % in bursts of 60 ms"
 
 
 @pytest.fixture
-def opus() -> Opus:
+def opus() -> OpusCodec:
     try:
-        return Opus(6.0)
+        return OpusCodec(6.0)
     except SpeechLMError as absent:
         require(False, str(absent))
         raise

@@ -9,14 +9,14 @@ import pytest
 
 from speechlm import audio
 from speechlm.benchmarks import rate
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
 
 
 def test_a_report_holds_both_kinds_and_their_difference(monkeypatch, sample: Path):
     wave, sample_rate = audio.read(sample)
     clips = [
-        Speech(str(i), split, lambda i=i: (wave[i * 20000 :][:30000], sample_rate))
+        Utterance(str(i), split, lambda i=i: (wave[i * 20000 :][:30000], sample_rate))
         for i, split in enumerate(("test", "train", "test"))
     ]
     monkeypatch.setattr("speechlm.data.speech.find", lambda source: clips)

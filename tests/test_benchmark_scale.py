@@ -70,13 +70,13 @@ def test_a_step_is_timed_without_the_first_and_the_last(monkeypatch: pytest.Monk
 def test_the_report_is_by_the_hour(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def measured(data: int, count: int, folder: Path, model: str | None) -> list[scale.Row]:
+    def measured(data: int, count: int, folder: Path, model: str | None) -> list[scale.ScaleRow]:
         asked.append((data, count, len(list((folder / "source").iterdir()))))
         hours = 0.5 * data * count
         # Two processes take a quarter more time for twice the work.
         seconds = 10 * data * (1.25 if count > 1 else 1)
         return [
-            scale.Row(stage, data, count, hours, seconds, seconds * count)
+            scale.ScaleRow(stage, data, count, hours, seconds, seconds * count)
             for stage in stages.STAGES
         ]
 

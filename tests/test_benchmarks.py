@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from speechlm.benchmarks import codec as benchmark
-from speechlm.benchmarks.codec import ENCODEC, OWN, Coder, Figures, Report, Spread
+from speechlm.benchmarks.codec import ENCODEC, OWN, CodecFigures, CodecReport, Coder, Spread
 from speechlm.codec import NeuralCodec
 from speechlm.errors import SpeechLMError
 
@@ -19,17 +19,17 @@ def test_spread() -> None:
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
 
 
-def report(ratio: float, stream: float, latency: float) -> Report:
+def report(ratio: float, stream: float, latency: float) -> CodecReport:
     offline = {OWN: [(0.25, 0.75)], ENCODEC: [(0.0, ratio)]}
-    wall = Figures.of(offline, [(0.0, stream)])
+    wall = CodecFigures.of(offline, [(0.0, stream)])
     # What the processor spent is shown, and judges nothing.
-    cpu = Figures.of({OWN: [(1.0, 1.0)]}, [(1.0, 1.0)])
-    return Report(1.0, 1, wall, cpu, latency, [])
+    cpu = CodecFigures.of({OWN: [(1.0, 1.0)]}, [(1.0, 1.0)])
+    return CodecReport(1.0, 1, wall, cpu, latency, [])
 
 
 def test_figures_compare_run_by_run() -> None:
     offline = {OWN: [(1.0, 1.0), (2.0, 2.0)], ENCODEC: [(10.0, 10.0), (20.0, 60.0)]}
-    figures = Figures.of(offline, [(1.0, 2.0), (5.0, 4.0)])
+    figures = CodecFigures.of(offline, [(1.0, 2.0), (5.0, 4.0)])
     assert figures.ratio == {ENCODEC: Spread(15.0, 10.0, 20.0)}
     assert figures.offline[ENCODEC] == (Spread(15.0, 10.0, 20.0), Spread(35.0, 10.0, 60.0))
     assert figures.stream == Spread(6.0, 3.0, 9.0)

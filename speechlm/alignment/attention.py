@@ -10,9 +10,10 @@ import re
 import numpy as np
 
 from speechlm import whisper
-from speechlm.alignment.words import RATE, Aligner, Floats, Word, between, end, levels, split
+from speechlm.alignment.words import RATE, Aligner, Word, between, end, levels, split
 from speechlm.alignment.words import STEP as LEVEL
 from speechlm.errors import SpeechLMError
+from speechlm.types import Floats
 
 HOP = 160
 WINDOW = 30

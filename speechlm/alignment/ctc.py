@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from speechlm import audio, hub
-from speechlm.alignment.words import RATE, STEP, Aligner, Floats, Word, between, end, levels, split
+from speechlm.alignment.words import RATE, STEP, Aligner, Word, between, end, levels, split
 from speechlm.errors import SpeechLMError
+from speechlm.types import Floats
 from speechlm.units import features
 from speechlm.units.features import TeacherConfig
 

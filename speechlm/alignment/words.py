@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
+from speechlm.types import Floats
 
 RATE = 16000
 STEP = 0.01
@@ -23,8 +23,6 @@ PAUSE = 0.3
 """Seconds of quiet after which what is loud is no part of the last word."""
 REST = 0.06
 """Seconds of the last word after it was loud."""
-
-Floats = NDArray[np.floating]
 
 
 class Word(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile as sf
 
-from speechlm.audio.layout import Part
+from speechlm.audio.layout import FilePart
 
 PIECE = 1 << 18
 """Values decoded at a time, all channels together."""
@@ -42,7 +42,7 @@ class Damaged(Exception):
         self.samples = samples
 
 
-class Decoder(ABC):
+class AudioDecoder(ABC):
     """One part of a file, read once from its start.
 
     Attributes:
@@ -64,7 +64,7 @@ class Decoder(ABC):
     def close(self) -> None: ...
 
 
-def open_part(file: BinaryIO, path: Path | None, part: Part) -> Decoder:
+def open_part(file: BinaryIO, path: Path | None, part: FilePart) -> AudioDecoder:
     """Open a part of ``file``, which is at ``path`` if it is a file on a disk.
 
     Raises:
@@ -90,8 +90,8 @@ class _Forward(sf.SoundFile):
         return False
 
 
-class _Sndfile(Decoder):
-    def __init__(self, file: BinaryIO, path: Path | None, part: Part) -> None:
+class _Sndfile(AudioDecoder):
+    def __init__(self, file: BinaryIO, path: Path | None, part: FilePart) -> None:
         plain = path is not None and not part.patches and part.start == 0 and _is_all(file, part)
         self._part, self._source = part, file
         self._file = _Forward(path if plain else View(file, part))
@@ -138,10 +138,10 @@ class _Sndfile(Decoder):
         self._file.close()
 
 
-class _Ffmpeg(Decoder):
+class _Ffmpeg(AudioDecoder):
     """``checked``: frames whose checksum is wrong are left out."""
 
-    def __init__(self, file: BinaryIO, part: Part, checked: bool = False) -> None:
+    def __init__(self, file: BinaryIO, part: FilePart, checked: bool = False) -> None:
         import av
 
         self._stated = part.frames
@@ -239,7 +239,7 @@ class _Ffmpeg(Decoder):
 class View(io.RawIOBase):
     """A part of a seekable file, its patches applied, as a file of its own."""
 
-    def __init__(self, file: BinaryIO, part: Part) -> None:
+    def __init__(self, file: BinaryIO, part: FilePart) -> None:
         self._file, self._part = file, part
         self._place = 0
 
@@ -271,7 +271,7 @@ class View(io.RawIOBase):
         return len(data)
 
 
-def _is_all(file: BinaryIO, part: Part) -> bool:
+def _is_all(file: BinaryIO, part: FilePart) -> bool:
     return file.seek(0, io.SEEK_END) == part.stop
 
 

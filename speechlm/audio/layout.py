@@ -24,7 +24,7 @@ _PEEK = 1 << 16
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """A stretch of a file that is a sound file by itself.
 
     Attributes:
@@ -45,7 +45,7 @@ class Part:
     notes: tuple[str, ...] = ()
 
 
-def examine(file: BinaryIO) -> list[Part]:
+def examine(file: BinaryIO) -> list[FilePart]:
     """The parts of an open file, of any format: one, or several that were joined."""
     stop = file.seek(0, 2)
     parts = list(_parts(file, 0, stop))
@@ -53,7 +53,7 @@ def examine(file: BinaryIO) -> list[Part]:
     return parts
 
 
-def _parts(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
+def _parts(file: BinaryIO, start: int, stop: int) -> Iterator[FilePart]:
     begin = _after_id3(file, start, stop)
     head = _at(file, begin, 16)
     magic, form = head[:4], head[8:12]
@@ -72,18 +72,18 @@ def _parts(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
     elif mpeg.is_sync(head):
         yield _mpeg(file, begin, stop)
     else:
-        yield Part(start, stop)
+        yield FilePart(start, stop)
 
 
 # --- containers of chunks -----------------------------------------------------------------------
 
 
-def _wave(file: BinaryIO, start: int, stop: int, magic: bytes) -> Iterator[Part]:
+def _wave(file: BinaryIO, start: int, stop: int, magic: bytes) -> Iterator[FilePart]:
     order = "big" if magic == b"RIFX" else "little"
     chunks = _Chunks(file, stop, order, 4, pad=2)
     found = chunks.find(b"data", start + 12)
     if found is None:
-        yield Part(start, stop)
+        yield FilePart(start, stop)
         return
     place, stated = found
     wide = chunks.find(b"ds64", start + 12) if magic in (b"RF64", b"BW64") else None
@@ -107,15 +107,15 @@ def _wave(file: BinaryIO, start: int, stop: int, magic: bytes) -> Iterator[Part]
         ]
         decoder = None
     yield from _with_rest(
-        file, Part(start, stop, tuple(patches), decoder=decoder, notes=notes), end, stop
+        file, FilePart(start, stop, tuple(patches), decoder=decoder, notes=notes), end, stop
     )
 
 
-def _aiff(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
+def _aiff(file: BinaryIO, start: int, stop: int) -> Iterator[FilePart]:
     chunks = _Chunks(file, stop, "big", 4, pad=2)
     found, common = chunks.find(b"SSND", start + 12), chunks.find(b"COMM", start + 12)
     if found is None or common is None:
-        yield Part(start, stop)
+        yield FilePart(start, stop)
         return
     place, stated = found
     end, notes = _real_end(chunks, place, 0 if stated == 8 else stated, _UNKNOWN_32)
@@ -128,30 +128,30 @@ def _aiff(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
     if channels and bits and _at(file, start + 8, 4) == b"AIFF":
         frames = max(0, end - place - 8) // (channels * ((bits + 7) // 8))
         patches.append((common[0] + 2, min(frames, 0xFFFFFFFF).to_bytes(4, "big")))
-    yield from _with_rest(file, Part(start, stop, tuple(patches), notes=notes), end, stop)
+    yield from _with_rest(file, FilePart(start, stop, tuple(patches), notes=notes), end, stop)
 
 
-def _caf(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
+def _caf(file: BinaryIO, start: int, stop: int) -> Iterator[FilePart]:
     chunks = _Chunks(file, stop, "big", 8, pad=1)
     found = chunks.find(b"data", start + 8)
     if found is None:
-        yield Part(start, stop)
+        yield FilePart(start, stop)
         return
     place, stated = found
     end, notes = _real_end(chunks, place, 0 if stated == 4 else stated, 1 << 62)
     patch = place - 8, (end - place).to_bytes(8, "big")
-    yield from _with_rest(file, Part(start, stop, (patch,), notes=notes), end, stop)
+    yield from _with_rest(file, FilePart(start, stop, (patch,), notes=notes), end, stop)
 
 
-def _au(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
+def _au(file: BinaryIO, start: int, stop: int) -> Iterator[FilePart]:
     place = start + int.from_bytes(_at(file, start + 4, 4), "big")
     stated = int.from_bytes(_at(file, start + 8, 4), "big")
     size = stop - place
     if not 0 < size < 0xFFFFFFFF or stated == size:
-        yield Part(start, stop)
+        yield FilePart(start, stop)
         return
     notes = () if stated in (0, 0xFFFFFFFF) else (_note(stated, size),)
-    yield Part(start, stop, ((start + 8, size.to_bytes(4, "big")),), notes=notes)
+    yield FilePart(start, stop, ((start + 8, size.to_bytes(4, "big")),), notes=notes)
 
 
 class _Chunks:
@@ -216,7 +216,7 @@ def _note(stated: int, size: int) -> str:
     return f"its header states {stated} bytes of samples, and {size} are there, which are read"
 
 
-def _with_rest(file: BinaryIO, part: Part, end: int, stop: int) -> Iterator[Part]:
+def _with_rest(file: BinaryIO, part: FilePart, end: int, stop: int) -> Iterator[FilePart]:
     """``part``, and what follows the samples that end at ``end`` if it is another file."""
     for place in range(end, min(end + 2, stop)):
         head = _at(file, place, 12)
@@ -230,7 +230,7 @@ def _with_rest(file: BinaryIO, part: Part, end: int, stop: int) -> Iterator[Part
 # --- compressed formats -------------------------------------------------------------------------
 
 
-def _flac(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
+def _flac(file: BinaryIO, start: int, stop: int) -> Iterator[FilePart]:
     joined = (at for at in _find_all(file, b"fLaC", start + 4, stop) if _begins_flac(file, at))
     for number, (begin, end) in enumerate(pairwise([start, *joined, stop])):
         head, tail = _at(file, begin, flac.HEAD_BYTES), max(begin, end - flac.TAIL_BYTES)
@@ -245,14 +245,14 @@ def _flac(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
                 f"its header states {stated} samples, and {last[1]} are there, which are read",
             )
             stated = last[1]
-        yield Part(begin, end, patches, stated or None, last and last[0], None, notes)
+        yield FilePart(begin, end, patches, stated or None, last and last[0], None, notes)
 
 
 def _begins_flac(file: BinaryIO, place: int) -> bool:
     return _at(file, place + 4, 4) in (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 
 
-def _ogg(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
+def _ogg(file: BinaryIO, start: int, stop: int) -> Iterator[FilePart]:
     """Links of a chain: a logical stream that begins after others have begun and gone on."""
     places, place, going = [start], start, False
     while place + 27 <= stop:
@@ -265,10 +265,10 @@ def _ogg(file: BinaryIO, start: int, stop: int) -> Iterator[Part]:
         going = not begins
         place += 27 + head[26] + sum(_at(file, place + 27, head[26]))
     for number, (begin, end) in enumerate(pairwise([*places, stop])):
-        yield Part(begin, end, notes=("another file is joined to it",) if number else ())
+        yield FilePart(begin, end, notes=("another file is joined to it",) if number else ())
 
 
-def _mpeg(file: BinaryIO, start: int, stop: int) -> Part:
+def _mpeg(file: BinaryIO, start: int, stop: int) -> FilePart:
     """An MP3 file. libsndfile goes by the Xing frame, and estimates the length if there is none."""
     end = stop
     if _at(file, max(start, stop - 128), 3) == b"TAG":
@@ -277,9 +277,9 @@ def _mpeg(file: BinaryIO, start: int, stop: int) -> Part:
         end -= int.from_bytes(_at(file, end - 20, 4), "little") + 32
     xing = mpeg.xing(_at(file, start, 512))
     if xing is None or xing.frames is None:
-        return Part(start, stop, decoder="ffmpeg")
+        return FilePart(start, stop, decoder="ffmpeg")
     exact = xing.bytes is not None and abs(start + xing.bytes - end) < mpeg.FRAME_BYTES
-    return Part(start, stop, (), xing.frames, decoder="libsndfile" if exact else "ffmpeg")
+    return FilePart(start, stop, (), xing.frames, decoder="libsndfile" if exact else "ffmpeg")
 
 
 def _after_id3(file: BinaryIO, start: int, stop: int) -> int:

@@ -16,7 +16,7 @@ from types import TracebackType
 
 import numpy as np
 
-from speechlm.audio.decoders import Damaged, Decoder, Undecodable, open_part
+from speechlm.audio.decoders import AudioDecoder, Damaged, Undecodable, open_part
 from speechlm.audio.errors import AudioError
 from speechlm.audio.layout import examine
 from speechlm.audio.mixing import Mixer
@@ -191,7 +191,7 @@ class Recording:
                 "WebM, ...), or is damaged"
             ) from None
 
-    def _mono(self, decoder: Decoder) -> Iterator[np.ndarray]:
+    def _mono(self, decoder: AudioDecoder) -> Iterator[np.ndarray]:
         mixer = Mixer()
         for piece in self._samples(decoder):
             peak = np.abs(piece).max()
@@ -202,7 +202,7 @@ class Recording:
             if mixer.note is not None:
                 self._warn(mixer.note)
 
-    def _samples(self, decoder: Decoder) -> Iterator[np.ndarray]:
+    def _samples(self, decoder: AudioDecoder) -> Iterator[np.ndarray]:
         try:
             yield from decoder.read()
         except Damaged as error:
@@ -222,10 +222,10 @@ class Recording:
 class _Opened:
     """A decoder that is closed at the end of a ``with`` block."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: AudioDecoder) -> None:
         self._decoder = decoder
 
-    def __enter__(self) -> Decoder:
+    def __enter__(self) -> AudioDecoder:
         return self._decoder
 
     def __exit__(self, *_: object) -> None:

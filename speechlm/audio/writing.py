@@ -21,7 +21,7 @@ _PIECE = 1 << 18  # values encoded at a time
 _WAV_LIMIT = (1 << 32) - 4096  # bytes; sizes in a WAV header are 32 bits
 
 
-class Writer:
+class AudioWriter:
     """Write a sound file piece by piece; the format follows the suffix (WAV, FLAC, OGG).
 
     WAV and FLAC get 16 bits a sample, OGG is Vorbis. Samples beyond [-1, 1] are clipped. The file
@@ -44,7 +44,7 @@ class Writer:
         self._written = 0
         self._room = _WAV_LIMIT // 2 if self._format == "WAV" else None
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> AudioWriter:
         with ExitStack() as stack:
             try:
                 self._temporary = stack.enter_context(atomic_path(self._path))
@@ -137,6 +137,6 @@ def _empty_flac(sample_rate: int) -> bytes:
 
 
 def write(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
-    """Write float samples (samples,) to a WAV, FLAC or OGG file, as :class:`Writer` does."""
-    with Writer(path, sample_rate) as writer:
+    """Write float samples (samples,) to a WAV, FLAC or OGG file, as :class:`AudioWriter` does."""
+    with AudioWriter(path, sample_rate) as writer:
         writer.write(wave)

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
 from speechlm import audio
 from speechlm.alignment.words import QUIET, RATE, STEP, Aligner, levels, split
 from speechlm.data import speech
 from speechlm.data.align import build
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.lm.results import figure
 from speechlm.evaluation.statistics import Interval, mean, share
+from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
 LONGEST = 4.0
@@ -30,8 +30,6 @@ FAR = 0.1
 """Seconds."""
 AROUND = np.zeros(RATE // 10, np.float32)
 """What is put before and after both."""
-
-Wave = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class Row:
+class AlignmentRow:
     """How far one aligner is off: milliseconds, and the share of joints by more than ``FAR``."""
 
     aligner: str
@@ -55,10 +53,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class AlignmentReport:
     """The aligners' rows on the same joints."""
 
-    rows: list[Row]
+    rows: list[AlignmentRow]
 
     def table(self) -> Table:
         table = Table("aligner", "n", "off, ms", "median", f"over {1000 * FAR:g} ms, %")
@@ -73,7 +71,7 @@ class Report:
 
 def run(
     corpus: str | Path, models: list[str | None], named: str, language: str, count: int
-) -> Report:
+) -> AlignmentReport:
     """Align ``count`` joints of the split ``named`` by each of ``models``; see
     :func:`speechlm.data.align.build`.
 
@@ -91,8 +89,10 @@ def run(
                 off.append(_off(joint, aligner))
                 advance("")
         far = np.where(np.isnan(off), np.nan, 100.0 * (np.array(off) > 1000 * FAR))
-        rows.append(Row(model or "Whisper", mean(off), share(far), float(np.nanmedian(off))))
-    return Report(rows)
+        rows.append(
+            AlignmentRow(model or "Whisper", mean(off), share(far), float(np.nanmedian(off)))
+        )
+    return AlignmentReport(rows)
 
 
 def find(corpus: str | Path, named: str, language: str, count: int, seed: int = 0) -> list[Joint]:
@@ -101,7 +101,7 @@ def find(corpus: str | Path, named: str, language: str, count: int, seed: int = 
     Raises:
         SpeechLMError: as :func:`run`.
     """
-    speakers: dict[str | None, list[tuple[Wave, Speech]]] = {}
+    speakers: dict[str | None, list[tuple[Wave, Utterance]]] = {}
     for each in speech.find(corpus):
         if (each.split, each.language) == (named, language) and each.text:
             wave = audio.resample(*each.load(), RATE)

@@ -51,7 +51,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Figures:
+class CodecFigures:
     """What one clock measured, as real-time factors: seconds of computing for a second of sound.
 
     ``offline`` has (encode, decode) of each system by name. ``ratio`` says how many times as long
@@ -66,7 +66,7 @@ class Figures:
     stream: Spread
 
     @classmethod
-    def of(cls, offline: dict[str, list[Pair]], stream: list[Pair]) -> Figures:
+    def of(cls, offline: dict[str, list[Pair]], stream: list[Pair]) -> CodecFigures:
         """From (encode, decode) of each run; the first system is what the others are held to."""
         own, *peers = offline
         return cls(
@@ -93,7 +93,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Report:
+class CodecReport:
     """Figures of the clock on the wall, which a machine's other work inflates, and of the time that
     the processor spent on this process. ``latency`` in seconds; ``absent`` says which peers are not
     there.
@@ -101,8 +101,8 @@ class Report:
 
     seconds: float
     threads: int
-    wall: Figures
-    cpu: Figures
+    wall: CodecFigures
+    cpu: CodecFigures
     latency: float
     absent: list[str]
 
@@ -150,7 +150,7 @@ class Report:
 
 def run(
     model: str | None = None, source: Path | None = None, seconds: float = 10.0, runs: int = 5
-) -> Report:
+) -> CodecReport:
     """Time the codec at its highest rate and its peers at 6 kbps, one after the other, ``runs``
     times, on ``source`` (by default the shipped recording), repeated or cut to ``seconds``.
 
@@ -185,13 +185,13 @@ def run(
         return [(encode[clock] / seconds, decode[clock] / seconds) for encode, decode in pairs]
 
     wall, cpu = (
-        Figures.of(
+        CodecFigures.of(
             {name: factors(pairs, clock) for name, pairs in offline.items()}, factors(stream, clock)
         )
         for clock in (0, 1)
     )
     latency = codec.latency / codec.sample_rate
-    return Report(seconds, torch.get_num_threads(), wall, cpu, latency, absent)
+    return CodecReport(seconds, torch.get_num_threads(), wall, cpu, latency, absent)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ KBPS = 1.5, 3.0, 6.0
 
 
 @dataclass(frozen=True)
-class Row:
+class EntropyRow:
     """One bitrate, ``kbps`` as packed.
 
     ``payload`` is the share of the chunks' payloads that is saved, ``file`` that of whole files,
@@ -44,7 +44,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class EntropyReport:
     """Intervals are over clips, each weighted by its size.
 
     ``level_bits`` are those of a code, by level; ``level_entropy`` what they would be by how often
@@ -53,7 +53,7 @@ class Report:
 
     seconds: float
     context: str
-    rows: list[Row]
+    rows: list[EntropyRow]
     level_bits: list[float]
     level_entropy: list[float]
 
@@ -90,7 +90,7 @@ def run(
     sources: Sequence[str | Path],
     splits: Sequence[str] = ("dev", "test"),
     model: str | None = None,
-) -> Report:
+) -> EntropyReport:
     """Code the ``splits`` of ``sources`` (prepared corpora, or folders) with and without.
 
     Raises:
@@ -125,11 +125,11 @@ def run(
                 sizes[levels].append((ours, packed))
                 spent[levels] += took
             advance(clip.id)
-    return Report(
+    return EntropyReport(
         seconds,
         codec.entropy.hash,
         [
-            Row(
+            EntropyRow(
                 codec.kbps(levels),
                 levels,
                 _saved([(ours.payload, packed.payload) for ours, packed in sizes[levels]]),

@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 from scipy.stats import rankdata
 
 from speechlm.benchmarks.mushra import Stimulus
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.metrics import Metric
+from speechlm.types import Floats
 
-Floats = NDArray[np.floating[Any]]
 RESAMPLES = 2000
 LEVEL = 0.95
 PENALTIES = 10.0 ** np.arange(-1, 4)  # of the combination's ridge regression
@@ -36,7 +35,7 @@ class Correlation:
 
 
 @dataclass(frozen=True)
-class Row:
+class JudgeRow:
     """One metric: a correlation for each of ``COLUMNS``; ``n`` clips have a score."""
 
     name: str
@@ -47,14 +46,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class JudgeReport:
     """Rows by descending correlation over clips, and the means of each condition."""
 
     folder: str
     signals: int
     conditions: dict[str, dict[str, float]]
     ratings: int
-    rows: list[Row]
+    rows: list[JudgeRow]
     absent: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +93,7 @@ def summarise(
     metrics: Sequence[Metric],
     scores: Floats,
     reasons: dict[str, str],
-) -> Report:
+) -> JudgeReport:
     """Put a report together; ``scores`` (stimuli, metrics) are NaN where there is none.
 
     Raises:
@@ -117,7 +116,7 @@ def summarise(
             absent[metric.name] = reasons.get(metric.name, "no score")
             continue
         found = correlations(values, ratings)
-        rows.append(Row(metric.name, metric.title, n, found, reasons.get(metric.name, "")))
+        rows.append(JudgeRow(metric.name, metric.title, n, found, reasons.get(metric.name, "")))
     usable = [i for i in range(1, grid.shape[2]) if np.isfinite(grid[..., i]).all()]
     if len(usable) > 1:
         features = grid[..., usable]
@@ -125,7 +124,7 @@ def summarise(
             targets = ratings if name == "signals" else ratings.T
             predicted = left_out(others, targets)
             rows.append(
-                Row(
+                JudgeRow(
                     f"combination_{name}",
                     f"Ridge of {len(usable)} metrics, fitted on the other {name}",
                     ratings.size,
@@ -139,12 +138,12 @@ def summarise(
         | {metrics[i - 1].title: float(np.nanmean(grid[:, c, i])) for i in shown}
         for c, condition in enumerate(conditions)
     }
-    return Report(
+    return JudgeReport(
         folder, len(signals), means, sum(stimulus.ratings for stimulus in stimuli), rows, absent
     )
 
 
-def _leading(rows: list[Row]) -> set[str]:
+def _leading(rows: list[JudgeRow]) -> set[str]:
     """Those whose means by condition are shown: the first four, and the usual ones."""
     alone = [row.name for row in rows if not row.name.startswith("combination")]
     return {*alone[:4], *({"pesq", "stoi", "distillmos"} & set(alone))}

@@ -8,24 +8,21 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechlm import audio
-from speechlm.benchmarks.judge_report import Report, summarise
+from speechlm.benchmarks.judge_report import JudgeReport, summarise
 from speechlm.benchmarks.mushra import Stimulus, read_folder
 from speechlm.evaluation import alignment
 from speechlm.evaluation.metrics import METRICS, Metric, named
-from speechlm.evaluation.metrics.base import Wave
 from speechlm.evaluation.store import Store, default_folder, key
+from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
 RATE = 16000
 VERSION = 1  # of what this file does to audio before a metric sees it
 
-Floats = NDArray[np.floating]
 
-
-def run(folder: Path, names: Sequence[str] = ()) -> Report:
+def run(folder: Path, names: Sequence[str] = ()) -> JudgeReport:
     """Correlate metrics (all, if none is named) with the listening scores in ``folder``.
 
     Audio is compared at 16 kHz, aligned. Scores are kept in the evaluation's cache.

@@ -41,7 +41,7 @@ NEVER = 1
 
 
 @dataclass(frozen=True)
-class Pair:
+class SpeedRatio:
     """Tokens a second of this project's and of transformers' code, and the ratio, run by run."""
 
     own: Spread
@@ -49,7 +49,7 @@ class Pair:
     ratio: Spread
 
     @classmethod
-    def of(cls, tokens: int, costs: list[tuple[float, float]]) -> Pair:
+    def of(cls, tokens: int, costs: list[tuple[float, float]]) -> SpeedRatio:
         """From seconds of each run: (own, peer)."""
         return cls(
             Spread.of([tokens / own for own, _ in costs]),
@@ -59,25 +59,25 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Figures:
+class GenerationFigures:
     """What one clock measured. ``pairs`` by what was done; seconds until the first sound after a
     prompt, reading it included; and seconds of work for a second of speech after that."""
 
-    pairs: dict[str, Pair]
+    pairs: dict[str, SpeedRatio]
     first: Spread
     speech: Spread
 
 
 @dataclass(frozen=True)
-class Report:
+class GenerationReport:
     """Figures of the clock on the wall, which a machine's other work inflates, and of the time that
     the processor spent. ``same`` is whether both generated the same tokens in every run.
     """
 
     parameters: int
     threads: int
-    wall: Figures
-    cpu: Figures
+    wall: GenerationFigures
+    cpu: GenerationFigures
     same: bool | None
     absent: list[str]
 
@@ -126,7 +126,7 @@ class Report:
         return table
 
 
-def run(runs: int = 5, config: LMConfig | None = None) -> Report:
+def run(runs: int = 5, config: LMConfig | None = None) -> GenerationReport:
     """Generate, train and speak with random weights of ``config``'s sizes (by default a model of
     six million parameters), and do the first two with transformers, one after the other, ``runs``
     times.
@@ -162,17 +162,19 @@ def run(runs: int = 5, config: LMConfig | None = None) -> Report:
             first.append(start)
             speech.append(rest)
 
-    def figures(clock: int) -> Figures:
+    def figures(clock: int) -> GenerationFigures:
         pairs = {
-            name: Pair.of(jobs[name][0], [(own[clock], other[clock]) for own, other in each])
+            name: SpeedRatio.of(jobs[name][0], [(own[clock], other[clock]) for own, other in each])
             for name, each in costs.items()
         }
-        return Figures(
+        return GenerationFigures(
             pairs, Spread.of([cost[clock] for cost in first]), Spread.of([c[clock] for c in speech])
         )
 
     parameters = sum(weight.numel() for weight in deep.parameters())
-    return Report(parameters, torch.get_num_threads(), figures(0), figures(1), same, absent)
+    return GenerationReport(
+        parameters, torch.get_num_threads(), figures(0), figures(1), same, absent
+    )
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from speechlm import audio
-from speechlm.benchmarks.opus import RATE, Opus
+from speechlm.benchmarks.opus import RATE, OpusCodec
 from speechlm.codec import Codec, load
 from speechlm.data import speech
 from speechlm.errors import SpeechLMError
@@ -22,17 +22,17 @@ from speechlm.evaluation.quality import scores
 from speechlm.evaluation.recognition import Listener, build
 from speechlm.evaluation.recognition.text import normaliser, word_errors
 from speechlm.evaluation.statistics import Interval, mean
+from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
 CONCEALED, SILENT, OPUS = "speechlm", "speechlm, silence in gaps", "opus"
 METRICS = "pesq", "stoi"
 
-Wave = NDArray[np.float32]
 Lost = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Pattern:
+class LossPattern:
     """Frames of 20 ms lost at random, ``burst`` in a row, so that ``share`` of all are."""
 
     share: float
@@ -50,11 +50,17 @@ class Pattern:
         return np.convolve(starts, np.ones(self.burst))[:frames] > 0
 
 
-PATTERNS = Pattern(0), Pattern(0.05), Pattern(0.1), Pattern(0.2), Pattern(0.1, 3)
+PATTERNS = (
+    LossPattern(0),
+    LossPattern(0.05),
+    LossPattern(0.1),
+    LossPattern(0.2),
+    LossPattern(0.1, 3),
+)
 
 
 @dataclass(frozen=True)
-class Row:
+class PacketLossRow:
     """One system under one pattern. ``wer`` is weighted by words; it and others may be NaN."""
 
     system: str
@@ -65,12 +71,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class PacketLossReport:
     """All at ``kbps`` of payload; intervals are over clips. ``about`` says what ran."""
 
     kbps: float
     about: list[str]
-    rows: list[Row]
+    rows: list[PacketLossRow]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,7 +96,7 @@ def run(
     kbps: float = 6.0,
     clips: int = 60,
     normalise: str = "english",
-) -> Report:
+) -> PacketLossReport:
     """Lose the same 20 ms frames of ``clips`` test recordings of ``source`` in each system.
 
     Raises:
@@ -100,7 +106,7 @@ def run(
     if codec.sample_rate != RATE or codec.hop * 50 != RATE:
         raise SpeechLMError(f"{codec.model_id}: packets are compared at 16 kHz, in 20 ms")
     levels = codec.choose_levels(kbps=kbps)
-    opus = Opus(kbps)
+    opus = OpusCodec(kbps)
     tested = [clip for clip in speech.find(source) if clip.split == "test" and clip.text]
     step = max(1, len(tested) // clips)
     chosen = tested[::step][:clips]
@@ -127,21 +133,23 @@ def run(
                     values.setdefault(key, []).append((pesq, stoi, wrong))
             advance(clip.id)
     rows = [
-        Row(system, pattern.name, *_intervals(values[system, pattern.name], words))
+        PacketLossRow(system, pattern.name, *_intervals(values[system, pattern.name], words))
         for pattern in PATTERNS
         for system in (CONCEALED, SILENT, OPUS)
     ]
-    return Report(codec.kbps(levels), [codec.model_id, opus.about, recogniser.about], rows)
+    return PacketLossReport(
+        codec.kbps(levels), [codec.model_id, opus.about, recogniser.about], rows
+    )
 
 
 def _systems(
-    codec: Codec, levels: int, opus: Opus, wave: Wave
-) -> dict[str, Callable[[Pattern, int], Wave]]:
+    codec: Codec, levels: int, opus: OpusCodec, wave: Wave
+) -> dict[str, Callable[[LossPattern, int], Wave]]:
     """Each system's sound of ``wave`` under a pattern and a seed."""
     codes = codec.encode(torch.from_numpy(wave)[None], levels)
     packets, delay = opus.encode(wave)
 
-    def ours(pattern: Pattern, seed: int, mute: bool) -> Wave:
+    def ours(pattern: LossPattern, seed: int, mute: bool) -> Wave:
         stream = codec.stream_decoder()
         parts = []
         for frame, lost in enumerate(pattern.lost(codes.shape[2], seed)):
@@ -149,7 +157,7 @@ def _systems(
             parts.append(part * 0 if lost and mute else part)
         return torch.cat([*parts, stream.flush(len(wave))], dim=1)[0].cpu().numpy()
 
-    def theirs(pattern: Pattern, seed: int) -> Wave:
+    def theirs(pattern: LossPattern, seed: int) -> Wave:
         lost = pattern.lost(len(packets), seed)
         kept = [None if gone else packet for packet, gone in zip(packets, lost, strict=True)]
         return opus.decode(kept, delay)

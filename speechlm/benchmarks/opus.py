@@ -6,9 +6,9 @@ import ctypes
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
+from speechlm.types import Wave
 
 LIBRARY = "libopus.so.0"
 RATE, FRAME = 16000, 320
@@ -16,10 +16,8 @@ _VOIP = 2048
 _SET_BITRATE, _SET_VBR, _SET_COMPLEXITY, _GET_LOOKAHEAD = 4002, 4006, 4010, 4027
 _MOST = 1275  # bytes of a packet's one frame (RFC 6716, section 3.2)
 
-Wave = NDArray[np.float32]
 
-
-class Opus:
+class OpusCodec:
     """Mono speech at 16 kHz in packets of 20 ms and ``kbps`` each.
 
     Raises:

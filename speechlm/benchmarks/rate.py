@@ -21,15 +21,14 @@ from speechlm.data import speech
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.quality import quality
 from speechlm.evaluation.statistics import Interval, difference, mean
+from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
 METRICS = "pesq", "stoi"
 
-Wave = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
-class Row:
+class RateRow:
     """One bitrate: ``constant`` and ``variable`` by metric, and what the latter adds, paired.
 
     ``real`` kbps are of all bytes of the files at a constant rate; the others are no larger.
@@ -43,11 +42,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class RateReport:
     """Intervals are over recordings."""
 
     model: str
-    rows: list[Row]
+    rows: list[RateRow]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,7 +72,7 @@ class Report:
         return table
 
 
-def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 3.0)) -> Report:
+def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 3.0)) -> RateReport:
     """Code the test recordings of ``source``, of a second or more, at both kinds of rate.
 
     Raises:
@@ -100,7 +99,7 @@ def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 
                 variable.append(_judged(codec, wave, smaller))
                 advance(f"{each:g} kbps")
             rows.append(_row(each, real, np.array(constant).T, np.array(variable).T))
-    return Report(codec.model_id, rows)
+    return RateReport(codec.model_id, rows)
 
 
 def _judged(codec: Codec, wave: Wave, file: io.BytesIO) -> list[float]:
@@ -113,9 +112,9 @@ def _judged(codec: Codec, wave: Wave, file: io.BytesIO) -> list[float]:
 
 def _row(
     kbps: float, real: list[float], constant: NDArray[np.float64], variable: NDArray[np.float64]
-) -> Row:
+) -> RateRow:
     pairs = list(zip(METRICS, constant, variable, strict=True))
-    return Row(
+    return RateRow(
         kbps,
         mean(real),
         {name: mean(before) for name, before, _ in pairs},

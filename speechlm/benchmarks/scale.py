@@ -28,7 +28,7 @@ DATA = 1, 4, 16
 
 
 @dataclass(frozen=True)
-class Row:
+class ScaleRow:
     """``hours`` of speech took so many ``seconds``, and ``work`` of all processors together."""
 
     stage: str
@@ -45,12 +45,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class ScaleReport:
     """``load`` is the machine's before, in running processes: above 0 it disturbs."""
 
     cores: int
     load: float
-    rows: list[Row]
+    rows: list[ScaleRow]
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "rows": [{**asdict(row), "cost": row.cost} for row in self.rows]}
@@ -74,7 +74,7 @@ class Report:
         return table
 
 
-def run(corpus: Path, model: str | None, minutes: float, most: int) -> Report:
+def run(corpus: Path, model: str | None, minutes: float, most: int) -> ScaleReport:
     """Measure on ``minutes`` (1x) of a prepared corpus, and in 1, 2, 4, ..., ``most`` processes.
 
     Raises:
@@ -86,7 +86,7 @@ def run(corpus: Path, model: str | None, minutes: float, most: int) -> Report:
         raise SpeechLMError(f"{corpus}: no train recordings")
     counts = itertools.takewhile(lambda n: n <= most, (1 << k for k in itertools.count(1)))
     plans = [*((data, 1) for data in DATA), *((1, count) for count in counts)]
-    rows: list[Row] = []
+    rows: list[ScaleRow] = []
     with (
         tempfile.TemporaryDirectory(prefix="speechlm-scale-") as name,
         progress("scale", len(plans)) as advance,
@@ -97,10 +97,10 @@ def run(corpus: Path, model: str | None, minutes: float, most: int) -> Report:
             stages.make_source(cuts, minutes * data * 60, folder / "source")
             rows += _measured(data, count, folder, model)
             advance(f"{data}x in {count}")
-    return Report(cores(), load, sorted(rows, key=lambda row: stages.STAGES.index(row.stage)))
+    return ScaleReport(cores(), load, sorted(rows, key=lambda row: stages.STAGES.index(row.stage)))
 
 
-def _measured(data: int, count: int, folder: Path, model: str | None) -> list[Row]:
+def _measured(data: int, count: int, folder: Path, model: str | None) -> list[ScaleRow]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -114,5 +114,5 @@ def _measured(data: int, count: int, folder: Path, model: str | None) -> list[Ro
     rows = []
     for stage in stages.STAGES:
         hours, seconds, work = zip(*(each[stage] for each in found), strict=True)
-        rows.append(Row(stage, data, count, sum(hours), max(seconds), sum(work)))
+        rows.append(ScaleRow(stage, data, count, sum(hours), max(seconds), sum(work)))
     return rows

@@ -42,7 +42,7 @@ KINDS = ("codec", "vocoder", "lm")
 
 
 @dataclass(frozen=True)
-class Part:
+class StepPart:
     """One part of a step: milliseconds of CPU time, without those of parts within it."""
 
     name: str
@@ -50,14 +50,14 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrainingReport:
     """The mean step of one objective. ``load`` is the machine's before: above 0 it disturbs."""
 
     kind: str
     steps: int
     threads: int
     load: float
-    parts: list[Part]
+    parts: list[StepPart]
     amount: float
     """Seconds of audio or, for a language model, tokens in a batch."""
     unit: str
@@ -125,7 +125,7 @@ class Stopwatch:
         setattr(owner, method, call)
 
 
-def run(path: Path, overrides: list[str], steps: int) -> Report:
+def run(path: Path, overrides: list[str], steps: int) -> TrainingReport:
     """Measure ``steps`` steps of a recipe, as they are at the end of its training.
 
     Raises:
@@ -138,7 +138,7 @@ def run(path: Path, overrides: list[str], steps: int) -> Report:
     return measure(kind, recipe, steps)
 
 
-def synthetic(kind: str, steps: int) -> Report:
+def synthetic(kind: str, steps: int) -> TrainingReport:
     """Measure the default recipe of a kind on tones in noise, of which any machine has some.
 
     Raises:
@@ -163,7 +163,7 @@ def synthetic(kind: str, steps: int) -> Report:
         return measure(kind, LMRecipe(lm=lm, data=mixture, training=training), steps)
 
 
-def measure(kind: str, recipe: Any, steps: int) -> Report:
+def measure(kind: str, recipe: Any, steps: int) -> TrainingReport:
     """Measure ``steps`` steps of a recipe; see :func:`run`."""
     load = os.getloadavg()[0]
     config: TrainingConfig = recipe.training
@@ -189,9 +189,9 @@ def measure(kind: str, recipe: Any, steps: int) -> Report:
         with watch.region("EMA"):
             ema.update(objective.model, step)
     order = sorted(watch.seconds.items(), key=lambda item: -item[1])
-    parts = [Part(name, 1000 * seconds / steps) for name, seconds in order]
+    parts = [StepPart(name, 1000 * seconds / steps) for name, seconds in order]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Report(kind, steps, torch.get_num_threads(), load, parts, amount, unit, peak)
+    return TrainingReport(kind, steps, torch.get_num_threads(), load, parts, amount, unit, peak)
 
 
 def _step(

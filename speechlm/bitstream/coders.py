@@ -54,7 +54,7 @@ class ModelCoder(PayloadCoder, Protocol):
         ...
 
 
-class Packed:
+class FixedWidthCoder:
     """Codes of a fixed number of bits. Not for ragged codes."""
 
     def __init__(self, bits: int) -> None:
@@ -92,7 +92,7 @@ class Ragged:
 
 def coders(bits: int, entropy: ModelCoder | None = None) -> Mapping[int, PayloadCoder]:
     """Coders by coding: those that need no model, and the one of a model if there is one."""
-    known: dict[int, PayloadCoder] = {PACKED: Packed(bits), RAGGED: Ragged(bits)}
+    known: dict[int, PayloadCoder] = {PACKED: FixedWidthCoder(bits), RAGGED: Ragged(bits)}
     return known if entropy is None else known | {ENTROPY: entropy}
 
 

@@ -141,7 +141,7 @@ def print_row(values: Mapping[str, str]) -> None:
     console.print(table)
 
 
-class Report(Protocol):
+class BenchmarkReport(Protocol):
     """Figures that are printed as a table or as JSON."""
 
     def table(self) -> Table: ...
@@ -149,7 +149,7 @@ class Report(Protocol):
     def to_json(self) -> Any: ...
 
 
-def print_report(report: Report, json: bool) -> None:
+def print_report(report: BenchmarkReport, json: bool) -> None:
     """The report as JSON, or as a table."""
     if json:
         print_json(report.to_json())

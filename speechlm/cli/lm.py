@@ -24,7 +24,7 @@ from speechlm.cli.common import (
 from speechlm.errors import SpeechLMError
 
 if TYPE_CHECKING:
-    from speechlm.lm.load import Score
+    from speechlm.lm.load import LikelihoodScore
     from speechlm.lm.verbs import Spoken
 
 app = typer.Typer()
@@ -191,7 +191,7 @@ def score(
         print_row({kind: ""} | {name: _short(value) for name, value in values.items()})
 
 
-def _text_row(score: Score) -> dict[str, object]:
+def _text_row(score: LikelihoodScore) -> dict[str, object]:
     return {
         "characters": score.length,
         "pieces": score.tokens,

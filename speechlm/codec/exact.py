@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from speechlm.codec.frames import FrameEncoder, Heard
+from speechlm.codec.frames import EncoderState, FrameEncoder
 from speechlm.codec.spectral import SpectralEncoder
 from speechlm.kernels import numba_available
 from speechlm.nn import ConvNeXtBlock, State, Streaming
@@ -86,7 +86,7 @@ class SettledCoder:
     def step(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State]:
         """Codes (batch, levels, ready) of the chunk ``wave`` (batch, samples), and the state."""
         hop = self.encoder.stft.hop
-        past, stft, stack = state.plain(hop) if isinstance(state, Heard) else state
+        past, stft, stack = state.plain(hop) if isinstance(state, EncoderState) else state
         wave = wave.double()
         past = torch.cat([past[:, -self.reach - hop :], wave], dim=1)
         spectrum, stft = self.encoder.stft.step(wave, stft)

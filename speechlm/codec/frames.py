@@ -29,7 +29,7 @@ Vector = NDArray[np.float32]
 States = Sequence[State]
 
 
-class Heard(NamedTuple):
+class EncoderState(NamedTuple):
     """What an encoder remembers: samples (n,), and what its blocks do (blocks, channels, time)."""
 
     recent: NDArray[np.float64]
@@ -41,7 +41,7 @@ class Heard(NamedTuple):
         return recent, recent[:, -hop:], (*_states(self.past), ())
 
 
-class Said(NamedTuple):
+class DecoderState(NamedTuple):
     """What a decoder remembers: that of its blocks (blocks, channels, time), and the samples
     (overlap,) by which the next window overlaps."""
 
@@ -83,23 +83,23 @@ class FrameEncoder:
         self.roots = fourier.roots(self.hop, np.float64)
         self.slope = (encoder.compress - 1) / 2
 
-    def packed(self, wave: Tensor, state: State) -> Heard | None:
+    def packed(self, wave: Tensor, state: State) -> EncoderState | None:
         """``state`` if :meth:`step` can go on from it with ``wave``; None if not."""
         if wave.shape != self.shape or wave.dtype != torch.float32 or wave.requires_grad:
             return None
         samples = wave.numpy()[0]
         if not samples @ samples <= LOUDEST * LOUDEST:  # the checks of all paths decide
             return None
-        if isinstance(state, Heard):
+        if isinstance(state, EncoderState):
             return state
         recent, stft, stack = state
         if stft.shape[1] != self.hop:  # a part of a hop waits for the rest
             return None
-        return Heard(recent.numpy()[0], _past(stack))
+        return EncoderState(recent.numpy()[0], _past(stack))
 
     def step(
-        self, wave: Tensor, levels: int, drift: float, state: Heard
-    ) -> tuple[NDArray[np.int64], bool, Heard]:
+        self, wave: Tensor, levels: int, drift: float, state: EncoderState
+    ) -> tuple[NDArray[np.int64], bool, EncoderState]:
         """Codes (levels,) of ``wave`` (1, hop), and whether they are doubtful when latents are off
         by ``drift``."""
         codes, doubtful, recent, past = self.encode(
@@ -115,7 +115,7 @@ class FrameEncoder:
             self.numbers,
             drift,
         )
-        return codes, doubtful, Heard(recent, past)
+        return codes, doubtful, EncoderState(recent, past)
 
 
 class FrameDecoder:
@@ -140,14 +140,14 @@ class FrameDecoder:
         self.window = decoder.istft.window.numpy().copy()
         self.roots = fourier.roots(len(self.window) // 2, np.float32)
 
-    def step(self, codes: Tensor, state: State) -> tuple[Tensor, Said] | None:
+    def step(self, codes: Tensor, state: State) -> tuple[Tensor, DecoderState] | None:
         """Samples (1, hop) of ``codes`` (1, levels, 1), and the state; None for codes of another
         shape or type, ragged ones, and such as there are not."""
         if codes.dtype != torch.int64 or codes.shape not in self.shapes:
             return None
-        if not isinstance(state, Said):
+        if not isinstance(state, DecoderState):
             stack, overlap = state
-            state = Said(_past(stack), overlap.numpy()[0, 0])
+            state = DecoderState(_past(stack), overlap.numpy()[0, 0])
         whole, wave, past, overlap = self.decode(
             codes.numpy(),
             state.past,
@@ -161,7 +161,7 @@ class FrameDecoder:
             self.tape,
             self.numbers,
         )
-        return (torch.from_numpy(wave), Said(past, overlap)) if whole else None
+        return (torch.from_numpy(wave), DecoderState(past, overlap)) if whole else None
 
 
 def _past(stack: States) -> Vector:

@@ -14,14 +14,17 @@ from numba import njit
 from numpy.typing import NDArray
 
 from speechlm.nn.fourier import inverse, spectrum
-from speechlm.nn.kernels import Floats, Matrix, product, widen
+from speechlm.nn.kernels import Matrix, product, widen
+from speechlm.types import Float32s
 
 Tape = NDArray[np.float32] | NDArray[np.uint16]
 Doubles = NDArray[np.float64]
 
 
 @njit(cache=True, fastmath=True)
-def linear(x: Floats, rows: int, tape: Tape, numbers: Floats) -> tuple[Floats, Tape, Floats]:
+def linear(
+    x: Float32s, rows: int, tape: Tape, numbers: Float32s
+) -> tuple[Float32s, Tape, Float32s]:
     """``weight @ x + bias`` with weights (rows, len(x)) and biases (rows,)."""
     size = rows * len(x)
     y = product(tape[:size].reshape(rows, len(x)), x)
@@ -31,7 +34,7 @@ def linear(x: Floats, rows: int, tape: Tape, numbers: Floats) -> tuple[Floats, T
 
 
 @njit(cache=True, fastmath=True)
-def norm(x: Floats, numbers: Floats) -> tuple[Floats, Floats]:
+def norm(x: Float32s, numbers: Float32s) -> tuple[Float32s, Float32s]:
     """Layer normalisation of a vector, with the epsilon, weights and biases."""
     size = len(x)
     mean = x.sum() / np.float32(size)
@@ -46,7 +49,7 @@ def norm(x: Floats, numbers: Floats) -> tuple[Floats, Floats]:
 
 
 @njit(cache=True, fastmath=True)
-def gelu(x: Floats) -> None:
+def gelu(x: Float32s) -> None:
     """``x * Phi(x)`` in place, by a rational approximation of erf that processors run in parallel.
 
     Eigen's ``erf``: odd polynomial over even polynomial on [-4, 4], off by 2e-7 at most.
@@ -70,7 +73,9 @@ def gelu(x: Floats) -> None:
 
 
 @njit(cache=True, fastmath=True)
-def convolve(x: Floats, past: Floats, after: Floats, numbers: Floats) -> tuple[Floats, Floats]:
+def convolve(
+    x: Float32s, past: Float32s, after: Float32s, numbers: Float32s
+) -> tuple[Float32s, Float32s]:
     """A frame (channels,) of a depthwise convolution, with ``past`` (channels, kernel - 1) before
     it, which goes on to ``after``; with taps (channels, kernel) and biases (channels,)."""
     channels, kernel = past.shape[0], past.shape[1] + 1
@@ -90,8 +95,8 @@ def convolve(x: Floats, past: Floats, after: Floats, numbers: Floats) -> tuple[F
 
 @njit(cache=True, fastmath=True)
 def run(
-    x: Floats, past: Floats, hidden: int, size: int, tape: Tape, numbers: Floats
-) -> tuple[Floats, Floats, Tape, Floats]:
+    x: Float32s, past: Float32s, hidden: int, size: int, tape: Tape, numbers: Float32s
+) -> tuple[Float32s, Float32s, Tape, Float32s]:
     """A frame through a stack, with ``past`` (blocks, channels, kernel - 1) before it.
 
     Returns:
@@ -117,18 +122,18 @@ def run(
 
 @njit(cache=True, fastmath=True)
 def encode(
-    wave: Floats,
+    wave: Float32s,
     recent: Doubles,
-    past: Floats,
+    past: Float32s,
     reach: int,
     window: Doubles,
     roots: Doubles,
     slope: float,
     sizes: tuple[int, int, int, int],
     tape: Tape,
-    numbers: Floats,
+    numbers: Float32s,
     drift: float,
-) -> tuple[NDArray[np.int64], bool, Doubles, Floats]:
+) -> tuple[NDArray[np.int64], bool, Doubles, Float32s]:
     """Codes (levels,) of samples (1, hop), and whether they are doubtful.
 
     Args:
@@ -170,17 +175,17 @@ def encode(
 @njit(cache=True, fastmath=True)
 def decode(
     codes: NDArray[np.int64],
-    past: Floats,
-    overlap: Floats,
+    past: Float32s,
+    overlap: Float32s,
     vectors: Matrix,
-    window: Floats,
-    roots: Floats,
+    window: Float32s,
+    roots: Float32s,
     slope: np.float32,
     polar: bool,
     hidden: int,
     tape: Tape,
-    numbers: Floats,
-) -> tuple[bool, Floats, Floats, Floats]:
+    numbers: Float32s,
+) -> tuple[bool, Float32s, Float32s, Float32s]:
     """Samples (1, hop) of the frame of ``codes`` (1, levels, 1).
 
     Args:
@@ -223,10 +228,10 @@ def decode(
 
 @njit(cache=True, fastmath=True)
 def search(
-    row: Floats,
+    row: Float32s,
     cardinality: int,
     tape: Tape,
-    numbers: Floats,
+    numbers: Float32s,
     drift: float,
     codes: NDArray[np.int64],
 ) -> bool:
@@ -265,7 +270,7 @@ def search(
 
 
 @njit(cache=True, fastmath=True)
-def margin(first: Matrix, second: Matrix, row: Floats) -> tuple[float, float]:
+def margin(first: Matrix, second: Matrix, row: Float32s) -> tuple[float, float]:
     """By how much ``first`` scores better than ``second``, and their squared distance."""
     lead, square = 0.0, 0.0
     for i in range(len(row)):
@@ -277,7 +282,7 @@ def margin(first: Matrix, second: Matrix, row: Floats) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def embed(entries: Matrix, codes: NDArray[np.int64]) -> Floats:
+def embed(entries: Matrix, codes: NDArray[np.int64]) -> Float32s:
     """The sum (d,) of the entries of ``codes`` (levels,)."""
     total = np.zeros(entries.shape[2], np.float32)
     for level in range(len(codes)):

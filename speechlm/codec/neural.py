@@ -18,7 +18,7 @@ from speechlm.bitstream.entropy import EntropyCoder
 from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
 from speechlm.codec.config import CodecConfig
 from speechlm.codec.exact import build_coder
-from speechlm.codec.frames import Said, frame_decoder
+from speechlm.codec.frames import DecoderState, frame_decoder
 from speechlm.codec.network import CodecNetwork
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State
@@ -312,7 +312,7 @@ class NeuralStreamDecoder(StreamDecoder):
         if self.state is None:
             self.state = self.codec.network.decoder.initial_state(z)
             self.batch = len(z)
-        state = self.state.plain() if isinstance(self.state, Said) else self.state
+        state = self.state.plain() if isinstance(self.state, DecoderState) else self.state
         wave, self.state = self.codec.network.decoder.step(z, state)
         return self._aligned(wave)
 

@@ -16,6 +16,7 @@ from speechlm.bitstream import Header, ModelCoder, Writer, default_chunk_frames
 from speechlm.codec import Codec
 from speechlm.compression.rate_target import CodingStats, RateTarget
 from speechlm.errors import SpeechLMError
+from speechlm.types import Codes, Floats
 
 _AROUND_CHUNK = 8 * 9  # bits: tag, levels, size and check, and the ragged payload's rounding up
 _AROUND_END = 8 * 8  # bits: what the last chunk takes besides
@@ -164,7 +165,7 @@ class _Control:
         self._cost = cost
         self._seen = writer.sent, writer.size
 
-    def cut(self, codes: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    def cut(self, codes: Codes, weights: Floats) -> Codes:
         """``codes`` (levels, frames) with as many levels a frame as may stay."""
         constant = isinstance(
             self._choice, rate_control.ConstantRate

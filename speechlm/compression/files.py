@@ -66,7 +66,7 @@ def decompress(
     with open_input(source) as file:
         reader = Reader(file, conceal, codec.entropy, input_name(source))
         check_model(reader.header, codec, source)
-        with audio.Writer(target, codec.sample_rate) as writer:
+        with audio.AudioWriter(target, codec.sample_rate) as writer:
             return decode(reader, codec, writer.write, start, seconds, conceal)
 
 

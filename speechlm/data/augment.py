@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve, firwin
 
 from speechlm.errors import SpeechLMError
-
-Wave = NDArray[np.floating]
+from speechlm.types import Wave
 
 TAPS = 255
 """Length of a band limit's filter: at 16 kHz it falls by 50 dB within 150 Hz of the limit."""

@@ -43,7 +43,7 @@ def short() -> Pieces | None:
 
 
 @dataclass(frozen=True)
-class Utterance:
+class SourceUtterance:
     """One recording of a source, not decoded yet.
 
     ``id`` is unique in the corpus and names its file, so it holds no slash. ``load`` gives float32
@@ -62,10 +62,10 @@ class Utterance:
 
 
 @dataclass
-class Source:
+class CorpusSource:
     """All recordings of a corpus, with the versions of what they came from."""
 
-    utterances: list[Utterance]
+    utterances: list[SourceUtterance]
     versions: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     """Files that the source knows to be no speech, by reason."""

@@ -21,7 +21,7 @@ from speechlm.errors import SpeechLMError
 
 
 @dataclass(frozen=True)
-class Recording:
+class CorpusRecording:
     """One file of a prepared corpus; ``samples`` at the corpus's sample rate."""
 
     path: Path
@@ -29,14 +29,16 @@ class Recording:
     sample_rate: int
 
 
-def recordings(corpus: Path, split: str) -> list[Recording]:
+def recordings(corpus: Path, split: str) -> list[CorpusRecording]:
     """The recordings of a prepared corpus folder, in the order of its manifest; maybe none.
 
     Raises:
         SpeechLMError: when the folder is not a prepared corpus.
     """
     found = (cut.recording for cut in read_cuts([corpus], split))
-    return [Recording(Path(r.sources[0].source), r.num_samples, r.sampling_rate) for r in found]
+    return [
+        CorpusRecording(Path(r.sources[0].source), r.num_samples, r.sampling_rate) for r in found
+    ]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Crops:
 
     def __init__(
         self,
-        items: list[Recording],
+        items: list[CorpusRecording],
         sample_rate: int,
         samples: int,
         batch: int,
@@ -156,7 +158,7 @@ class Crops:
 class DeviceRecordings:
     """Recordings on a device, one after the other in one tensor of 16-bit samples."""
 
-    def __init__(self, items: list[Recording], device: torch.device):
+    def __init__(self, items: list[CorpusRecording], device: torch.device):
         waves = [read_samples(item.path, 0, -1) for item in items]
         self.samples = torch.from_numpy(np.concatenate(waves)).to(device)
         self.lengths = np.array([len(wave) for wave in waves])

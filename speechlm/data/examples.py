@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Sequence as Many
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.data.tokens import Tokens
-from speechlm.data.utterances import Utterance, Utterances
+from speechlm.data.utterances import TokenizedUtterance, Utterances
 from speechlm.errors import SpeechLMError
-from speechlm.lm.tasks import Example, Layout, Sequence, Span, Task
+from speechlm.lm.tasks import Example, Layout, Span, Task, TokenSequence
 from speechlm.units.base import Units
 
 Run = tuple[list[int], np.ndarray]
@@ -29,7 +28,7 @@ SHORTEST = 0.08
 """Seconds of a word that is read aloud by itself; a shorter one is read with the next."""
 
 
-def open_corpora(folders: Many[str | Path], levels: int) -> tuple[list[Tokens], Units]:
+def open_corpora(folders: Sequence[str | Path], levels: int) -> tuple[list[Tokens], Units]:
     """Tokenized corpora, and the units that a model is to learn: their first ``levels`` levels.
 
     Beside corpora of stacked units there may be some of their codec's: level 0 is unknown there.
@@ -81,9 +80,9 @@ class Examples:
         layout: Layout,
         utterances: Utterances,
         length: int,
-        corpora: Many[str] = (),
-        languages: Many[str] = (),
-        lines: Many[str] = (),
+        corpora: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        lines: Sequence[str] = (),
     ):
         self.task = task
         self.layout = layout
@@ -118,11 +117,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.heard) + len(self.written)
 
-    def draw(self, random: np.random.Generator) -> Sequence:
+    def draw(self, random: np.random.Generator) -> TokenSequence:
         """A random example."""
         return self.sequence(int(np.searchsorted(self._ends, random.random())), random)
 
-    def sequence(self, index: int, random: np.random.Generator) -> Sequence:
+    def sequence(self, index: int, random: np.random.Generator) -> TokenSequence:
         """Example ``index``; what is free in it is drawn."""
         if index >= len(self.heard):
             text = self.written[index - len(self.heard)]
@@ -144,7 +143,7 @@ class Examples:
             voice = other.codes[:, : self.voice]
         return self.layout.sequence(self.task, Example(codes, one.pieces, voice, spans, whole))
 
-    def _chosen(self, corpora: Many[str], languages: Many[str]) -> NDArray[np.bool_]:
+    def _chosen(self, corpora: Sequence[str], languages: Sequence[str]) -> NDArray[np.bool_]:
         """Which utterances are of these corpora and in these languages."""
         known, rows = self.utterances, self.utterances.rows
         chosen = np.ones(len(rows), np.bool_)
@@ -184,7 +183,9 @@ class Examples:
         found = np.array(columns, np.int64)[place] + piece * rows["pieces"].astype(np.int64)
         return found <= self.length
 
-    def _interleaved(self, place: int, one: Utterance, random: np.random.Generator) -> Sequence:
+    def _interleaved(
+        self, place: int, one: TokenizedUtterance, random: np.random.Generator
+    ) -> TokenSequence:
         """Segments spoken and written in turn, as many as fit; the first kind is drawn.
 
         An utterance without segments is one, and others of the speaker are further ones.
@@ -204,7 +205,7 @@ class Examples:
             sequence = longer
         return sequence
 
-    def _words(self, one: Utterance) -> tuple[Span, ...]:
+    def _words(self, one: TokenizedUtterance) -> tuple[Span, ...]:
         """The segments, each written and then spoken; a pause belongs to what comes after it."""
         shortest = round(SHORTEST * self.layout.vocabulary.units.frame_rate)
         segments = one.entry.segments
@@ -220,7 +221,7 @@ class Examples:
                 text, start = "", stop
         return tuple(spans)
 
-    def _runs(self, one: Utterance, random: np.random.Generator) -> Iterator[Run]:
+    def _runs(self, one: TokenizedUtterance, random: np.random.Generator) -> Iterator[Run]:
         """The segments of an utterance, a few at a time."""
         left = list(one.entry.segments)
         while left:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Many
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from speechlm.data import texts
 from speechlm.data.examples import Examples, open_corpora
-from speechlm.data.packing import Packed, pack
+from speechlm.data.packing import PackedExamples, pack
 from speechlm.data.splits import assign
 from speechlm.data.tokens import Tokens
 from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm import tasks
 from speechlm.lm.patterns import pattern
-from speechlm.lm.tasks import Layout, Sequence
+from speechlm.lm.tasks import Layout, TokenSequence
 from speechlm.lm.vocabulary import PAD, Vocabulary
 from speechlm.units.text import TextTokenizer
 
@@ -84,17 +84,17 @@ class Mixture:
         self._ends = np.cumsum(weights) / weights.sum()
         self._train = list(train.values())
         pad = self.vocabulary.id(PAD)
-        self.batches = Packed(self._draw, config.batch, config.length, pad, seed)
+        self.batches = PackedExamples(self._draw, config.batch, config.length, pad, seed)
         self.held_out = {
             name: pack(_spread(examples, config.validation), config.batch, config.length, pad)
             for name, examples in self._examples(corpora, "dev").items()
         }
 
-    def _draw(self, random: np.random.Generator) -> Sequence:
+    def _draw(self, random: np.random.Generator) -> TokenSequence:
         chosen = int(np.searchsorted(self._ends, random.random(), side="right"))
         return self._train[min(chosen, len(self._train) - 1)].draw(random)
 
-    def _examples(self, corpora: Many[Tokens], split: str) -> dict[str, Examples]:
+    def _examples(self, corpora: Sequence[Tokens], split: str) -> dict[str, Examples]:
         found = {}
         utterances = Utterances(corpora, split, self.vocabulary.units.levels, self.text)
         for name, task in self.tasks.items():
@@ -123,7 +123,7 @@ def _check(config: MixtureConfig, chosen: dict[str, TaskConfig]) -> None:
         raise SpeechLMError("data: batch, length and validation are 1 or more")
 
 
-def _spread(examples: Examples, number: int) -> list[Sequence]:
+def _spread(examples: Examples, number: int) -> list[TokenSequence]:
     """Some of the examples, the same ones each time."""
     count = len(examples)
     chosen = np.linspace(0, count - 1, min(number, count)).round().astype(int)

@@ -7,13 +7,12 @@ padding. A model attends within a segment only, and positions restart in each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Sequence as Many
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from speechlm.lm.tasks import Sequence
+from speechlm.lm.tasks import TokenSequence
 
 PADDING = -1
 BLOCK = 8
@@ -21,7 +20,7 @@ BLOCK = 8
 
 
 @dataclass(frozen=True)
-class Batch:
+class PackedBatch:
     """Arrays for a model: int64, bool and int64, as above."""
 
     tokens: np.ndarray
@@ -29,7 +28,9 @@ class Batch:
     segments: np.ndarray
 
 
-def pack(sequences: Many[Sequence], batch: int, length: int, pad: int) -> list[Batch]:
+def pack(
+    sequences: Sequence[TokenSequence], batch: int, length: int, pad: int
+) -> list[PackedBatch]:
     """Pack all ``sequences`` into batches of ``batch`` rows of ``length`` columns.
 
     Raises:
@@ -44,7 +45,7 @@ def pack(sequences: Many[Sequence], batch: int, length: int, pad: int) -> list[B
     ]
 
 
-def _rows(sequences: Many[Sequence], length: int) -> list[list[int]]:
+def _rows(sequences: Sequence[TokenSequence], length: int) -> list[list[int]]:
     """Which sequences share a row: the longest first, each into the first that has room."""
     sizes = [sequence.tokens.shape[1] for sequence in sequences]
     if max(sizes) > length:
@@ -61,7 +62,7 @@ def _rows(sequences: Many[Sequence], length: int) -> list[list[int]]:
     return rows
 
 
-def _laid(packed: list[list[Sequence]], batch: int, length: int, pad: int) -> Batch:
+def _laid(packed: list[list[TokenSequence]], batch: int, length: int, pad: int) -> PackedBatch:
     rows = len(packed[0][0].tokens)
     tokens = np.full((batch, rows, length), pad, np.int64)
     mask = np.zeros((batch, rows, length), np.bool_)
@@ -74,10 +75,10 @@ def _laid(packed: list[list[Sequence]], batch: int, length: int, pad: int) -> Ba
             mask[row, :, columns] = sequence.mask
             segments[row, columns] = segment
             start = columns.stop
-    return Batch(tokens, mask, segments)
+    return PackedBatch(tokens, mask, segments)
 
 
-class Packed:
+class PackedExamples:
     """Training batches of drawn examples, a pure function of (seed, step).
 
     So a run that was stopped and resumed sees exactly the batches that would have come. Rows are
@@ -88,7 +89,7 @@ class Packed:
 
     def __init__(
         self,
-        draw: Callable[[np.random.Generator], Sequence],
+        draw: Callable[[np.random.Generator], TokenSequence],
         batch: int,
         length: int,
         pad: int,
@@ -100,23 +101,23 @@ class Packed:
         self.pad = pad
         self.seed = seed
 
-    def __call__(self, step: int, rows: slice = slice(None)) -> Batch:
+    def __call__(self, step: int, rows: slice = slice(None)) -> PackedBatch:
         """The batch of this step, or some rows of it."""
         first, stop, _ = rows.indices(self.batch)
         blocks = range(first // BLOCK, -(-stop // BLOCK))
         made = [self._block(step, block) for block in blocks]
         own = slice(first - BLOCK * blocks.start, stop - BLOCK * blocks.start)
-        return Batch(
+        return PackedBatch(
             *(
                 np.concatenate([getattr(block, field.name) for block in made])[own]
-                for field in fields(Batch)
+                for field in fields(PackedBatch)
             )
         )
 
-    def _block(self, step: int, block: int) -> Batch:
+    def _block(self, step: int, block: int) -> PackedBatch:
         random = np.random.default_rng((self.seed, step, block))
         rows = min(BLOCK, self.batch - block * BLOCK)
-        drawn: list[Sequence] = []
+        drawn: list[TokenSequence] = []
         columns = 0
         while columns < rows * self.length:
             drawn.append(self.draw(random))

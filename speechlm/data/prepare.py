@@ -23,7 +23,7 @@ from speechlm.config import load_yaml, to_dataclass
 from speechlm.data import config as corpus_config
 from speechlm.data import decode
 from speechlm.data.config import CorpusConfig
-from speechlm.data.corpus import PreparedCorpus, Source, Utterance, write_cuts
+from speechlm.data.corpus import CorpusSource, PreparedCorpus, SourceUtterance, write_cuts
 from speechlm.data.sources import open_source
 from speechlm.data.splits import SPLITS, assign
 from speechlm.errors import SpeechLMError
@@ -36,7 +36,7 @@ WHERE_ONLY = ("output", "package_cache", "download")
 
 @dataclass(frozen=True)
 class _Kept:
-    utterance: Utterance
+    utterance: SourceUtterance
     samples: int
     split: str
 
@@ -121,7 +121,7 @@ def _settings(config: CorpusConfig) -> dict[str, Any]:
     return {key: value for key, value in asdict(config).items() if key not in WHERE_ONLY}
 
 
-def _split(utterance: Utterance, key: str, own: set[str], config: CorpusConfig) -> str:
+def _split(utterance: SourceUtterance, key: str, own: set[str], config: CorpusConfig) -> str:
     """Keep the corpus's own split; carve what it lacks out of what is not dev or test there."""
     if utterance.split in ("dev", "test"):
         return utterance.split
@@ -130,7 +130,7 @@ def _split(utterance: Utterance, key: str, own: set[str], config: CorpusConfig) 
     return assign(key, dev, test)
 
 
-def _store(utterance: Utterance, flac: Path, config: CorpusConfig) -> int:
+def _store(utterance: SourceUtterance, flac: Path, config: CorpusConfig) -> int:
     """Decode one recording into its FLAC unless it is there; give its length in samples."""
     if flac.exists():
         return audio.info(flac).frames
@@ -144,13 +144,13 @@ def _store(utterance: Utterance, flac: Path, config: CorpusConfig) -> int:
         raise _Unfit(f"shorter than {config.min_seconds:g} s")
     if levels.peak < decode.SILENCE:
         raise _Unfit("silent")
-    with audio.Writer(flac, rate) as writer:
+    with audio.AudioWriter(flac, rate) as writer:
         for piece in levels.mended(read()):
             writer.write(piece)
     return levels.samples
 
 
-def _reader(utterance: Utterance, rate: int) -> Callable[[], Iterator[np.ndarray]]:
+def _reader(utterance: SourceUtterance, rate: int) -> Callable[[], Iterator[np.ndarray]]:
     """The samples at that rate, as often as is asked: from memory, or if long from the file."""
     if utterance.pieces() is None:
         whole = audio.resample(*utterance.load(), rate)
@@ -201,7 +201,11 @@ def _write_cuts(folder: Path, split: str, kept: list[_Kept], config: CorpusConfi
 
 
 def _write_summary(
-    folder: Path, config: CorpusConfig, found: Source, kept: list[_Kept], dropped: dict[str, str]
+    folder: Path,
+    config: CorpusConfig,
+    found: CorpusSource,
+    kept: list[_Kept],
+    dropped: dict[str, str],
 ) -> None:
     splits = {}
     for split in SPLITS:

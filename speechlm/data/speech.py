@@ -28,7 +28,7 @@ PIECE = 60
 
 
 @dataclass(frozen=True)
-class Speech:
+class Utterance:
     """An utterance, not read yet: ``load`` gives float32 (samples,) and its sample rate.
 
     ``segments`` are (text, start, end) in seconds: words where they are ``aligned``, or else
@@ -48,7 +48,7 @@ class Speech:
     """What ``load`` gives, piece by piece, of a recording of more than ``LONG`` seconds."""
 
 
-def find(source: str | Path) -> list[Speech]:
+def find(source: str | Path) -> list[Utterance]:
     """The utterances of a prepared corpus (all its splits), a cut manifest, or a folder.
 
     Recording paths in a manifest are relative to it, or absolute. One that is called after a split
@@ -76,7 +76,7 @@ def find(source: str | Path) -> list[Speech]:
     return found
 
 
-def of_shard(shar: Shar, shard: int, split: str) -> list[Speech]:
+def of_shard(shar: Shar, shard: int, split: str) -> list[Utterance]:
     """The utterances of a shard of Lhotse Shar, their recordings in memory as they are stored.
 
     Raises:
@@ -85,22 +85,22 @@ def of_shard(shar: Shar, shard: int, split: str) -> list[Speech]:
     return [_of_cut(cut, split) for cut in shar.read(shard)]
 
 
-def digest(found: list[Speech]) -> str:
+def digest(found: list[Utterance]) -> str:
     """Names the utterances, their order and what is known of them."""
     lines = [f"{s.id} {s.split} {s.text} {s.language} {s.speaker} {s.segments}\n" for s in found]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
-def _folder(source: Path) -> Iterator[Speech]:
+def _folder(source: Path) -> Iterator[Utterance]:
     nothing = str(source / ".none")  # no output of our own is to be left out
     config = FolderConfig(name=source.name, kind="folder", path=str(source), output=nothing)
     for one in recordings.source(config).utterances:
         split = one.split or "train"
         known = one.text, one.language, one.speaker
-        yield Speech(one.id, split, one.load, *known, pieces=one.pieces)
+        yield Utterance(one.id, split, one.load, *known, pieces=one.pieces)
 
 
-def _manifest(source: Path) -> Iterator[Speech]:
+def _manifest(source: Path) -> Iterator[Utterance]:
     from lhotse import CutSet
 
     if not source.is_file():
@@ -116,7 +116,7 @@ def _manifest(source: Path) -> Iterator[Speech]:
         raise SpeechLMError(f"{source}: not a manifest of cuts ({reason})") from None
 
 
-def _of_cut(cut: Cut, split: str) -> Speech:
+def _of_cut(cut: Cut, split: str) -> Utterance:
     _check_sources(cut)
     said = sorted(cut.supervisions, key=lambda supervision: supervision.start)
     texts = [supervision.text for supervision in said if supervision.text]
@@ -131,7 +131,7 @@ def _of_cut(cut: Cut, split: str) -> Speech:
             sentences = True
             segments.append((supervision.text, supervision.start, supervision.end))
     first = said[0] if said else None
-    return Speech(
+    return Utterance(
         id=cut.id,
         split=split,
         load=partial(loaded, cut),

@@ -21,7 +21,7 @@ import torch
 from speechlm import audio
 from speechlm.data import speech
 from speechlm.data.shar import Shar
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.data.splits import named_split
 from speechlm.data.tokens import Tokens, claim, index_path, shard_file
 from speechlm.errors import SpeechLMError
@@ -38,7 +38,7 @@ SHARDS = 1024
 @dataclass(frozen=True)
 class _Shard:
     number: int
-    load: Callable[[], Sequence[Speech]]
+    load: Callable[[], Sequence[Utterance]]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard
             made.lines.append(_line(utterance, first, made.frames - first, segments))
 
 
-def _encoded(tokenizer: UnitTokenizer, utterance: Speech) -> Iterator[np.ndarray]:
+def _encoded(tokenizer: UnitTokenizer, utterance: Utterance) -> Iterator[np.ndarray]:
     """Codes (levels, frames) of an utterance, piece by piece if it is long."""
     own = tokenizer.units.sample_rate
     long = utterance.pieces()
@@ -190,7 +190,9 @@ def _encoded(tokenizer: UnitTokenizer, utterance: Speech) -> Iterator[np.ndarray
     yield tokenizer.encode(torch.from_numpy(whole)[None])[0].cpu().numpy()
 
 
-def _line(utterance: Speech, first: int, frames: int, segments: list[Any] | None) -> dict[str, Any]:
+def _line(
+    utterance: Utterance, first: int, frames: int, segments: list[Any] | None
+) -> dict[str, Any]:
     line = {
         "id": utterance.id,
         "split": utterance.split,
@@ -205,7 +207,7 @@ def _line(utterance: Speech, first: int, frames: int, segments: list[Any] | None
 
 
 def _placed(
-    utterance: Speech, codes: list[np.ndarray], tokenizer: UnitTokenizer
+    utterance: Utterance, codes: list[np.ndarray], tokenizer: UnitTokenizer
 ) -> list[Any] | None:
     """The segments of an utterance, in columns of its codes; None where there are none of either,
     or nobody could say which.

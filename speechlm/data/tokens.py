@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from speechlm.data.index import Entries, Entry, Segment, read
 from speechlm.errors import SpeechLMError
+from speechlm.types import StoredCodes
 from speechlm.units.base import Units
 from speechlm.utils.files import atomic_path
 
@@ -36,8 +37,6 @@ __all__ = ["Entries", "Entry", "Segment", "Tokens"]
 
 FILE = "tokens.json"
 FORMAT = 1
-
-Codes = NDArray[np.uint16]
 
 
 class Tokens:
@@ -60,19 +59,19 @@ class Tokens:
         self.entries = index.entries
         self.dropped = index.dropped
         self._frames = index.frames
-        self._open: dict[int, Codes] = {}
+        self._open: dict[int, StoredCodes] = {}
 
     @property
     def seconds(self) -> float:
         """Speech, in seconds."""
         return self._frames / self.units.frame_rate
 
-    def codes(self, entry: Entry) -> Codes:
+    def codes(self, entry: Entry) -> StoredCodes:
         """Codes (levels, frames) of an utterance, mapped and not read."""
         array = self._shard(entry.shard)
         return array[entry.first : entry.first + entry.frames].T
 
-    def _shard(self, shard: int) -> Codes:
+    def _shard(self, shard: int) -> StoredCodes:
         found = self._open.get(shard)
         if found is None:
             path = array_path(self.folder, shard)
@@ -149,7 +148,7 @@ def index_path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05d}.jsonl"
 
 
-class Shard:
+class ShardWriter:
     """A shard in the making: codes go to its file as they come, lines to its index at the end.
 
     Attributes:
@@ -187,11 +186,11 @@ class Shard:
 
 
 @contextmanager
-def shard_file(folder: Path, number: int, levels: int) -> Iterator[Shard]:
+def shard_file(folder: Path, number: int, levels: int) -> Iterator[ShardWriter]:
     """Write a shard: its array, and when all went well its index, which says that it is there."""
     array, index = array_path(folder, number), index_path(folder, number)
     with atomic_path(array) as temporary, temporary.open("wb") as file:
-        shard = Shard(file, levels)
+        shard = ShardWriter(file, levels)
         yield shard
         shard.finish()
     with atomic_path(index) as temporary:

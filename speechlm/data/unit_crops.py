@@ -18,7 +18,7 @@ from speechlm.errors import SpeechLMError
 
 
 @dataclass(frozen=True)
-class Voiced:
+class TokenizedRecording:
     """An utterance of a tokenized corpus, and its recording."""
 
     tokens: Tokens
@@ -26,7 +26,7 @@ class Voiced:
     path: Path
 
 
-class Batch(NamedTuple):
+class UnitBatch(NamedTuple):
     """Waves float32 (batch, frames * hop), units int64 (batch, levels, frames), prompts float32."""
 
     wave: NDArray[np.float32]
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     prompt: NDArray[np.float32]
 
 
-def utterances(corpora: Sequence[tuple[str, Tokens]], split: str) -> list[Voiced]:
+def utterances(corpora: Sequence[tuple[str, Tokens]], split: str) -> list[TokenizedRecording]:
     """The utterances of a split of prepared corpora, each with its tokens.
 
     Raises:
@@ -53,7 +53,11 @@ def utterances(corpora: Sequence[tuple[str, Tokens]], split: str) -> list[Voiced
                 )
             paths[cut.id] = path
         entries = (entry for entry in tokens.entries if entry.split == split)
-        found += [Voiced(tokens, entry, paths[entry.id]) for entry in entries if entry.id in paths]
+        found += [
+            TokenizedRecording(tokens, entry, paths[entry.id])
+            for entry in entries
+            if entry.id in paths
+        ]
     if not found:
         raise SpeechLMError(f"data.corpora: no {split} recordings; name prepared corpora with some")
     return found
@@ -67,7 +71,9 @@ class UnitCrops:
     same where no other is known.
     """
 
-    def __init__(self, items: list[Voiced], frames: int, prompt: int, batch: int, seed: int):
+    def __init__(
+        self, items: list[TokenizedRecording], frames: int, prompt: int, batch: int, seed: int
+    ):
         self.items, self.frames, self.prompt = items, frames, prompt
         self.batch, self.seed = batch, seed
         self.hop = items[0].tokens.units.hop
@@ -77,11 +83,11 @@ class UnitCrops:
         for index, item in enumerate(items):
             self.speakers.setdefault(_who(item), []).append(index)
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int) -> UnitBatch:
         """The batch of a step."""
         random = np.random.default_rng((self.seed, step))
         rows = [self._row(random) for _ in range(self.batch)]
-        return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
+        return UnitBatch(*(np.stack(column) for column in zip(*rows, strict=True)))
 
     def prompts(self, speaker: str, most: int = 32) -> NDArray[np.float32]:
         """Prompts (n, samples) of a speaker: the beginnings of the longest utterances.
@@ -110,7 +116,7 @@ class UnitCrops:
         return wave, units, _cut(voice, at, self.prompt)
 
 
-def _who(item: Voiced) -> tuple[Path, str | None]:
+def _who(item: TokenizedRecording) -> tuple[Path, str | None]:
     return item.tokens.folder, item.entry.speaker
 
 

@@ -31,7 +31,7 @@ NOBODY = -1
 
 
 @dataclass(frozen=True)
-class Utterance:
+class TokenizedUtterance:
     """An utterance, its first levels' codes (levels, frames) and its pieces of text, maybe none.
 
     Where its corpus has no level 0 of stacked units, that is -1.
@@ -52,7 +52,7 @@ class Utterance:
         return codes[: self.levels]
 
 
-class Utterances(Sequence[Utterance]):
+class Utterances(Sequence[TokenizedUtterance]):
     """The utterances of a split of corpora, each read when asked for, and who else's they are.
 
     Attributes:
@@ -91,17 +91,17 @@ class Utterances(Sequence[Utterance]):
         return len(self.rows)
 
     @overload
-    def __getitem__(self, index: int) -> Utterance: ...
+    def __getitem__(self, index: int) -> TokenizedUtterance: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Utterance]: ...
-    def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
+    def __getitem__(self, index: slice) -> list[TokenizedUtterance]: ...
+    def __getitem__(self, index: int | slice) -> TokenizedUtterance | list[TokenizedUtterance]:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         row = self.rows[index]
         tokens = self.corpora[int(row["corpus"])]
         entry = tokens.entries[int(row["entry"])]
         pieces = self.text.encode(entry.text or "")
-        return Utterance(tokens, entry, self.levels, pieces, self.planned)
+        return TokenizedUtterance(tokens, entry, self.levels, pieces, self.planned)
 
     def number_of_same(self) -> NDArray[np.intp]:
         """For each utterance, how many there are of its speaker; 0 if nobody knows who."""

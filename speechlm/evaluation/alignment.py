@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import correlate
 
-from speechlm.evaluation.metrics.base import Wave
+from speechlm.types import Wave
 
 VERSION = 1  # of the delays found: part of the keys of cached scores
 SEARCH_SECONDS = 0.25

@@ -15,7 +15,8 @@ import soundfile
 
 from speechlm.evaluation.alignment import Aligned, align
 from speechlm.evaluation.metrics.resample import resample
-from speechlm.evaluation.systems.base import Encoded, Failed, System, Wave, pcm16
+from speechlm.evaluation.systems.base import Encoded, Failed, System, pcm16
+from speechlm.types import Wave
 from speechlm.utils.files import atomic_path
 
 VERSION = 1  # of what this file does to audio: part of the cache's keys

@@ -16,15 +16,16 @@ from speechlm.evaluation.clips import Clip, find
 from speechlm.evaluation.columns import Column
 from speechlm.evaluation.config import ClipsConfig, PageConfig, RecogniserConfig, check_page
 from speechlm.evaluation.lm import report
-from speechlm.evaluation.lm.ears import Ears, texts
+from speechlm.evaluation.lm.ears import ASRJudges, texts
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.metrics.base import Unscored, Wave, failed
+from speechlm.evaluation.metrics.base import Unscored, failed
 from speechlm.evaluation.metrics.speaker import SPEAKER, embedding
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.plan import listeners
 from speechlm.evaluation.store import Store, default_folder
+from speechlm.types import Wave
 from speechlm.utils.processes import progress
 from speechlm.vocoder import VocodedUnits
 
@@ -70,7 +71,7 @@ class ConversionConfig:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ConversionPair:
     """A recording to convert and one to take the voice from; of each speaker, another recording."""
 
     source: Clip
@@ -101,7 +102,7 @@ def execute(config: ConversionConfig, out: Path) -> LMResults:
     report.make(out)
     torch.set_num_threads(config.threads)
     with Store(Path(config.cache) if config.cache else default_folder()) as store:
-        ears = Ears(listeners(config.recognisers, config.normaliser), config.normaliser, store)
+        ears = ASRJudges(listeners(config.recognisers, config.normaliser), config.normaliser, store)
         section = Section("Voice conversion", ABOUT, COLUMNS | ears.columns)
         for name, about in SYSTEMS.items():
             section.system(name, about)
@@ -128,7 +129,7 @@ def execute(config: ConversionConfig, out: Path) -> LMResults:
     return report.write(config, facts, ears, {"conversion": section}, {}, rate, out)
 
 
-def pairs(clips: list[Clip], seed: int) -> Iterator[Pair]:
+def pairs(clips: list[Clip], seed: int) -> Iterator[ConversionPair]:
     """Each recording with one of another speaker, drawn at random.
 
     Raises:
@@ -147,10 +148,12 @@ def pairs(clips: list[Clip], seed: int) -> Iterator[Pair]:
             others = [speaker for speaker in said if speaker != clip.speaker]
             first, second = random.permutation(len(own := said[str(random.choice(others))]))[:2]
             rest = [each for each in said[clip.speaker] if each != clip]
-            yield Pair(clip, own[first], rest[random.integers(len(rest))], own[second])
+            yield ConversionPair(clip, own[first], rest[random.integers(len(rest))], own[second])
 
 
-def _convert(section: Section, pair: Pair, tokenizer: VocodedUnits, ears: Ears) -> None:
+def _convert(
+    section: Section, pair: ConversionPair, tokenizer: VocodedUnits, ears: ASRJudges
+) -> None:
     """Add the rows of a pair."""
     rate = tokenizer.units.sample_rate
     wave, prompt, of_source, of_target = (

@@ -7,11 +7,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.work import Outcome, Task, perform
+from speechlm.evaluation.work import Outcome, RowTask, perform
 from speechlm.utils.processes import cores, processes, progress
 
 
-def run(tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[int, Outcome]]:
+def run(tasks: Sequence[RowTask], workers: int | None) -> Iterator[tuple[int, Outcome]]:
     """Perform ``tasks`` in any order, giving each one's index and outcome as it is done.
 
     Raises:
@@ -24,12 +24,12 @@ def run(tasks: Sequence[Task], workers: int | None) -> Iterator[tuple[int, Outco
             yield index, outcome
 
 
-def _here(tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome]]:
+def _here(tasks: Sequence[RowTask]) -> Iterator[tuple[int, Outcome]]:
     for index, task in enumerate(tasks):
         yield index, perform(task)
 
 
-def _spread(tasks: Sequence[Task], count: int) -> Iterator[tuple[int, Outcome]]:
+def _spread(tasks: Sequence[RowTask], count: int) -> Iterator[tuple[int, Outcome]]:
     queue = iter(enumerate(tasks))
     with processes(min(count, len(tasks) or 1)) as executor:
         waiting: dict[Future[Outcome], int] = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from speechlm.evaluation.alignment import align
 from speechlm.evaluation.metrics import Score, named
-from speechlm.evaluation.metrics.base import Wave
+from speechlm.types import Wave
 
 FAST = ("pesq", "stoi", "estoi", "si_sdr", "mel", "lsd")
 

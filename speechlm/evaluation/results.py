@@ -40,7 +40,7 @@ PACKAGES = ("numpy", "torch", "av", "pesq", "pystoi", "faster-whisper", "jiwer")
 
 
 @dataclass
-class Row:
+class ResultRow:
     """One clip through one system: ``key`` and ``audio`` are where the cache has it."""
 
     spec: Spec
@@ -181,10 +181,10 @@ class Results:
         return statistics.difference(values, others, weights, other_weights, clusters)
 
 
-def assemble(plan: Plan, rows: list[Row], speeds: dict[Spec, dict[str, Any]]) -> Results:
+def assemble(plan: Plan, rows: list[ResultRow], speeds: dict[Spec, dict[str, Any]]) -> Results:
     """Put a finished suite together. ``speeds`` is what ``runtime.measure`` found."""
     shown = columns(plan)
-    by_system: dict[Spec, list[Row]] = {spec: [] for spec in plan.present}
+    by_system: dict[Spec, list[ResultRow]] = {spec: [] for spec in plan.present}
     for row in rows:
         by_system[row.spec].append(row)
     facts = {
@@ -257,7 +257,7 @@ def plain(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.7g}")
 
 
-def _row(row: Row, plan: Plan, shown: dict[str, Column]) -> dict[str, Any]:
+def _row(row: ResultRow, plan: Plan, shown: dict[str, Column]) -> dict[str, Any]:
     outcome = row.outcome
     scores = cells(row.outcome, row.clip, row.spec, plan)
     return {
@@ -293,7 +293,7 @@ def cell(score: Score) -> dict[str, Any]:
 
 
 def _facts(
-    spec: Spec, made: System | str, speed: dict[str, Any], rows: list[Row]
+    spec: Spec, made: System | str, speed: dict[str, Any], rows: list[ResultRow]
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"family": spec.family, "kind": spec.kind, "kbps": spec.kbps}
     if isinstance(made, str):

@@ -12,15 +12,14 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from speechlm.types import Floats
+
 RESAMPLES = 4000
 LEVEL = 0.95
-
-Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

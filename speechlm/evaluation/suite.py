@@ -14,9 +14,9 @@ from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Shown
 from speechlm.evaluation.plan import Plan, prepare
-from speechlm.evaluation.results import Results, Row, assemble
+from speechlm.evaluation.results import ResultRow, Results, assemble
 from speechlm.evaluation.store import Store, default_folder, key
-from speechlm.evaluation.work import Outcome, Task
+from speechlm.evaluation.work import Outcome, RowTask
 
 
 def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Results:
@@ -44,7 +44,7 @@ def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Res
     return results
 
 
-def judge(plan: Plan, store: Store) -> list[Row]:
+def judge(plan: Plan, store: Store) -> list[ResultRow]:
     """Every row of the suite, from the cache where it is known, else freshly judged."""
     rows = [_Cached(plan, store, row) for row in _rows(plan, store)]
     tasks = [(cached, task) for cached in rows if (task := cached.task()) is not None]
@@ -53,19 +53,19 @@ def judge(plan: Plan, store: Store) -> list[Row]:
     return [cached.row for cached in rows]
 
 
-def _rows(plan: Plan, store: Store) -> Iterator[Row]:
+def _rows(plan: Plan, store: Store) -> Iterator[ResultRow]:
     for clip in plan.clips:
         for spec, system in plan.present.items():
             rate = plan.config.sample_rate
             versions = coding.VERSION, alignment.VERSION
             name = key("coded", *versions, clip.digest, rate, system.fingerprint)
-            yield Row(spec, clip, name, store.audio(name), Outcome())
+            yield ResultRow(spec, clip, name, store.audio(name), Outcome())
 
 
 class _Cached:
     """One row and where its parts are kept."""
 
-    def __init__(self, plan: Plan, store: Store, row: Row) -> None:
+    def __init__(self, plan: Plan, store: Store, row: ResultRow) -> None:
         self.plan, self.store, self.row = plan, store, row
         self.timed = plan.present[row.spec].timed
         known = store.get(row.key)
@@ -73,7 +73,7 @@ class _Cached:
             row.outcome.coded = Coded(**known)
             self._recall()
 
-    def task(self) -> Task | None:
+    def task(self) -> RowTask | None:
         """What is still to be done, or None."""
         row, outcome = self.row, self.row.outcome
         metrics = tuple(
@@ -86,7 +86,7 @@ class _Cached:
             return None
         rate = self.plan.config.sample_rate
         known = row.audio, outcome.coded
-        return Task(row.spec, row.clip, rate, *known, metrics, listeners, self.timed)
+        return RowTask(row.spec, row.clip, rate, *known, metrics, listeners, self.timed)
 
     def keep(self, outcome: Outcome) -> None:
         """Add what a task gave; remember all of it that will not change."""

@@ -19,21 +19,21 @@ from speechlm.evaluation.store import Store, default_folder
 from speechlm.utils.distributed import Shard
 
 
-class Found(Protocol):
+class SuiteResult(Protocol):
     """A suite's outcome, which is on disk too."""
 
     def table(self) -> Group:
         """For the terminal."""
 
 
-KINDS: dict[str, tuple[Callable[..., Any], Callable[[Any, Path], Found]]] = {
+KINDS: dict[str, tuple[Callable[..., Any], Callable[[Any, Path], SuiteResult]]] = {
     "codec": (config.fill, suite.execute),
     "conversion": (conversion.fill, conversion.execute),
     "lm": (lm_config.fill, lm_suite.execute),
 }
 
 
-def run(path: Path, overrides: list[str], out: Path) -> Found:
+def run(path: Path, overrides: list[str], out: Path) -> SuiteResult:
     """Run the suite that the file ``path`` declares (of a codec, if it has no ``kind``).
 
     Raises:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.ngrams import Floats, Ints, KneserNey
+from speechlm.evaluation.ngrams import KneserNey
+from speechlm.types import Floats, Ints
 
 WORDS, LETTERS = 3, 6
 """Orders of the n-grams."""

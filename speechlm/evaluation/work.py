@@ -15,7 +15,7 @@ from speechlm.evaluation.systems import Failed, Spec
 
 
 @dataclass(frozen=True)
-class Task:
+class RowTask:
     """A row that is not finished. ``coded`` is None while ``target`` (FLAC) is still to be made.
 
     ``timed`` is the system's.
@@ -45,7 +45,7 @@ class Outcome:
     unheard: dict[str, str] = field(default_factory=dict)
 
 
-def perform(task: Task) -> Outcome:
+def perform(task: RowTask) -> Outcome:
     """Do what ``task`` asks, in this process."""
     reference = task.clip.read(task.sample_rate)
     outcome = Outcome(task.coded)

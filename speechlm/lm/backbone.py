@@ -34,7 +34,7 @@ class Steps(Protocol):
 
 
 class Begin(Protocol):
-    """What :class:`~speechlm.nn.Decoder` is for a transformer."""
+    """What :class:`~speechlm.nn.CachedTransformer` is for a transformer."""
 
     def begin(self, batch: int, capacity: int) -> Steps:
         """A batch of empty sequences, with room for ``capacity`` positions of each."""

@@ -15,10 +15,10 @@ from torch import Tensor
 from speechlm.lm.compiled import Product, transformer_decoder
 from speechlm.lm.model import UnitLM
 from speechlm.lm.sampling import ALL, Loops, Sampler, Sampling, Views, discourage, guided
-from speechlm.nn import Decoder
+from speechlm.nn import CachedTransformer
 
 
-class Heads:
+class OutputHeads:
     """A model's output matrices, each cut down to what may come where it is used.
 
     So nothing else can come, and its logits are never made.
@@ -32,7 +32,7 @@ class Heads:
         self.device = self.output.device
         self.firsts = [model.first + level * ids.cardinality for level in range(ids.levels)]
         self.offsets = torch.tensor(self.firsts, device=self.device)
-        self.depth: Decoder | None = None
+        self.depth: CachedTransformer | None = None
         if model.depth is not None:
             self.depth = transformer_decoder(model.depth.transformer)
             self.enter = Product(model.depth.enter.weight)
@@ -50,7 +50,7 @@ class Heads:
         return Product(self.output[torch.tensor(ids, device=self.device)])
 
 
-class Choice:
+class TokenSampler:
     """Chooses among ``ids``, until an example has chosen ``end``, the last of them.
 
     That cannot be among the first ``least`` that are chosen.
@@ -61,7 +61,7 @@ class Choice:
 
     def __init__(
         self,
-        heads: Heads,
+        heads: OutputHeads,
         ids: Sequence[int],
         end: int,
         sampling: Sampling,
@@ -95,7 +95,7 @@ class Choice:
         return chosen.clamp(max=last - 1) if any(self.ended) else chosen
 
 
-class Columns(ABC):
+class StepDecoder(ABC):
     """Makes column after column of a batch.
 
     Attributes:
@@ -105,7 +105,7 @@ class Columns(ABC):
 
     found: Tensor | None = None
 
-    def __init__(self, heads: Heads, choice: Choice):
+    def __init__(self, heads: OutputHeads, choice: TokenSampler):
         self.heads, self.choice = heads, choice
 
     @abstractmethod
@@ -118,10 +118,10 @@ class Columns(ABC):
         return self.choice.ended
 
 
-class Speech(Columns):
+class SpeechSteps(StepDecoder):
     """Units; those of the levels below the first are drawn by a sampler each."""
 
-    def __init__(self, heads: Heads, choice: Choice, tail: Tensor, frames: int):
+    def __init__(self, heads: OutputHeads, choice: TokenSampler, tail: Tensor, frames: int):
         super().__init__(heads, choice)
         sampling, batch = choice.sampler.sampling, len(choice.ended)
         self.samplers = [Sampler(sampling, batch, level) for level in range(1, heads.levels)]
@@ -141,7 +141,7 @@ class Speech(Columns):
         return sampler(guided(logits, len(self.choice.ended), sampler.sampling.guidance))
 
 
-class Text(Columns):
+class TextSteps(StepDecoder):
     """A token in row 0."""
 
     def __call__(self, h: Tensor) -> Tensor | None:
@@ -154,7 +154,7 @@ class Text(Columns):
         return column
 
 
-class Depth(Speech):
+class DepthSteps(SpeechSteps):
     """A frame: level 0 by the backbone, the others by the depth transformer, one by one."""
 
     def begin(self, tail: Tensor, frames: int) -> None:
@@ -181,7 +181,7 @@ class Depth(Speech):
         return self.found + heads.offsets
 
 
-class Flatten(Speech):
+class FlattenSteps(SpeechSteps):
     """A single code; the last level's completes a frame."""
 
     def begin(self, tail: Tensor, frames: int) -> None:
@@ -203,7 +203,7 @@ class Flatten(Speech):
         return column
 
 
-class Delay(Speech):
+class DelaySteps(SpeechSteps):
     """A code of each level, of frames that lie one apart; the last level's completes a frame."""
 
     def begin(self, tail: Tensor, frames: int) -> None:
@@ -252,7 +252,7 @@ class Delay(Speech):
         return [stop <= done for stop in self.stops]
 
 
-class Reading(Columns):
+class WordwiseSteps(StepDecoder):
     """Words of one example, each written as it is told, and then spoken.
 
     Args:
@@ -265,7 +265,7 @@ class Reading(Columns):
 
     def __init__(
         self,
-        speech: Speech,
+        speech: SpeechSteps,
         tail: Tensor,
         words: Sequence[Tensor],
         longest: int,
@@ -298,4 +298,8 @@ class Reading(Columns):
         return self.told.pop(0)
 
 
-SPEECH: dict[str, type[Speech]] = {"depth": Depth, "delay": Delay, "flatten": Flatten}
+SPEECH: dict[str, type[SpeechSteps]] = {
+    "depth": DepthSteps,
+    "delay": DelaySteps,
+    "flatten": FlattenSteps,
+}

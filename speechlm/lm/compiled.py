@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from speechlm.kernels import numba_available
-from speechlm.nn import Decoder, Transformer
+from speechlm.nn import CachedTransformer, Transformer
 from speechlm.nn.decoding import Decoding, transposed
 from speechlm.nn.transformer import turns
 
 
-def transformer_decoder(transformer: Transformer) -> Decoder:
+def transformer_decoder(transformer: Transformer) -> CachedTransformer:
     """The fastest for where the weights are, and for their precision."""
     compiled = compiles(transformer.norm.weight)
-    return CompiledDecoder(transformer) if compiled else Decoder(transformer)
+    return CompiledDecoder(transformer) if compiled else CachedTransformer(transformer)
 
 
 def compiles(weight: Tensor) -> bool:
@@ -29,8 +29,8 @@ def compiles(weight: Tensor) -> bool:
     return numba_available() and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
-class CompiledDecoder(Decoder):
-    """A :class:`~speechlm.nn.Decoder` that compiles single sequences."""
+class CompiledDecoder(CachedTransformer):
+    """A :class:`~speechlm.nn.CachedTransformer` that compiles single sequences."""
 
     def __init__(self, transformer: Transformer):
         from speechlm.nn.kernels import matrix

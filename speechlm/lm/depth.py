@@ -9,7 +9,7 @@ from speechlm.lm.config import DepthConfig, IdsConfig
 from speechlm.nn import Packing, Transformer
 
 
-class Depth(nn.Module):
+class DepthTransformer(nn.Module):
     """Levels 1 and up of a frame, from the backbone's output and the levels above.
 
     As in RQ-Transformer (Lee et al. 2022) and Moshi (Défossez et al. 2024): a sequence as long as

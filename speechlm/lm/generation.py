@@ -14,12 +14,19 @@ from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.backbone import decoder
-from speechlm.lm.columns import SPEECH, Choice, Columns, Heads, Reading, Text
+from speechlm.lm.columns import (
+    SPEECH,
+    OutputHeads,
+    StepDecoder,
+    TextSteps,
+    TokenSampler,
+    WordwiseSteps,
+)
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import NONE, Codes, shifted
+from speechlm.lm.patterns import NONE, shifted
 from speechlm.lm.sampling import ALL, Sampling, Views
+from speechlm.types import Codes, Ids
 
-Ids = Codes
 TEXT_LOOP = 20
 """Pieces of text that may repeat themselves before that is made less probable."""
 
@@ -37,7 +44,7 @@ class Generator:
         self.text = range(ids.specials, ids.specials + ids.text)
         self.decoder = decoder(model.backbone)
         self.embedding = model.embedding.weight.detach()
-        self.heads = Heads(model)
+        self.heads = OutputHeads(model)
         self.guidance, self.plans = model.config.guidance, model.config.plans
         self.speech = SPEECH[model.config.pattern]
         self.stride = model.pattern.stride
@@ -71,7 +78,7 @@ class Generator:
         sampling, views = self._guidance(sampling, text)
         units = self.heads.units(0)
         least = round(sampling.least * frame_rate)
-        choice = Choice(self.heads, units, end, sampling, len(prompts), loop, views, least)
+        choice = TokenSampler(self.heads, units, end, sampling, len(prompts), loop, views, least)
         starts, tails = [], []
         for prompt, codes in zip(prompts, heard, strict=True):
             laid = self.pattern.build(shifted(codes, np.array(self.heads.firsts)))
@@ -112,7 +119,7 @@ class Generator:
         """
         loop = round(sampling.loop * frame_rate)
         sampling, views = self._guidance(sampling, text=True)
-        choice = Choice(self.heads, self.heads.units(0), end, sampling, 1, loop, views)
+        choice = TokenSampler(self.heads, self.heads.units(0), end, sampling, 1, loop, views)
         tail = self._ids(self._tail())[None]
         first, *others = map(self._ids, words)
         if self.pattern.end(1) == self.pattern.columns(1):  # else it stands beside the last codes
@@ -120,7 +127,7 @@ class Generator:
             ended[0] = end
             others = [torch.cat([ended, word], dim=1) for word in others]
         speech = self.speech(self.heads, choice, tail, longest)
-        columns = Reading(speech, tail, others, longest, unended)
+        columns = WordwiseSteps(speech, tail, others, longest, unended)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, words[0]], axis=1)
         found = self._run([start], [prompt.shape[1]], columns, number)
@@ -147,8 +154,8 @@ class Generator:
             The next id of each example; None for one that has ended.
         """
         sampling = replace(sampling, guidance=None)
-        choice = Choice(self.heads, pieces, end, sampling, len(prompts), TEXT_LOOP)
-        columns = Text(self.heads, choice)
+        choice = TokenSampler(self.heads, pieces, end, sampling, len(prompts), TEXT_LOOP)
+        columns = TextSteps(self.heads, choice)
         given = [prompt.shape[1] for prompt in prompts]
         for found in self._run(list(prompts), given, columns, limit):
             yield [None if each is None else int(each[0]) for each in found]
@@ -176,7 +183,7 @@ class Generator:
         self,
         starts: list[Ids],
         given: list[int],
-        columns: Columns,
+        columns: StepDecoder,
         number: int,
     ) -> Iterator[list[Codes | None]]:
         """What ``columns`` finds, in ``number`` columns or until all have ended.

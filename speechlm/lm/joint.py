@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from speechlm.lm.generation import Generator, Ids
+from speechlm.lm.generation import Generator
+from speechlm.types import Ids
 
 BEAM = 8
 """Texts that are followed at once."""

@@ -9,11 +9,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from speechlm.nn.kernels import Floats, Matrix, product
+from speechlm.nn.kernels import Matrix, product
+from speechlm.types import Float32s
 
 
 @njit(cache=True, fastmath=True)
-def rms(x: Floats, weight: Floats, epsilon: float) -> Floats:
+def rms(x: Float32s, weight: Float32s, epsilon: float) -> Float32s:
     """RMSNorm of a vector."""
     square = np.float32(0)
     for i in range(len(x)):
@@ -22,7 +23,7 @@ def rms(x: Floats, weight: Floats, epsilon: float) -> Floats:
 
 
 @njit(cache=True, fastmath=True)
-def attend(q: Floats, keys: Floats, values: Floats) -> Floats:
+def attend(q: Float32s, keys: Float32s, values: Float32s) -> Float32s:
     """Attention of a head: ``q`` (dim,), ``keys`` and ``values`` (positions, dim)."""
     positions, dim = keys.shape
     scores = np.empty(positions, np.float32)
@@ -45,18 +46,18 @@ def attend(q: Floats, keys: Floats, values: Floats) -> Floats:
 
 @njit(cache=True, fastmath=True)
 def block(
-    x: Floats,
-    attention_norm: Floats,
+    x: Float32s,
+    attention_norm: Float32s,
     qkv: Matrix,
     out: Matrix,
-    mlp_norm: Floats,
+    mlp_norm: Float32s,
     gate_up: Matrix,
     down: Matrix,
     cache: NDArray,
     slot: int,
-    turn: Floats,
+    turn: Float32s,
     epsilon: float,
-) -> Floats:
+) -> Float32s:
     """A block for one position.
 
     ``cache`` (2, heads of keys, positions, dim) gets the position's keys and values at ``slot``;

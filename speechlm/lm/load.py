@@ -19,11 +19,12 @@ from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import Codes, below_unknown
+from speechlm.lm.patterns import below_unknown
 from speechlm.lm.sampling import COLD, GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn import Packing
+from speechlm.types import Codes
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.load import load as load_units
 from speechlm.units.text import FILE as TEXT_MODEL
@@ -34,7 +35,7 @@ WORD = 2.0
 
 
 @dataclass(frozen=True)
-class Score:
+class LikelihoodScore:
     """How probable something is to a model.
 
     Attributes:
@@ -245,7 +246,7 @@ class LanguageModel:
         return self.context * 2 // 3 // self.generator.stride - self.units.levels
 
     @torch.no_grad()
-    def score(self, codes: Codes) -> Score:
+    def score(self, codes: Codes) -> LikelihoodScore:
         """The information in speech, to a model that knows it must be speech that begins here.
 
         Where it is longer than the context, it is read in windows that overlap by half: then every
@@ -260,7 +261,7 @@ class LanguageModel:
             bits += self.bits(piece, done - start)
             done = start + piece.shape[1]
             start += window // 2
-        return Score(bits.tolist(), codes.size, frames / self.units.frame_rate)
+        return LikelihoodScore(bits.tolist(), codes.size, frames / self.units.frame_rate)
 
     @torch.no_grad()
     def bits(self, codes: Codes, known: int = 0) -> np.ndarray:
@@ -277,7 +278,7 @@ class LanguageModel:
         return np.bincount(levels, nll[mask], self.units.levels) / math.log(2)
 
     @torch.no_grad()
-    def score_text(self, text: str) -> Score:
+    def score_text(self, text: str) -> LikelihoodScore:
         """The information in a text, its end included.
 
         Raises:
@@ -289,7 +290,9 @@ class LanguageModel:
                 f"a text of {tokens.shape[1]} pieces: this model reads {self.context}"
             )
         nll = self._nll(tokens, mask)[mask]
-        return Score([float(nll.sum()) / math.log(2)], len(nll), len(self.text.normalise(text)))
+        return LikelihoodScore(
+            [float(nll.sum()) / math.log(2)], len(nll), len(self.text.normalise(text))
+        )
 
     def _nll(self, tokens: Codes, mask: np.ndarray) -> np.ndarray:
         batch, asked = (torch.from_numpy(each)[None].to(self.device) for each in (tokens, mask))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from speechlm.errors import SpeechLMError
 from speechlm.lm.backbone import build
 from speechlm.lm.config import LMConfig
-from speechlm.lm.depth import Depth
+from speechlm.lm.depth import DepthTransformer
 from speechlm.lm.likelihood import likelihood
 from speechlm.lm.patterns import pattern
 from speechlm.nn import Packing, dropout
@@ -54,7 +54,7 @@ class UnitLM(nn.Module):
             self.backbone = build(config)
             self.depth = None
             if config.pattern == "depth" and ids.levels > 1:
-                self.depth = Depth(config.dim, config.depth, ids, config.dropout)
+                self.depth = DepthTransformer(config.dim, config.depth, ids, config.dropout)
         except (ValueError, RuntimeError) as error:  # torch's, for a size below zero
             raise SpeechLMError(f"language model: {str(error).splitlines()[0]}") from None
         self.embedding = nn.Embedding(self.size, config.dim, padding_idx=ids.pad)

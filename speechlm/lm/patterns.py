@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
+from speechlm.types import Codes
 
 NONE = -1
 """Where there is no code."""
-
-Codes = NDArray[np.int64]
 
 
 def below_unknown(codes: NDArray[np.integer], levels: int = 1) -> Codes:
@@ -75,7 +74,7 @@ class Pattern(ABC):
 
 
 @dataclass(frozen=True)
-class Depth(Pattern):
+class DepthPattern(Pattern):
     """A frame is a column. Its levels are predicted by a second, small model, one after the other.
 
     As in RQ-Transformer (Lee et al. 2022) and Moshi (Défossez et al. 2024)::
@@ -105,7 +104,7 @@ class Depth(Pattern):
 
 
 @dataclass(frozen=True)
-class Delay(Pattern):
+class DelayPattern(Pattern):
     """Each level lags the one above it by a column, so a column's codes may be predicted at once.
 
     As in MusicGen::
@@ -140,7 +139,7 @@ class Delay(Pattern):
 
 
 @dataclass(frozen=True)
-class Flatten(Pattern):
+class FlattenPattern(Pattern):
     """One code a column, frame after frame: one model sees and predicts all, in as many steps::
 
     a0 a1 a2
@@ -169,7 +168,11 @@ class Flatten(Pattern):
         return laid.reshape(-1, self.levels).T.copy()
 
 
-PATTERNS: dict[str, type[Pattern]] = {"depth": Depth, "delay": Delay, "flatten": Flatten}
+PATTERNS: dict[str, type[Pattern]] = {
+    "depth": DepthPattern,
+    "delay": DelayPattern,
+    "flatten": FlattenPattern,
+}
 
 
 def pattern(kind: str, levels: int) -> Pattern:

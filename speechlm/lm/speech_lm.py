@@ -13,9 +13,9 @@ from torch import Tensor
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm import verbs
-from speechlm.lm.load import LanguageModel, Score
-from speechlm.lm.patterns import Codes
+from speechlm.lm.load import LanguageModel, LikelihoodScore
 from speechlm.lm.sampling import CLEAR, Sampling
+from speechlm.types import Codes
 from speechlm.units.base import UnitTokenizer
 
 
@@ -127,7 +127,7 @@ class SpeechLM:
         """
         return verbs.written([_samples(wave).numpy()], self.model, self.tokenizer)
 
-    def score(self, wave: Tensor | None = None, text: str | None = None) -> Score:
+    def score(self, wave: Tensor | None = None, text: str | None = None) -> LikelihoodScore:
         """Negative log2-likelihood of speech, of a text, or of a text given its speech.
 
         ``bits`` in total; ``rate`` in bits a second of speech, or a character of text.

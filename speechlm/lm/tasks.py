@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from speechlm.errors import SpeechLMError
 from speechlm.lm import vocabulary as names
 from speechlm.lm.patterns import NONE, Pattern
-from speechlm.lm.vocabulary import Ids, Vocabulary
+from speechlm.lm.vocabulary import Vocabulary
+from speechlm.types import AnyCodes, Ids
 
 FORMATS = {
     "speech": "<generate speech> | {speech} <end of speech>",
@@ -34,8 +35,6 @@ FORMATS = {
     "read": "<text> {text} <end of text> | {words}",
     "read-voice": "<speech> {voice} <text> {text} <end of text> | {words}",
 }
-
-Codes = NDArray[np.integer]
 
 
 class Span(NamedTuple):
@@ -53,15 +52,15 @@ class Example:
     ``{spans}`` in any order, and of ``{words}`` text and speech in turn.
     """
 
-    speech: Codes | None = None
+    speech: AnyCodes | None = None
     text: list[int] | None = None
-    voice: Codes | None = None
+    voice: AnyCodes | None = None
     spans: tuple[Span, ...] = ()
     whole: bool = True
     """Whether the speech ends with the example: one that was cut short has no end to predict."""
 
 
-class Sequence(NamedTuple):
+class TokenSequence(NamedTuple):
     """Token ids int64 (rows, columns), and where they are to be predicted, bool (rows, columns)."""
 
     tokens: Ids
@@ -128,7 +127,7 @@ class Layout:
         """What is given (rows, columns), from which a model goes on."""
         return self._lay(_filled(task.given, example))
 
-    def sequence(self, task: Task, example: Example) -> Sequence:
+    def sequence(self, task: Task, example: Example) -> TokenSequence:
         """What is given, and the answer, which is to be predicted.
 
         Nothing predicts a first column, for it follows nothing.
@@ -142,7 +141,7 @@ class Layout:
             told &= tokens[0] != self.vocabulary.id(names.END_OF_SPEECH)
             spoken = (tokens >= self.vocabulary.level(0).start).any(axis=0)
             mask[:, told & ~spoken] = False
-        return Sequence(tokens, mask)
+        return TokenSequence(tokens, mask)
 
     def word(self, pieces: list[int]) -> Ids:
         """Columns (rows, columns) after which a word of ``{words}`` is spoken."""
@@ -202,7 +201,7 @@ class Layout:
         laid[0] = ids
         return laid
 
-    def _speech(self, codes: Codes, ends: bool) -> Ids:
+    def _speech(self, codes: AnyCodes, ends: bool) -> Ids:
         laid = self.pattern.build(self.vocabulary.from_codes(codes))
         laid[laid == NONE] = self.pad
         if ends:
@@ -212,7 +211,7 @@ class Layout:
             laid[0, end] = self.vocabulary.id(names.END_OF_SPEECH)
         return laid
 
-    def _codes(self, laid: Ids) -> Codes:
+    def _codes(self, laid: Ids) -> AnyCodes:
         """Codes of the whole frames of a stretch of speech."""
         width = laid.shape[1]
         frames = next(f for f in range(width, -1, -1) if self.pattern.columns(f) <= width)

@@ -15,11 +15,11 @@ import torch
 
 from speechlm import audio
 from speechlm.errors import SpeechLMError
-from speechlm.lm.load import LanguageModel, Score
-from speechlm.lm.patterns import Codes
+from speechlm.lm.load import LanguageModel, LikelihoodScore
 from speechlm.lm.sampling import Sampling
 from speechlm.text.normalize import normalize, to_words
 from speechlm.text.sentences import split_sentences
+from speechlm.types import Codes
 from speechlm.units.base import UnitStream, UnitTokenizer
 
 CHARACTER = 0.2
@@ -60,7 +60,7 @@ def continue_recording(
     most = frames_in(seconds, units.frame_rate)
     wave, heard = begin_of(source, tokenizer)
     stream = tokenizer.stream_decoder(wave)
-    with audio.Writer(target, tokenizer.units.sample_rate) as writer:
+    with audio.AudioWriter(target, tokenizer.units.sample_rate) as writer:
         for piece in np.array_split(heard, 1 + heard.shape[1] // 500, axis=1):
             writer.write(stream.push(torch.from_numpy(piece)[None])[0].cpu().numpy())
         frames = model.continue_speech(heard, most, how)
@@ -87,7 +87,7 @@ def say(
     """
     wave, heard = (None, None) if voice is None else begin_of(voice, tokenizer)
     stream = tokenizer.stream_decoder(wave)
-    with audio.Writer(target, tokenizer.units.sample_rate) as writer:
+    with audio.AudioWriter(target, tokenizer.units.sample_rate) as writer:
         frames = sound(speech_frames(text, model, heard, how), stream)
         return _write(frames, writer, tokenizer.units.sample_rate)
 
@@ -113,7 +113,7 @@ def written(waves: Iterable[np.ndarray], model: LanguageModel, tokenizer: UnitTo
     return " ".join(found).strip()
 
 
-def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> Score:
+def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> LikelihoodScore:
     """The information in a recording, to the model.
 
     Raises:
@@ -127,7 +127,7 @@ def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> Score
 
 def score_transcript(
     wave: np.ndarray, text: str, model: LanguageModel, tokenizer: UnitTokenizer
-) -> Score:
+) -> LikelihoodScore:
     """Negative log2-likelihood of a text, its end included, given its speech (samples,).
 
     Raises:
@@ -140,7 +140,9 @@ def score_transcript(
             f"{len(wave) / tokenizer.units.sample_rate:.1f} s of speech and the text exceed the "
             f"model's context of {model.context} positions: score a part of them"
         )
-    return Score([bits], len(model.text.encode(text)) + 1, len(model.text.normalise(text)))
+    return LikelihoodScore(
+        [bits], len(model.text.encode(text)) + 1, len(model.text.normalise(text))
+    )
 
 
 def begin_of(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Codes]:
@@ -164,7 +166,7 @@ def sound(frames: Iterator[Codes], stream: UnitStream) -> Iterator[np.ndarray]:
 
 
 def _write(
-    waves: Iterator[np.ndarray], writer: audio.Writer, rate: int, seconds: float = math.inf
+    waves: Iterator[np.ndarray], writer: audio.AudioWriter, rate: int, seconds: float = math.inf
 ) -> Spoken:
     """Write ``waves``, so many ``seconds`` of them at most."""
     start = time.perf_counter()

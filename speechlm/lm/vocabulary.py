@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import shifted
+from speechlm.types import Ids
 from speechlm.units.base import Units
 from speechlm.utils.files import atomic_path
 
@@ -42,8 +43,6 @@ SPECIALS = (
     END_OF_TEXT,
     END,  # of a sequence that goes back and forth between speech and text
 )
-
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
-from speechlm.nn.decoding import Decoder
+from speechlm.nn.decoding import CachedTransformer
 from speechlm.nn.dropout import dropout
 from speechlm.nn.packing import Packing
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
@@ -10,13 +10,13 @@ from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, sta
 from speechlm.nn.transformer import Transformer
 
 __all__ = [
+    "CachedTransformer",
     "CausalConv1d",
     "CausalConvTranspose1d",
     "CausalISTFT",
     "CausalSTFT",
     "Chain",
     "ConvNeXtBlock",
-    "Decoder",
     "Packing",
     "State",
     "Streaming",

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from speechlm.nn.transformer import Block, Transformer, rotate, turns
 
 
-class Decoder:
+class CachedTransformer:
     """The weights of a :class:`Transformer`, as single positions want them.
 
     What such a position costs is the number of calls and the reading of weights. So the weights of
@@ -73,7 +73,7 @@ class Decoding:
     later slot, and what stands before it is masked. A step writes one slot.
     """
 
-    def __init__(self, decoder: Decoder, batch: int, capacity: int):
+    def __init__(self, decoder: CachedTransformer, batch: int, capacity: int):
         self.decoder, self.batch, self.capacity = decoder, batch, capacity
         norm = decoder.norm
         shape = (2, batch * decoder.kv_heads, capacity, decoder.head_dim)

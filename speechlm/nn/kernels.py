@@ -17,7 +17,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
-Floats = NDArray[np.float32]
+from speechlm.types import Float32s
+
 Matrix = NDArray[np.float32] | NDArray[np.uint16]
 """Numbers in single precision, or the bits of numbers in half precision."""
 
@@ -111,7 +112,7 @@ sums: Any = intrinsic(_sums)
 
 
 @njit(cache=True, fastmath=True)
-def product(weight: Matrix, x: Floats) -> Floats:
+def product(weight: Matrix, x: Float32s) -> Float32s:
     """``weight @ x``."""
     rows, columns = weight.shape
     x = np.ascontiguousarray(x)
@@ -130,7 +131,7 @@ def product(weight: Matrix, x: Floats) -> Floats:
 
 
 @njit(cache=True, fastmath=True)
-def rest(weight: Matrix, x: Floats, y: Floats) -> None:
+def rest(weight: Matrix, x: Float32s, y: Float32s) -> None:
     """Add ``weight @ x`` to ``y``."""
     for i in range(len(y)):
         total = np.float32(0)

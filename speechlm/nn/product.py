@@ -28,7 +28,7 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     return result if bias is None else result + bias
 
 
-class Linear(nn.Linear):
+class OneDNNLinear(nn.Linear):
     """A linear layer without biases, by :func:`product`."""
 
     def __init__(self, inputs: int, outputs: int):

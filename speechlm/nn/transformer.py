@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from speechlm.nn.attention import attend
 from speechlm.nn.dropout import dropout
 from speechlm.nn.packing import Packing
-from speechlm.nn.product import Linear
+from speechlm.nn.product import OneDNNLinear
 
 
 class Transformer(nn.Module):
@@ -82,11 +82,11 @@ class Block(nn.Module):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads, dim // heads
         self.attention_norm = nn.RMSNorm(dim, epsilon)
-        self.qkv = Linear(dim, (heads + 2 * kv_heads) * self.head_dim)
-        self.out = Linear(dim, dim)
+        self.qkv = OneDNNLinear(dim, (heads + 2 * kv_heads) * self.head_dim)
+        self.out = OneDNNLinear(dim, dim)
         self.mlp_norm = nn.RMSNorm(dim, epsilon)
-        self.gate_up = Linear(dim, 2 * hidden)
-        self.down = Linear(hidden, dim)
+        self.gate_up = OneDNNLinear(dim, 2 * hidden)
+        self.down = OneDNNLinear(hidden, dim)
         self.dropout = share
 
     def forward(self, x: Tensor, turn: Tensor, packing: Packing) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from speechlm.rate_control.budget import Budget
-from speechlm.rate_control.lagrangian import MOVE, STAY, Counts, Floats, cumulative
+from speechlm.rate_control.lagrangian import MOVE, STAY, cumulative
+from speechlm.types import Floats, Ints
 
 _SLACK = 2.0  # frames' worth of bits that the stream may be ahead or behind
 _RETURN = 25.0  # frames in which to get back
@@ -22,7 +23,7 @@ class ConstantRate:
         self.budget = budget
         self._before = levels
 
-    def choose(self, bits: Floats, loss: Floats) -> Counts:
+    def choose(self, bits: Floats, loss: Floats) -> Ints:
         """Levels (frames,), one or more, of the next frames: see the package for the arguments."""
         spent = cumulative(bits)
         counts = np.empty(spent.shape[1], np.int64)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.bitstream import ABSENT
+from speechlm.types import Floats, Ints
 
-Floats = NDArray[np.floating[Any]]
-Counts = NDArray[np.int64]
 Cost = Callable[[NDArray[np.int64]], Floats]
 
 STAY, MOVE = 0.5, 4.0
@@ -30,7 +28,7 @@ def cumulative(bits: Floats) -> Floats:
     return np.concatenate([np.zeros((1, bits.shape[1])), np.cumsum(bits, axis=0)])
 
 
-def cut(codes: NDArray[np.int64], counts: Counts) -> NDArray[np.int64]:
+def cut(codes: NDArray[np.int64], counts: Ints) -> NDArray[np.int64]:
     """Ragged codes: of ``codes`` (levels, frames), so many of each frame (frames,)."""
     return np.where(np.arange(len(codes))[:, None] < counts, codes, ABSENT)
 
@@ -44,7 +42,7 @@ def quality_price(quality: float) -> float:
     return _MIDDLE_PRICE * _PRICE_STEP ** (quality - 5)
 
 
-def keep(loss: Floats, bits: Floats, price: float, before: int) -> Counts:
+def keep(loss: Floats, bits: Floats, price: float, before: int) -> Ints:
     """Levels of each frame, with the least sum of loss and priced bits over all frames.
 
     By dynamic programming (Viterbi), since a frame that stays with the number of levels of the one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from speechlm.types import Floats
 
 EXPONENT = 0.15
 """Weights are energy to this power: as magnitudes are compressed in the codec's own losses."""

@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from speechlm.rate_control.lagrangian import MOVE, STAY, Counts, Floats, cumulative, keep, solve
+from speechlm.rate_control.lagrangian import MOVE, STAY, cumulative, keep, solve
+from speechlm.types import Floats, Ints
 
 _TRIES = 6
 _CLOSE = 0.003
 
 
 def fit(
-    bits: Floats, loss: Floats, size: Callable[[Counts], int], target: float, at_most: bool = False
-) -> Counts:
+    bits: Floats, loss: Floats, size: Callable[[Ints], int], target: float, at_most: bool = False
+) -> Ints:
     """Levels (frames,) with which a recording takes ``target`` bytes, at the least loss.
 
     A few prices are tried, each with what the last one took more than was reckoned.
@@ -35,10 +36,10 @@ def fit(
     if target >= size(full):
         return full
 
-    def at(price: float) -> Counts:
+    def at(price: float) -> Ints:
         return keep(loss, spent, price, levels)
 
-    def reckoned(counts: Counts) -> float:
+    def reckoned(counts: Ints) -> float:
         moves = np.count_nonzero(np.diff(counts))
         return float(spent[counts, each].sum()) + (MOVE - STAY) * moves
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from speechlm.rate_control.budget import Budget
-from speechlm.rate_control.lagrangian import MOVE, STAY, Counts, Floats, cumulative, price_for
+from speechlm.rate_control.lagrangian import MOVE, STAY, cumulative, price_for
+from speechlm.types import Floats, Ints
 
 _MEMORY_SECONDS = 10.0
 _PERIOD_SECONDS = 0.5
@@ -20,7 +21,7 @@ class FixedQuality:
         self.price = price
         self._before = levels
 
-    def choose(self, bits: Floats, loss: Floats) -> Counts:
+    def choose(self, bits: Floats, loss: Floats) -> Ints:
         """Levels (frames,) of the next frames: see the package for the arguments."""
         spent = cumulative(bits)
         return np.array([self._one(spent[:, t], loss[:, t]) for t in range(bits.shape[1])], int)
@@ -51,7 +52,7 @@ class VariableRate:
         self._price = 0.0
         self._before = levels
 
-    def choose(self, bits: Floats, loss: Floats) -> Counts:
+    def choose(self, bits: Floats, loss: Floats) -> Ints:
         """Levels (frames,) of the next frames: see the package for the arguments."""
         spent = cumulative(bits)
         counts = np.empty(bits.shape[1], np.int64)

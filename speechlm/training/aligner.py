@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from speechlm import hub
 from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork, classes, shortest, spelled
 from speechlm.data import speech
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.training.config import TrainingConfig
 from speechlm.training.objective import Objective
@@ -86,7 +86,7 @@ class AlignerObjective(Objective):
                 f"train on and {dev} to validate on; data.batch is {self.recipe.data.batch}"
             )
 
-    def _transcribed(self, split: str) -> list[Speech]:
+    def _transcribed(self, split: str) -> list[Utterance]:
         """Utterances without segments, which aligning adds to them."""
         return [
             replace(each, segments=(), aligned=False)
@@ -96,7 +96,7 @@ class AlignerObjective(Objective):
             and spelled(each.text or "")
         ]
 
-    def _examples(self, split: str, found: list[Speech]) -> list[tuple[np.ndarray, list[int]]]:
+    def _examples(self, split: str, found: list[Utterance]) -> list[tuple[np.ndarray, list[int]]]:
         """Features (frames, dim) and classes of letters, of what is neither too long nor too short
         to be its text.
         """

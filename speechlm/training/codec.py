@@ -15,7 +15,7 @@ from speechlm.codec.config import CodecConfig
 from speechlm.codec.network import CodecNetwork
 from speechlm.codec.spectral import SpectralDecoder
 from speechlm.data.augment import AugmentConfig
-from speechlm.data.crops import Crops, Recording, recordings
+from speechlm.data.crops import CorpusRecording, Crops, recordings
 from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
@@ -190,7 +190,7 @@ class CodecObjective(AdversarialObjective):
         # As recorded, so that runs with other augmentation compare.
         self.held_out = self._crops(dev, data.validation)
 
-    def _crops(self, items: list[Recording], batch: int, *changes: Any) -> Crops:
+    def _crops(self, items: list[CorpusRecording], batch: int, *changes: Any) -> Crops:
         rate = self.recipe.codec.sample_rate
         samples = round(self.recipe.data.seconds * rate)
         return Crops(items, rate, samples, batch, self.recipe.training.seed, *changes)
@@ -426,9 +426,9 @@ def _more_decoder_blocks(
     return moved
 
 
-def _splits(config: CodecDataConfig) -> tuple[list[Recording], list[Recording]]:
-    train: list[Recording] = []
-    dev: list[Recording] = []
+def _splits(config: CodecDataConfig) -> tuple[list[CorpusRecording], list[CorpusRecording]]:
+    train: list[CorpusRecording] = []
+    dev: list[CorpusRecording] = []
     for folder in config.corpora:
         train += recordings(Path(folder), "train")
         dev += recordings(Path(folder), "dev")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from speechlm import hub
 from speechlm.codec import NeuralCodec
 from speechlm.data.mixture import Mixture, MixtureConfig
-from speechlm.data.packing import Batch
+from speechlm.data.packing import PackedBatch
 from speechlm.errors import SpeechLMError
 from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
@@ -366,7 +366,7 @@ def _bits(terms: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
     }
 
 
-def _tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+def _tensors(batch: PackedBatch, device: torch.device) -> dict[str, Tensor]:
     return {
         name: torch.from_numpy(getattr(batch, name)).to(device)
         for name in ("tokens", "mask", "segments")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from speechlm import audio, hub
 from speechlm.data import speech
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.units import features
 from speechlm.units.features import Teacher
@@ -105,7 +105,7 @@ def train_units(recipe: UnitsRecipe) -> Path:
     return folder
 
 
-def draw(data: UnitsDataConfig, seed: int) -> list[Speech]:
+def draw(data: UnitsDataConfig, seed: int) -> list[Utterance]:
     """Training utterances of all corpora in random order: more than are wanted, or all."""
     found = [
         utterance
@@ -134,7 +134,7 @@ class Kept:
             of it is damaged.
     """
 
-    def __init__(self, folder: Path, teacher: Teacher, found: Sequence[Speech]):
+    def __init__(self, folder: Path, teacher: Teacher, found: Sequence[Utterance]):
         self.folder, self.teacher = folder, teacher
         self.parts = [found[first : first + SHARD] for first in range(0, len(found), SHARD)]
         facts = {"teacher": teacher.fingerprint, "utterances": speech.digest(list(found))}
@@ -168,7 +168,7 @@ class Kept:
         with atomic_path(self._path(number)) as path:
             save_file(content, path)
 
-    def _features(self, utterance: Speech) -> NDArray[np.float32]:
+    def _features(self, utterance: Utterance) -> NDArray[np.float32]:
         wave, rate = utterance.load()
         whole = audio.resample(wave, rate, self.teacher.sample_rate)
         return self.teacher(torch.from_numpy(whole)).numpy()

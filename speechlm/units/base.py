@@ -8,14 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from speechlm.types import Codes
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

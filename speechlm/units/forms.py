@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
-from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
+from speechlm.types import Ints
 from speechlm.units.pieces import learn
 from speechlm.utils.files import atomic_path
 
@@ -31,7 +31,6 @@ FILE = "pieces.model"
 KINDS = ("frames", "runs", "pieces")
 FIRST = 0xE000
 """The character that stands for unit 0 to sentencepiece: none that any text has."""
-Ints = NDArray[np.int64]
 
 
 @dataclass

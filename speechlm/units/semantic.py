@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from speechlm.errors import SpeechLMError
-from speechlm.units.base import Codes, Units, UnitStream, UnitTokenizer
+from speechlm.types import Codes
+from speechlm.units.base import Units, UnitStream, UnitTokenizer
 from speechlm.units.forms import Form, Pieces
 
 

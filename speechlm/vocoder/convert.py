@@ -27,7 +27,7 @@ def convert(source: Path, voice: Path, target: Path, model: str | None) -> float
     stream = tokenizer.stream_decoder(prompt)
     units = tokenizer.encode(wave)
     samples = 0
-    with audio.Writer(target, rate) as writer:
+    with audio.AudioWriter(target, rate) as writer:
         for block in (*units.split(BLOCK, dim=2), None):
             piece = stream.flush() if block is None else stream.push(block)
             sound = piece[0].numpy()

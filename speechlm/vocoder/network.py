@@ -17,7 +17,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.nn import CausalISTFT, CausalSTFT, Chain, ConvNeXtBlock, State
 from speechlm.vocoder.config import VocoderConfig
 from speechlm.vocoder.pitch import HIGHEST, LOWEST
-from speechlm.vocoder.source import Source
+from speechlm.vocoder.source import HarmonicSource
 from speechlm.vocoder.voice import VoiceEncoder
 
 LOUDEST = 4.0
@@ -79,7 +79,7 @@ class VocoderNetwork(nn.Module):
         self.colour = nn.Linear(config.voice.size, outputs)
         start = torch.tensor([5.0, 0.0] + [-3.0] * self.sizes[2])
         self.register_buffer("start", start.repeat(config.parts), persistent=False)
-        self.source = Source(hop, config.sample_rate)
+        self.source = HarmonicSource(hop, config.sample_rate)
         self.stft, self.istft = CausalSTFT(hop, 2 * hop), CausalISTFT(hop)
         self.durations = Durations(config.cardinality, config.duration_dim)
 

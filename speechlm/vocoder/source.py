@@ -13,7 +13,7 @@ NOISE = 512
 """Hops after which the noise comes again: 5 s, too long to hear."""
 
 
-class Source(Streaming):
+class HarmonicSource(Streaming):
     """Pitch in Hz (batch, 1, frames), 0 where unvoiced, to (batch, 2, frames * hop).
 
     The first row is a pulse train with all harmonics below half the sample rate, of unit power

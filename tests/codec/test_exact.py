@@ -122,7 +122,7 @@ def test_compiled_frames_are_those_of_the_decoder(head, overlap):
         for t in range(30):
             # From one to the other and back, over the same state.
             if t % 5 == 4:
-                plain = state.plain() if isinstance(state, frames.Said) else state
+                plain = state.plain() if isinstance(state, frames.DecoderState) else state
                 wave, state = decoder.step(z[:, :, t : t + 1], plain)
             else:
                 wave, state = frame.step(codes[:, :, t : t + 1], state)

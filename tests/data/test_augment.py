@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from speechlm.config import to_dataclass
 from speechlm.data.augment import AugmentConfig, add_noise, augment, limit_band, reverberate
-from speechlm.data.crops import Crops, Recording
+from speechlm.data.crops import CorpusRecording, Crops
 from speechlm.errors import SpeechLMError
 
 RATE = 16000
@@ -138,7 +138,7 @@ def test_a_band_beyond_the_sample_rate_changes_nothing():
 def test_crops_stay_the_same_crops(tmp_path):
     path = tmp_path / "speech.wav"
     soundfile.write(path, speech_like(3 * RATE), RATE)
-    items = [Recording(path, 3 * RATE, RATE)]
+    items = [CorpusRecording(path, 3 * RATE, RATE)]
     plain = Crops(items, RATE, 4000, 6, seed=3)
     # So little noise that each crop can still be told.
     faint = replace(AugmentConfig(), noise=1.0, snr_db=(60.0, 60.0))

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.data.augment import AugmentConfig
-from speechlm.data.crops import Crops, Recording
+from speechlm.data.crops import CorpusRecording, Crops
 from speechlm.errors import SpeechLMError
 
 RATE = 16000
 
 
 @pytest.fixture(scope="module")
-def items(tmp_path_factory) -> list[Recording]:
+def items(tmp_path_factory) -> list[CorpusRecording]:
     """Recordings of constant, distinct values; 1, 2, 3 and 4 tenths of a second."""
     folder = tmp_path_factory.mktemp("crops")
     made = []
@@ -27,12 +27,12 @@ def items(tmp_path_factory) -> list[Recording]:
         path = folder / f"{number}.flac"
         samples = number * RATE // 10
         soundfile.write(path, np.full(samples, number * 1000, dtype=np.int16), RATE)
-        made.append(Recording(path, samples, RATE))
+        made.append(CorpusRecording(path, samples, RATE))
     return made
 
 
 @pytest.fixture(scope="module")
-def speech(tmp_path_factory) -> list[Recording]:
+def speech(tmp_path_factory) -> list[CorpusRecording]:
     """Noise of several lengths, one of them full scale, one silent."""
     folder = tmp_path_factory.mktemp("noise")
     random = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def speech(tmp_path_factory) -> list[Recording]:
         path = folder / f"{number}.flac"
         wave = random.integers(-peak - (peak > 32000), peak + 1, samples).astype(np.int16)
         soundfile.write(path, wave, RATE)
-        made.append(Recording(path, samples, RATE))
+        made.append(CorpusRecording(path, samples, RATE))
     return made
 
 
@@ -78,7 +78,7 @@ def test_a_short_recording_is_followed_by_silence(items):
 def test_crops_begin_anywhere(tmp_path):
     path = tmp_path / "ramp.wav"
     soundfile.write(path, np.arange(1000, dtype=np.int16), RATE)
-    rows = Crops([Recording(path, 1000, RATE)], RATE, 900, 2000, seed=0)(3)
+    rows = Crops([CorpusRecording(path, 1000, RATE)], RATE, 900, 2000, seed=0)(3)
     starts = np.round(rows[:, 0] * 32768).astype(int)
     assert (starts.min(), starts.max()) == (0, 100)
     assert len(set(starts.tolist())) == 101
@@ -98,7 +98,7 @@ def test_gains_are_even_in_decibels(items, gain):
 def test_gain_never_clips(tmp_path):
     path = tmp_path / "loud.wav"
     soundfile.write(path, np.array([-32768, 30000, 0, 0] * 100, dtype=np.int16), RATE)
-    rows = Crops([Recording(path, 400, RATE)], RATE, 400, 50, seed=0, gain_db=(-6.0, 20.0))(0)
+    rows = Crops([CorpusRecording(path, 400, RATE)], RATE, 400, 50, seed=0, gain_db=(-6.0, 20.0))(0)
     assert np.abs(rows).max() == 1.0
     assert np.abs(rows).max(axis=1).min() < 1.0
 
@@ -127,8 +127,8 @@ def test_nothing_to_draw_from_is_one_line(items):
 
 
 def test_a_lost_or_broken_recording_is_one_line(tmp_path):
-    lost = Recording(tmp_path / "lost.flac", 1000, RATE)
-    broken = Recording(tmp_path / "broken.flac", 1000, RATE)
+    lost = CorpusRecording(tmp_path / "lost.flac", 1000, RATE)
+    broken = CorpusRecording(tmp_path / "broken.flac", 1000, RATE)
     Path(broken.path).write_bytes(b"fLaC and no more")
     for item in (lost, broken):
         with pytest.raises(SpeechLMError, match=rf"{item.path.name}: \w") as no:

@@ -14,7 +14,7 @@ import pytest
 from speechlm.data import mixture as module
 from speechlm.data.examples import SHORTEST, Examples
 from speechlm.data.mixture import Mixture, MixtureConfig, TaskConfig
-from speechlm.data.packing import Batch
+from speechlm.data.packing import PackedBatch
 from speechlm.data.tokens import Tokens, claim, write_shard
 from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
@@ -48,7 +48,7 @@ def config(corpus: Path, text: Path, *names: str, **settings: Any) -> MixtureCon
     return MixtureConfig([str(corpus)], text=str(text), **(usual | settings))
 
 
-def examples(batch: Batch) -> list[tuple[np.ndarray, np.ndarray]]:
+def examples(batch: PackedBatch) -> list[tuple[np.ndarray, np.ndarray]]:
     """Tokens and mask of each example in a batch."""
     found = []
     for tokens, mask, segments in zip(batch.tokens, batch.mask, batch.segments, strict=True):

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.data.packing import PADDING, Packed, pack
-from speechlm.lm.tasks import Sequence
+from speechlm.data.packing import PADDING, PackedExamples, pack
+from speechlm.lm.tasks import TokenSequence
 
 PAD = 0
 
 
-def sequence(columns: int, value: int, rows: int = 2) -> Sequence:
+def sequence(columns: int, value: int, rows: int = 2) -> TokenSequence:
     tokens = np.full((rows, columns), value, np.int64)
     tokens[-1] += np.arange(columns) + 100
     mask = np.arange(rows * columns).reshape(rows, columns) % 3 == value % 3
-    return Sequence(tokens, mask)
+    return TokenSequence(tokens, mask)
 
 
 @given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=30), batch=st.integers(1, 4))
@@ -39,7 +39,7 @@ def test_everything_is_packed_once(lengths: list[int], batch: int) -> None:
                 inside = segments == segment
                 first = np.flatnonzero(inside)[0]
                 assert inside[first : first + inside.sum()].all()  # in one piece
-                found[int(tokens[0, first])] = Sequence(tokens[:, inside], mask[:, inside])
+                found[int(tokens[0, first])] = TokenSequence(tokens[:, inside], mask[:, inside])
     assert set(found) == set(range(1, len(lengths) + 1))
     for value, one in found.items():
         np.testing.assert_array_equal(one.tokens, sequences[value - 1].tokens)
@@ -55,13 +55,13 @@ def test_little_is_wasted(lengths: list[int]) -> None:
     assert sum(used) == sum(lengths)
 
 
-def drawn(random: np.random.Generator) -> Sequence:
+def drawn(random: np.random.Generator) -> TokenSequence:
     return sequence(int(random.integers(1, 60)), int(random.integers(1, 50)))
 
 
 @given(steps=st.lists(st.integers(0, 10**9), min_size=1, max_size=4), seed=st.integers(0, 2**31))
 def test_a_batch_is_a_function_of_seed_and_step(steps: list[int], seed: int) -> None:
-    one, other = (Packed(drawn, 3, 100, PAD, seed) for _ in range(2))
+    one, other = (PackedExamples(drawn, 3, 100, PAD, seed) for _ in range(2))
     first = [one(step) for step in steps]
     again = [other(step) for step in reversed(steps)]
     for batch, same in zip(first, reversed(again), strict=True):
@@ -74,11 +74,11 @@ def test_a_batch_is_a_function_of_seed_and_step(steps: list[int], seed: int) -> 
 def test_batches_are_full_and_favour_no_length() -> None:
     lengths = []
 
-    def draw(random: np.random.Generator) -> Sequence:
+    def draw(random: np.random.Generator) -> TokenSequence:
         lengths.append(int(random.integers(1, 200)))
         return sequence(lengths[-1], 1)
 
-    packed = Packed(draw, 8, 512, PAD, seed=0)
+    packed = PackedExamples(draw, 8, 512, PAD, seed=0)
     used, kept = 0, []
     for step in range(50):
         segments = packed(step).segments

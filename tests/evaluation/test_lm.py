@@ -31,7 +31,7 @@ from speechlm.evaluation.lm.generating import generate
 from speechlm.evaluation.lm.likelihood import NGRAMS
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.lm.table import markdown
 from speechlm.evaluation.lm.tts import Prompt
 from speechlm.evaluation.ngrams import UnitNgrams
@@ -199,7 +199,9 @@ def test_the_real_continuation_is_chosen(found: LMResults, world: SimpleNamespac
 
 
 def test_windows_do_not_overlap_and_the_first_of_each_come_first(world: SimpleNamespace) -> None:
-    subject = Subject(LMSuiteConfig(model=str(world.model), tokens=[str(world.tokens)]), None)  # type: ignore[arg-type]
+    subject = ModelUnderTest(
+        LMSuiteConfig(model=str(world.model), tokens=[str(world.tokens)]), None
+    )  # type: ignore[arg-type]
     found = windows(ChoiceConfig(pairs=1000, prompt=0.1, seconds=0.1), subject)
     starts = [window.start for window in found]
     assert starts == sorted(starts)
@@ -293,7 +295,7 @@ def test_units_that_may_last_longer_are_heard_whole(variable: bool, samples: int
         units=SimpleNamespace(variable=variable), encode=lambda wave: wave, decode=decode
     )
     subject: Any = SimpleNamespace(tokenizer=tokenizer)
-    assert len(Subject.given_back(subject, np.zeros(100, np.float32))) == samples
+    assert len(ModelUnderTest.given_back(subject, np.zeros(100, np.float32))) == samples
 
 
 def test_the_least_that_goes_on_is_a_frame(world: SimpleNamespace, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from rich.table import Table
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import layers, run
-from speechlm.evaluation.probe.figures import Found
+from speechlm.evaluation.probe.figures import ProbeResult
 from speechlm.training import registry
-from speechlm.units.features.pretrained import Transformers
+from speechlm.units.features.pretrained import TransformersTeacher
 from tests.teachers import tiny_hubert
 
 from .tones import say_tones
@@ -43,13 +43,13 @@ def test_one_command_finds_the_best(
     world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one pass of the teacher over each utterance, and one more to cluster them, once."""
-    real, heard = Transformers._features, []
+    real, heard = TransformersTeacher._features, []
 
-    def features(teacher: Transformers, wave: torch.Tensor) -> torch.Tensor:
+    def features(teacher: TransformersTeacher, wave: torch.Tensor) -> torch.Tensor:
         heard.append(len(wave))
         return real(teacher, wave)
 
-    monkeypatch.setattr(Transformers, "_features", features)
+    monkeypatch.setattr(TransformersTeacher, "_features", features)
     out = world.folder / "out.json"
     tables = run.run(FILE, world.overrides, out)
     assert len(heard) == 12 + 12  # speakers are of the same corpus, and heard no second time
@@ -102,7 +102,7 @@ def test_what_cannot_be_told_from_the_best_is_named() -> None:
     }
     weights = random.uniform(1, 2, 40)
     every = {
-        name: Found({"told:x": statistics.mean(each, weights)}, {"x": (each, weights)})
+        name: ProbeResult({"told:x": statistics.mean(each, weights)}, {"x": (each, weights)})
         for name, each in shares.items()
     }
     # Their own intervals are wide, as utterances differ, and hold each other's means.

@@ -79,7 +79,7 @@ def test_a_word_that_is_not_heard_is_none() -> None:
     said = (("one", 0.0, 0.5), ("two", 0.5, 1.0))
 
     def spoken(sound: np.ndarray) -> list[str]:
-        one = speech.Speech("0", "test", lambda: (sound, 16000), segments=said, aligned=True)
+        one = speech.Utterance("0", "test", lambda: (sound, 16000), segments=said, aligned=True)
         return [each.name for each in words._said(one)]
 
     assert spoken(wave) == []

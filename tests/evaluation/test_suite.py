@@ -205,7 +205,7 @@ def test_worker_processes_give_what_this_process_gives(suite_file, tmp_path):
 
 
 def test_a_worker_that_dies_is_reported(monkeypatch, clips):
-    task = object.__new__(work.Task)
+    task = object.__new__(work.RowTask)
     object.__setattr__(task, "spec", Spec("opus", "opus", 6, RATE))
     object.__setattr__(task, "clip", type("Clip", (), {"id": "c"}))
     with pytest.raises(

@@ -17,12 +17,12 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import ClipsConfig
 from speechlm.evaluation.lm import sweep
 from speechlm.evaluation.lm.config import SweepConfig
-from speechlm.evaluation.lm.ears import Heard
+from speechlm.evaluation.lm.ears import Transcript
 from speechlm.evaluation.lm.operating import points
 from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.results import Results
-from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import Sampling
+from speechlm.types import Codes
 
 from .voices import RATE, voice
 
@@ -70,16 +70,16 @@ class Teller:
         assert frames == 20 + how.seed - 10
         return iter(np.zeros((5, 1), np.int64))
 
-    def hear(self, wave: np.ndarray, rate: int) -> dict[str, Heard]:
+    def hear(self, wave: np.ndarray, rate: int) -> dict[str, Transcript]:
         """Of what it says itself there are five frames; recordings are longer.
 
         The other ear is deaf to all but these.
         """
         if len(wave) == 5 * HOP:
             how = self.how[-1]
-            said = Heard(SAID[how.temperature][how.seed - 10])
-            return {"ear": said, "other": Heard(reason="deaf")}
-        return dict.fromkeys(self.names, Heard(REAL[len(wave) // HOP - 20]))
+            said = Transcript(SAID[how.temperature][how.seed - 10])
+            return {"ear": said, "other": Transcript(reason="deaf")}
+        return dict.fromkeys(self.names, Transcript(REAL[len(wave) // HOP - 20]))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_a_point_that_is_not_reached_has_a_reason(config: SweepConfig) -> None:
 
 
 def test_all_numbers_are_one_word_and_in_every_dictionary(config: SweepConfig) -> None:
-    reader = sweep.Reader(config, "basic")
+    reader = sweep.TextJudge(config, "basic")
     few, many = (reader.cells(reader.words(text)) for text in ("we went 12", "we went 90125"))
     assert few == many
     assert few["words"].value == 100
@@ -233,9 +233,9 @@ def test_nobody_listens_or_nothing_is_long_enough(config: SweepConfig) -> None:
 
 def test_texts_are_compared_with_as_many_in_every_row(config: SweepConfig) -> None:
     """Of three systems, with 30, 10 and 1 texts heard."""
-    reader = sweep.Reader(config, "basic")
-    one = sweep._Said(Heard("we went home"), {})
-    none = sweep._Said(Heard(""), {})
+    reader = sweep.TextJudge(config, "basic")
+    one = sweep._Said(Transcript("we went home"), {})
+    none = sweep._Said(Transcript(""), {})
     said = {"all": [one] * 30, "some": [one] * 10 + [none] * 20, "last": [one] + [none] * 29}
     assert sweep._references(said, reader) == 9
     assert sweep._references({"all": said["all"]}, reader) == sweep.REFERENCES

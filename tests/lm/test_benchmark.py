@@ -9,22 +9,24 @@ import pytest
 
 from speechlm.benchmarks import lm as benchmark
 from speechlm.benchmarks.codec import Spread
-from speechlm.benchmarks.lm import Figures, Pair, Report
+from speechlm.benchmarks.lm import GenerationFigures, GenerationReport, SpeedRatio
 from speechlm.lm.config import DepthConfig, LMConfig
 from tests.tools import require
 
 
-def report(generate: float, train: float, first: float, speech: float, same: bool) -> Report:
+def report(
+    generate: float, train: float, first: float, speech: float, same: bool
+) -> GenerationReport:
     pairs = {
-        "generate": Pair.of(10, [(1.0, generate)]),
-        "train": Pair.of(10, [(1.0, train)]),
+        "generate": SpeedRatio.of(10, [(1.0, generate)]),
+        "train": SpeedRatio.of(10, [(1.0, train)]),
     }
-    wall = Figures(pairs, Spread.of([first]), Spread.of([speech]))
-    return Report(1, 1, wall, wall, same, [])
+    wall = GenerationFigures(pairs, Spread.of([first]), Spread.of([speech]))
+    return GenerationReport(1, 1, wall, wall, same, [])
 
 
 def test_pairs_compare_run_by_run() -> None:
-    pair = Pair.of(100, [(1.0, 2.0), (2.0, 8.0), (4.0, 12.0)])
+    pair = SpeedRatio.of(100, [(1.0, 2.0), (2.0, 8.0), (4.0, 12.0)])
     assert pair.own == Spread(50.0, 25.0, 100.0)
     assert pair.ratio == Spread(3.0, 2.0, 4.0)
 

@@ -7,7 +7,7 @@ import torch
 
 from speechlm.kernels import numba_available
 from speechlm.lm.compiled import CompiledDecoder, CompiledDecoding, Product
-from speechlm.nn import Decoder, Transformer
+from speechlm.nn import CachedTransformer, Transformer
 from tests.tools import require
 
 
@@ -22,7 +22,7 @@ def test_compiled_is_what_pytorch_computes(half: bool) -> None:
         weight.add_(0.1 * torch.randn_like(weight))
         if half:
             weight.copy_(weight.half().float())
-    compiled, plain = CompiledDecoder(model), Decoder(model)
+    compiled, plain = CompiledDecoder(model), CachedTransformer(model)
     assert compiled.blocks[0][1].dtype == ("uint16" if half else "float32")
     both = [each.begin(1, 20) for each in (compiled, plain)]
     assert isinstance(both[0], CompiledDecoding)

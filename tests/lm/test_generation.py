@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from speechlm.errors import SpeechLMError
 from speechlm.lm.generation import Generator
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import GREEDY, Loops, Sampler, Sampling, Views
+from speechlm.types import Codes
 from tests.lm import tiny
 
 END = 5

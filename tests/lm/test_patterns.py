@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm.patterns import NONE, PATTERNS, Codes, pattern
+from speechlm.lm.patterns import NONE, PATTERNS, pattern
+from speechlm.types import Codes
 
 kinds = st.sampled_from(sorted(PATTERNS))
 shapes = st.tuples(st.integers(1, 6), st.integers(0, 9))

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechlm.nn import product as module
-from speechlm.nn.product import Linear, product
+from speechlm.nn.product import OneDNNLinear, product
 from tests.tools import require
 
 LARGE = (160, 128, 144)
@@ -46,7 +46,7 @@ def test_any_layout(a_layout: str, b_layout: str, rows: int, columns: int) -> No
 @pytest.mark.parametrize("shape", [(0, 3), (4, 0), (2, 5, 3), LARGE[:2], (4, 40, 128)])
 def test_a_layer_is_torchs_with_its_gradients(shape: tuple[int, ...]) -> None:
     """Of any size, also where nothing is to be multiplied."""
-    layer = Linear(shape[-1], LARGE[2])
+    layer = OneDNNLinear(shape[-1], LARGE[2])
     x = torch.randn(shape, requires_grad=True)
     y, expected = layer(x), F.linear(x, layer.weight)
     slope = torch.randn_like(y)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechlm.nn import Decoder, Packing, Transformer
+from speechlm.nn import CachedTransformer, Packing, Transformer
 
 DIM = 32
 
@@ -33,7 +33,7 @@ def whole(model: Transformer, x: Tensor) -> Tensor:
 def test_position_by_position(lengths: list[int], steps: int) -> None:
     """Starts of any lengths, then step by step in a batch: as each sequence at once."""
     model = transformer()
-    decoding = Decoder(model).begin(len(lengths), max(lengths) + steps)
+    decoding = CachedTransformer(model).begin(len(lengths), max(lengths) + steps)
     inputs = [torch.randn(length + steps, DIM) for length in lengths]
     expected = [whole(model, each) for each in inputs]
     found = decoding.prefill([x[:length] for x, length in zip(inputs, lengths, strict=True)])
@@ -49,7 +49,7 @@ def test_position_by_position(lengths: list[int], steps: int) -> None:
 
 def test_reset() -> None:
     model = transformer()
-    decoding = Decoder(model).begin(2, 5)
+    decoding = CachedTransformer(model).begin(2, 5)
     x = torch.randn(2, 5, DIM)
     decoding.prefill([x[0, :3], x[1, :2]])
     decoding.reset()
@@ -61,7 +61,9 @@ def test_reset() -> None:
 @pytest.mark.parametrize("lengths", [[], [3], [0, 2], [2, 9]])
 def test_prompts_must_fit(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match="prompts of"):
-        Decoder(transformer()).begin(2, 8).prefill([torch.zeros(length, DIM) for length in lengths])
+        CachedTransformer(transformer()).begin(2, 8).prefill(
+            [torch.zeros(length, DIM) for length in lengths]
+        )
 
 
 @settings(max_examples=30)

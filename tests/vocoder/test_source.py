@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.vocoder.pitch import HIGHEST, LOWEST, track
-from speechlm.vocoder.source import Source
+from speechlm.vocoder.source import HarmonicSource
 
 RATE, HOP = 16000, 160
 
@@ -17,7 +17,7 @@ RATE, HOP = 16000, 160
 @given(st.floats(LOWEST * 1.1, HIGHEST * 0.9), st.integers(0, 100))
 def test_pitch_of_pulses(pitch: float, seed: int) -> None:
     generator = torch.manual_seed(seed)
-    source = Source(HOP, RATE)
+    source = HarmonicSource(HOP, RATE)
     wave = source(torch.full((1, 1, 60), pitch))[:, 0]
     wave = 0.1 * wave + 0.003 * torch.randn(wave.shape, generator=generator)
     found = track(wave, HOP, RATE)[0, 10:-10]
@@ -32,7 +32,7 @@ def test_no_pitch() -> None:
 
 
 def test_pulses_have_all_harmonics_and_unit_power() -> None:
-    wave = Source(HOP, RATE)(torch.full((1, 1, 100), 200.0))[0]
+    wave = HarmonicSource(HOP, RATE)(torch.full((1, 1, 100), 200.0))[0]
     pulses, noise = wave[:, HOP:].numpy()
     assert np.square(pulses).mean() == pytest.approx(1, rel=0.05)
     assert np.square(noise).mean() == pytest.approx(1, rel=0.05)
@@ -44,7 +44,7 @@ def test_pulses_have_all_harmonics_and_unit_power() -> None:
 
 @given(st.lists(st.sampled_from([0.0, 90.0, 140.0, 300.0]), min_size=1, max_size=12), st.data())
 def test_streamed_is_offline(pitch: list[float], data: st.DataObject) -> None:
-    source = Source(HOP, RATE)
+    source = HarmonicSource(HOP, RATE)
     x = torch.tensor(pitch)[None, None]
     whole = source(x)
     cut = data.draw(st.integers(0, len(pitch)))

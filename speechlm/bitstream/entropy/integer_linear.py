@@ -9,7 +9,7 @@ import numpy as np
 _EXACT = 1 << 24  # whole numbers up to here are exact in float32
 
 
-class Linear:
+class IntegerLinear:
     """``round((weight @ x + bias) / 2**shift)`` of whole numbers, halves to even.
 
     No partial sum, whatever the order, reaches 2**24; so each is exact in float32, and BLAS may

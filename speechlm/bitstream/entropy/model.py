@@ -1,7 +1,7 @@
 """The context model: how likely each code is, given the frames before and the levels below.
 
 A small causal network in whole numbers: weights of 8 bits, activations of at most 11, sums exact in
-any order (:class:`Linear`), and between them clipping. So no two machines can differ.
+any order (:class:`IntegerLinear`), and between them clipping. So no two machines can differ.
 
 - A frame enters as the sum of the embeddings of its codes and of their number.
 - The trunk runs over frames. Layer i reads its input now and ``2**i`` frames before (as in WaveNet,
@@ -20,7 +20,7 @@ import numpy as np
 
 from speechlm.bitstream.coders import count_levels
 from speechlm.bitstream.entropy.frequencies import PRECISION, from_scores
-from speechlm.bitstream.entropy.integer_linear import Linear, crop
+from speechlm.bitstream.entropy.integer_linear import IntegerLinear, crop
 from speechlm.errors import SpeechLMError
 
 FINE = 3  # the trunk adds up in units finer by so many bits than those that its layers read
@@ -80,10 +80,10 @@ class ContextModel:
         self._embedding = np.pad(embedding, ((0, 0), (0, 1), (0, 0)))  # place -1 is no code's
         self._number = np.ascontiguousarray(arrays["number"], np.float32)
 
-        def linear(name: str, most: int | np.ndarray, index: int | tuple[()] = ()) -> Linear:
+        def linear(name: str, most: int | np.ndarray, index: int | tuple[()] = ()) -> IntegerLinear:
             parts = (arrays[f"{name}.{part}"][index] for part in ("weight", "bias", "shift"))
             weight, bias, shift = parts
-            return Linear(weight, bias, int(shift), most)
+            return IntegerLinear(weight, bias, int(shift), most)
 
         self.reach = 2 ** sizes["layers"]
         self._enter = linear("enter", SUM)

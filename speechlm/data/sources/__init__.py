@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from speechlm.data.config import CorpusConfig
-from speechlm.data.corpus import Source
+from speechlm.data.corpus import CorpusSource
 
 MODULES = {
     "asterisk": "asterisk",
@@ -21,7 +21,7 @@ MODULES = {
 }
 
 
-def open_source(config: CorpusConfig) -> Source:
+def open_source(config: CorpusConfig) -> CorpusSource:
     """Find the recordings that a declaration names, fetching them where that is its kind."""
     module: Any = import_module(f"speechlm.data.sources.{MODULES[config.kind]}")
-    return cast(Callable[[CorpusConfig], Source], module.source)(config)
+    return cast(Callable[[CorpusConfig], CorpusSource], module.source)(config)

@@ -13,7 +13,7 @@ import soundfile
 
 from speechlm.data import debian
 from speechlm.data.config import DebianConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 from speechlm.errors import SpeechLMError
 
 ARCHIVE = "usr/share/scummvm/flight-of-the-amazon-queen/queen.1c"
@@ -22,7 +22,7 @@ ENTRY = struct.Struct(">12sBII")
 MP3 = 1
 
 
-class Entry(NamedTuple):
+class ArchiveMember(NamedTuple):
     """One file inside the archive: its place in bytes."""
 
     name: str
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     size: int
 
 
-def source(config: DebianConfig) -> Source:
+def source(config: DebianConfig) -> CorpusSource:
     """Fetch the package and list the voices in the game's archive.
 
     A line is ``KEYn.SB``, n being its segment's hexadecimal number; the hero's keys are ``JOE...``
@@ -50,17 +50,17 @@ def source(config: DebianConfig) -> Source:
             continue
         hero = name.startswith("JOE") or name[-2:-1] == "J"
         utterances.append(
-            Utterance(
+            SourceUtterance(
                 id=f"amazon-queen-{name.lower()}",
                 load=partial(_read, path, entry),
                 speaker="amazon-queen-joe" if hero else "amazon-queen-cast",
                 language="en",
             )
         )
-    return Source(utterances, versions, {"sound effects": effects})
+    return CorpusSource(utterances, versions, {"sound effects": effects})
 
 
-def directory(head: bytes, path: Path) -> list[Entry]:
+def directory(head: bytes, path: Path) -> list[ArchiveMember]:
     """Parse ScummVM's compressed archive: ``QTBL``, version, two unknown bytes, compression, count.
 
     An entry is a name of 12 bytes, a flag, and a big-endian offset and size of 4 bytes each.
@@ -70,12 +70,14 @@ def directory(head: bytes, path: Path) -> list[Entry]:
         if magic != b"QTBL" or compression != MP3:
             raise SpeechLMError(f"{path}: not the game's archive with MP3 voices")
         entries = (ENTRY.unpack_from(head, HEADER.size + i * ENTRY.size) for i in range(count))
-        return [Entry(n.rstrip(b"\0").decode("ascii"), at, size) for n, _, at, size in entries]
+        return [
+            ArchiveMember(n.rstrip(b"\0").decode("ascii"), at, size) for n, _, at, size in entries
+        ]
     except (struct.error, UnicodeDecodeError):
         raise SpeechLMError(f"{path}: the archive's directory is damaged") from None
 
 
-def _read(path: Path, entry: Entry) -> tuple[np.ndarray, int]:
+def _read(path: Path, entry: ArchiveMember) -> tuple[np.ndarray, int]:
     with path.open("rb") as archive:
         archive.seek(entry.offset)
         voice = archive.read(entry.size)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechlm.data import debian, decode
 from speechlm.data.config import VoicesConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 from speechlm.errors import SpeechLMError
 
 VOICES = {
@@ -24,7 +24,7 @@ NO_SPEECH = re.compile(
 )
 
 
-def source(config: VoicesConfig) -> Source:
+def source(config: VoicesConfig) -> CorpusSource:
     """Fetch the packages and pair each prompt with its line of the package's transcript."""
     root, versions = debian.unpacked(config.packages, Path(config.package_cache), config.name)
     utterances, skipped = [], 0
@@ -42,7 +42,7 @@ def source(config: VoicesConfig) -> Source:
                 skipped += 1
                 continue
             utterances.append(
-                Utterance(
+                SourceUtterance(
                     id=f"asterisk-{language}-{name.replace('/', '-')}",
                     load=partial(decode.read_g722, path),
                     speaker=f"asterisk-{voice.rsplit('_')[-1].lower()}",
@@ -50,7 +50,7 @@ def source(config: VoicesConfig) -> Source:
                     text=texts.get(name),
                 )
             )
-    return Source(utterances, versions, {"tones and noises": skipped})
+    return CorpusSource(utterances, versions, {"tones and noises": skipped})
 
 
 def transcripts(listing: str) -> dict[str, str | None]:

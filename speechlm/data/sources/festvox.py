@@ -9,17 +9,17 @@ from pathlib import Path
 from speechlm import audio
 from speechlm.data import debian
 from speechlm.data.config import DebianConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 
 VOICE = "usr/share/festival/voices/russian/msu_ru_nsh_clunits"
 
 
-def source(config: DebianConfig) -> Source:
+def source(config: DebianConfig) -> CorpusSource:
     """Fetch the package and pair each sentence with its prompt."""
     root, versions = debian.unpacked(config.packages, Path(config.package_cache), config.name)
     prompts = transcripts((root / VOICE / "etc/txt.done.data").read_text("utf-8"))
     utterances = [
-        Utterance(
+        SourceUtterance(
             id=f"festvox-{path.stem}",
             load=partial(audio.read, path),
             speaker="festvox-nsh",
@@ -28,7 +28,7 @@ def source(config: DebianConfig) -> Source:
         )
         for path in sorted((root / VOICE / "wav").glob("*.wav"))
     ]
-    return Source(utterances, versions)
+    return CorpusSource(utterances, versions)
 
 
 def transcripts(prompts: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from speechlm import audio
 from speechlm.data import debian
 from speechlm.data.config import VoicesConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 from speechlm.errors import SpeechLMError
 
 GAME = "usr/share/games/fillets-ng"
@@ -29,7 +29,7 @@ class Line(NamedTuple):
     text: str | None
 
 
-def source(config: VoicesConfig) -> Source:
+def source(config: VoicesConfig) -> CorpusSource:
     """Fetch the packages and keep the sounds that the game's script has words for."""
     root, versions = debian.unpacked(config.packages, Path(config.package_cache), config.name)
     game = root / GAME
@@ -52,7 +52,7 @@ def source(config: VoicesConfig) -> Source:
                 continue
             character = line.font.removeprefix("font_") or "other"
             utterances.append(
-                Utterance(
+                SourceUtterance(
                     id=f"fillets-{language}-{level}-{path.stem}",
                     load=partial(audio.read, path),
                     speaker=f"fillets-{language}-{character}",
@@ -60,7 +60,7 @@ def source(config: VoicesConfig) -> Source:
                     text=line.text,
                 )
             )
-    return Source(utterances, versions, {"no words in the script": wordless})
+    return CorpusSource(utterances, versions, {"no words in the script": wordless})
 
 
 def dialogue(script: str) -> dict[str, Line]:

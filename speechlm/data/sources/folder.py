@@ -15,7 +15,7 @@ from pathlib import Path
 
 from speechlm import audio
 from speechlm.data.config import FolderConfig
-from speechlm.data.corpus import LONG, Pieces, Source, Utterance
+from speechlm.data.corpus import LONG, CorpusSource, Pieces, SourceUtterance
 from speechlm.data.sources import lists
 from speechlm.data.sources.lists import Listed
 from speechlm.errors import SpeechLMError
@@ -26,7 +26,7 @@ ENDINGS |= {".opus", ".rf64", ".sph", ".w64", ".wav"}
 ENDINGS |= {".3gp", ".aac", ".amr", ".m4a", ".mka", ".mp4", ".webm", ".wma"}
 
 
-def source(config: FolderConfig) -> Source:
+def source(config: FolderConfig) -> CorpusSource:
     """Find the recordings of a folder."""
     folder = Path(config.path)
     if not folder.is_dir():
@@ -38,7 +38,7 @@ def source(config: FolderConfig) -> Source:
     else:
         entries = [entry for name in named for entry in lists.read(name)]
     by_stem = {path.stem: path for path in files}
-    utterances: list[Utterance] = []
+    utterances: list[SourceUtterance] = []
     missing, taken = 0, set[str]()
     for entry in entries:
         path = Path(entry.audio)
@@ -54,7 +54,7 @@ def source(config: FolderConfig) -> Source:
             name += "-again"
         taken.add(name)
         utterances.append(
-            Utterance(
+            SourceUtterance(
                 id=name,
                 load=partial(audio.read, path, config.sample_rate, allow_cut=False),
                 speaker=entry.speaker or path.parent.resolve().name,
@@ -64,7 +64,7 @@ def source(config: FolderConfig) -> Source:
                 pieces=partial(_pieces, path, config.sample_rate),
             )
         )
-    return Source(utterances, skipped={"listed but not there": missing})
+    return CorpusSource(utterances, skipped={"listed but not there": missing})
 
 
 def _pieces(path: Path, sample_rate: int) -> Pieces | None:

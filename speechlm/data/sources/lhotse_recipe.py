@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speechlm.data.config import LhotseConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 from speechlm.data.splits import named_split
 from speechlm.errors import SpeechLMError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 
-def source(config: LhotseConfig) -> Source:
+def source(config: LhotseConfig) -> CorpusSource:
     """Run ``lhotse.recipes.prepare_RECIPE`` and take each supervision as an utterance.
 
     Parts named after a split (``dev-clean``) are that split.
@@ -45,7 +45,7 @@ def source(config: LhotseConfig) -> Source:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SpeechLMError(f"{config.name}: Lhotse recipe {config.recipe}: {reason}") from None
     parts = {"": manifests} if "recordings" in manifests else manifests
-    utterances: list[Utterance] = []
+    utterances: list[SourceUtterance] = []
     for part, manifest in parts.items():
         if "supervisions" not in manifest:
             raise SpeechLMError(f"{config.name}: Lhotse recipe {config.recipe} has no supervisions")
@@ -53,7 +53,7 @@ def source(config: LhotseConfig) -> Source:
             recordings=manifest["recordings"], supervisions=manifest["supervisions"]
         )
         utterances += _utterances(cuts.trim_to_supervisions(keep_overlapping=False), part, config)
-    return Source(utterances, {"lhotse": lhotse.__version__})
+    return CorpusSource(utterances, {"lhotse": lhotse.__version__})
 
 
 def _recipe(verb: str, name: str) -> Callable[..., Any]:
@@ -78,10 +78,10 @@ def _call(recipe: Callable[..., Any], folder: Path, options: dict[str, Any]) -> 
     return recipe(folder, **{key: value for key, value in options.items() if key in known})
 
 
-def _utterances(cuts: Any, part: str, config: LhotseConfig) -> Iterator[Utterance]:
+def _utterances(cuts: Any, part: str, config: LhotseConfig) -> Iterator[SourceUtterance]:
     for cut in cuts:
         (supervision,) = cut.supervisions
-        yield Utterance(
+        yield SourceUtterance(
             id=supervision.id.replace("/", "-"),
             load=partial(_load, cut),
             speaker=supervision.speaker or cut.recording.id,

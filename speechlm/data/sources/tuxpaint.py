@@ -8,12 +8,12 @@ from pathlib import Path
 from speechlm import audio
 from speechlm.data import debian
 from speechlm.data.config import VoicesConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 
 STAMPS = "usr/share/tuxpaint/stamps"
 
 
-def source(config: VoicesConfig) -> Source:
+def source(config: VoicesConfig) -> CorpusSource:
     """Fetch the package and pair ``NAME_desc[_LANGUAGE].ogg`` with ``NAME.txt``.
 
     Only descriptions are speech; ``NAME.ogg`` is the sound that the thing makes.
@@ -29,7 +29,7 @@ def source(config: VoicesConfig) -> Source:
             texts = descriptions(words.read_text("utf-8")) if words.exists() else {}
             place = path.parent.relative_to(stamps).as_posix().replace("/", "-")
             utterances.append(
-                Utterance(
+                SourceUtterance(
                     id=f"tuxpaint-{language}-{place}-{name}",
                     load=partial(audio.read, path),
                     speaker=f"tuxpaint-{language}",
@@ -37,7 +37,7 @@ def source(config: VoicesConfig) -> Source:
                     text=texts.get(language),
                 )
             )
-    return Source(utterances, versions)
+    return CorpusSource(utterances, versions)
 
 
 def descriptions(words: str) -> dict[str, str]:

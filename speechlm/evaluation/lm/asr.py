@@ -8,9 +8,9 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import find
 from speechlm.evaluation.columns import Column, error_cells
 from speechlm.evaluation.lm.config import ReadingConfig
-from speechlm.evaluation.lm.ears import Heard
+from speechlm.evaluation.lm.ears import Transcript
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
@@ -23,7 +23,7 @@ ABOUT = (
 )
 
 
-def run(config: ReadingConfig, subject: Subject) -> dict[str, Section]:
+def run(config: ReadingConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """One section, with a card for each recording.
 
     Raises:
@@ -50,7 +50,7 @@ def run(config: ReadingConfig, subject: Subject) -> dict[str, Section]:
                 factor = Score((time.perf_counter() - start) / clip.seconds, weight=clip.seconds)
             except SpeechLMError as error:
                 text, reason, factor = "", str(error), failed(str(error))
-            found = _cells(clip.text, Heard(text, reason), ears.style)
+            found = _cells(clip.text, Transcript(text, reason), ears.style)
             section.add(model, found | {"rtf": factor}, text=text)
             written = {subject.name: text}
             for systems, sound in ((recordings, wave), (units, subject.given_back(wave))):
@@ -64,7 +64,7 @@ def run(config: ReadingConfig, subject: Subject) -> dict[str, Section]:
     return {"asr": section}
 
 
-def _cells(said: str | None, heard: Heard, style: str) -> dict[str, Score]:
+def _cells(said: str | None, heard: Transcript, style: str) -> dict[str, Score]:
     found = error_cells("", said, heard.text, heard.reason, style)
     written = error_cells("", said, heard.text, heard.reason, "basic")
     return {"wer": found["wer:"], "cer": found["cer:"], "written": written["wer:"]}

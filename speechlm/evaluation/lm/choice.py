@@ -11,11 +11,11 @@ from speechlm.evaluation.columns import Column
 from speechlm.evaluation.lm.config import ChoiceConfig
 from speechlm.evaluation.lm.likelihood import learn
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Held, Subject
+from speechlm.evaluation.lm.subject import HeldOutUtterance, ModelUnderTest
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
-from speechlm.lm.patterns import Codes
 from speechlm.lm.verbs import frames_in
+from speechlm.types import Codes
 from speechlm.utils.processes import progress
 
 REAL = "real"
@@ -39,7 +39,7 @@ RIVAL = "trigrams over levels"
 class Window:
     """A prompt and what followed it, codes (levels, frames); ``start`` is in frames."""
 
-    held: Held
+    held: HeldOutUtterance
     start: int
     prompt: Codes
     rest: Codes
@@ -50,7 +50,7 @@ class Window:
         return self.prompt.shape[1]
 
 
-def run(config: ChoiceConfig, subject: Subject) -> dict[str, Section]:
+def run(config: ChoiceConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """One section: the model, by likelihood and by what the prompt adds, beside an n-gram.
 
     Raises:
@@ -88,7 +88,7 @@ def run(config: ChoiceConfig, subject: Subject) -> dict[str, Section]:
     return {"choice": section}
 
 
-def find(config: ChoiceConfig, subject: Subject) -> list[Window]:
+def find(config: ChoiceConfig, subject: ModelUnderTest) -> list[Window]:
     """Windows of the test splits: the first of each utterance, then the second, and so on.
 
     Raises:

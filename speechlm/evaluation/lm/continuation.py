@@ -11,13 +11,14 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import find
 from speechlm.evaluation.lm import generating
 from speechlm.evaluation.lm.config import ContinuingConfig
-from speechlm.evaluation.lm.generating import Generated
+from speechlm.evaluation.lm.generating import GeneratedSpeech
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Subject
-from speechlm.evaluation.metrics.base import Wave, failed
+from speechlm.evaluation.lm.subject import ModelUnderTest
+from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm.sampling import Sampling
 from speechlm.lm.verbs import frames_in
+from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
 ABOUT = (
@@ -26,7 +27,7 @@ ABOUT = (
 )
 
 
-def run(config: ContinuingConfig, subject: Subject) -> dict[str, Section]:
+def run(config: ContinuingConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """One section, with a card for what the model went on with, and one for the recording.
 
     Raises:
@@ -53,7 +54,9 @@ def run(config: ContinuingConfig, subject: Subject) -> dict[str, Section]:
     return {"continuation": section}
 
 
-def go_on(prompt: Wave, seconds: float, how: Sampling, subject: Subject) -> tuple[Wave, Generated]:
+def go_on(
+    prompt: Wave, seconds: float, how: Sampling, subject: ModelUnderTest
+) -> tuple[Wave, GeneratedSpeech]:
     """The prompt (samples,) as its units give it back, and up to ``seconds`` that follow it.
 
     Raises:
@@ -80,7 +83,7 @@ def _continued(
     prompt: Wave,
     number: int,
     config: ContinuingConfig,
-    subject: Subject,
+    subject: ModelUnderTest,
 ) -> Card:
     """Let the model go on after ``prompt`` (samples,), and add its row."""
     try:

@@ -10,21 +10,21 @@ import numpy as np
 from speechlm.evaluation import recognition
 from speechlm.evaluation.columns import Column, error_cells, error_columns
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.metrics.base import Wave
 from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.recognition import Listener, Recogniser
 from speechlm.evaluation.store import Store, key
+from speechlm.types import Wave
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcript:
     """What a listener heard, or why it heard nothing."""
 
     text: str = ""
     reason: str = ""
 
 
-class Ears:
+class ASRJudges:
     """Listens to waves; the same wave is heard once, and remembered between suites.
 
     ``listeners`` are recognisers, or why one does not run here.
@@ -44,37 +44,37 @@ class Ears:
             found |= error_columns(name, self.style)
         return found
 
-    def hear(self, wave: Wave, rate: int) -> dict[str, Heard]:
+    def hear(self, wave: Wave, rate: int) -> dict[str, Transcript]:
         """What each listener hears in ``wave`` (samples,) at ``rate`` Hz: nothing in no sample."""
         if not len(wave):
-            return {name: Heard() for name in self.names}
+            return {name: Transcript() for name in self.names}
         samples = resample(np.asarray(wave, np.float32), rate, recognition.RATE)
         digest = hashlib.sha256(np.ascontiguousarray(samples, np.float32).tobytes()).hexdigest()
         return {who.name: self._hear(made, samples, digest) for who, made in self.listeners.items()}
 
-    def cells(self, said: str | None, heard: dict[str, Heard]) -> dict[str, Score]:
+    def cells(self, said: str | None, heard: dict[str, Transcript]) -> dict[str, Score]:
         """Errors beside what was ``said``, in the columns of the listeners."""
         found: dict[str, Score] = {}
         for name, what in heard.items():
             found |= error_cells(name, said, what.text, what.reason, self.style)
         return found
 
-    def _hear(self, made: Recogniser | str, wave: Wave, digest: str) -> Heard:
+    def _hear(self, made: Recogniser | str, wave: Wave, digest: str) -> Transcript:
         if isinstance(made, str):
-            return Heard(reason=made)
+            return Transcript(reason=made)
         name = key("heard", digest, made.fingerprint)
         text = self.store.get(name)
         if text is None:
             try:
                 text = made.transcribe(wave)
             except recognition.Unusable as reason:
-                return Heard(reason=str(reason))
+                return Transcript(reason=str(reason))
             except Exception as error:  # a judge's crash is shown in its cell
-                return Heard(reason=f"{type(error).__name__}: {error}")
+                return Transcript(reason=f"{type(error).__name__}: {error}")
             self.store.put(name, text)
-        return Heard(text)
+        return Transcript(text)
 
 
-def texts(heard: dict[str, Heard]) -> dict[str, str]:
+def texts(heard: dict[str, Transcript]) -> dict[str, str]:
     """For the page: what each heard."""
     return {name: what.text for name, what in heard.items() if not what.reason}

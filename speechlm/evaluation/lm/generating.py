@@ -12,9 +12,9 @@ import numpy as np
 from speechlm.evaluation.columns import Column
 from speechlm.evaluation.lm.loops import longest_loop
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.metrics.base import Wave, failed
+from speechlm.evaluation.metrics.base import failed
 from speechlm.lm import verbs
-from speechlm.lm.patterns import Codes
+from speechlm.types import Codes, Wave
 from speechlm.units.base import UnitStream
 
 LOOP_SECONDS = 2.0
@@ -41,7 +41,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Generated:
+class GeneratedSpeech:
     """Codes (levels, frames) and their sound (samples,); seconds of work until the first of it, and
     on all. ``ended``: by itself."""
 
@@ -62,7 +62,7 @@ def generate(
     levels: int,
     stream: UnitStream,
     samples: int | None = None,
-) -> Generated:
+) -> GeneratedSpeech:
     """Take ``frames`` (levels,), of which there are ``most`` where no end is said, to sound.
 
     Of units that differ in length so many are not so long: ``samples`` of sound are the limit.
@@ -85,10 +85,10 @@ def generate(
     work = time.perf_counter() - start
     whole = np.stack(codes, axis=1) if codes else np.zeros((levels, 0), np.int64)
     ended = len(codes) < most and (samples is None or done <= samples)
-    return Generated(whole, np.concatenate(waves)[:samples], first, work, ended)
+    return GeneratedSpeech(whole, np.concatenate(waves)[:samples], first, work, ended)
 
 
-def cells(made: Generated, rate: int) -> dict[str, Score]:
+def cells(made: GeneratedSpeech, rate: int) -> dict[str, Score]:
     """The values in ``COLUMNS``, for sound of ``rate`` samples a second."""
     length = len(made.wave) / rate
     nothing = failed("nothing was said")

@@ -8,7 +8,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.columns import Column
 from speechlm.evaluation.lm.config import LikelihoodConfig
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Held, Subject
+from speechlm.evaluation.lm.subject import HeldOutUtterance, ModelUnderTest
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.ngrams import UnitNgrams
 from speechlm.utils.processes import progress
@@ -30,7 +30,7 @@ ABOUT = (
 )
 
 
-def run(config: LikelihoodConfig, subject: Subject) -> dict[str, Section]:
+def run(config: LikelihoodConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """A section for each draw of the evaluation set.
 
     Raises:
@@ -62,7 +62,7 @@ def run(config: LikelihoodConfig, subject: Subject) -> dict[str, Section]:
     }
 
 
-def held_out(subject: Subject) -> list[Held]:
+def held_out(subject: ModelUnderTest) -> list[HeldOutUtterance]:
     """The test utterances of speakers of whom nothing is in the training splits.
 
     Raises:
@@ -79,13 +79,15 @@ def held_out(subject: Subject) -> list[Held]:
     return found
 
 
-def learn(name: str, subject: Subject) -> UnitNgrams:
+def learn(name: str, subject: ModelUnderTest) -> UnitNgrams:
     """N-grams (one of ``NGRAMS``) of the training splits."""
     codes = [one.codes(subject.levels) for one in subject.split("train")]
     return UnitNgrams(codes, subject.model.units.cardinality, *NGRAMS[name])
 
 
-def _section(title: str, held: list[Held], bits: np.ndarray, subject: Subject) -> Section:
+def _section(
+    title: str, held: list[HeldOutUtterance], bits: np.ndarray, subject: ModelUnderTest
+) -> Section:
     """From bits (systems, utterances, levels)."""
     names = list(NGRAMS)
     best = 1 + int(bits[1:].sum(axis=(1, 2)).argmin())

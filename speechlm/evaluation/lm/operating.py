@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechlm.evaluation.statistics import Floats
+from speechlm.types import Floats
 
 
 class Points(NamedTuple):

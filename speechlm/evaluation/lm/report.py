@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.lm.ears import Ears
+from speechlm.evaluation.lm.ears import ASRJudges
 from speechlm.evaluation.lm.results import FORMAT, LMResults
 from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.page import lm as page
@@ -29,7 +29,7 @@ def make(out: Path) -> None:
 def write(
     config: Any,
     model: dict[str, object],
-    ears: Ears,
+    ears: ASRJudges,
     sections: dict[str, Section],
     absent: dict[str, str],
     rate: int,

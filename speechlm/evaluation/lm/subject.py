@@ -14,17 +14,16 @@ from speechlm.data.tokens import FILE, Entry, Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.lm.config import LMSuiteConfig
-from speechlm.evaluation.lm.ears import Ears
-from speechlm.evaluation.metrics.base import Wave
+from speechlm.evaluation.lm.ears import ASRJudges
 from speechlm.lm import verbs
 from speechlm.lm.load import LanguageModel
-from speechlm.lm.patterns import Codes
 from speechlm.lm.sampling import GREEDY
+from speechlm.types import Codes, Wave
 from speechlm.units.base import UnitTokenizer
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOutUtterance:
     """An utterance of a tokenized corpus."""
 
     tokens: Tokens
@@ -40,14 +39,14 @@ class Held:
         return codes
 
 
-class Subject:
+class ModelUnderTest:
     """A language model under judgement.
 
     Raises:
         SpeechLMError: when it cannot be loaded.
     """
 
-    def __init__(self, config: LMSuiteConfig, ears: Ears):
+    def __init__(self, config: LMSuiteConfig, ears: ASRJudges):
         self.config, self.ears = config, ears
         self.model = LanguageModel.from_pretrained(config.model)
         self.name = self.model.network.config.name
@@ -81,10 +80,10 @@ class Subject:
         for _ in verbs.sound(self.model.continue_speech(self.model.nothing, 5, GREEDY), stream):
             pass
 
-    def split(self, split: str) -> list[Held]:
+    def split(self, split: str) -> list[HeldOutUtterance]:
         """The utterances of a split of all corpora."""
         return [
-            Held(tokens, entry)
+            HeldOutUtterance(tokens, entry)
             for tokens in self.tokens
             for entry in tokens.entries
             if entry.split == split and entry.frames

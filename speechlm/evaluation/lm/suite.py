@@ -10,10 +10,10 @@ import torch
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.lm import asr, choice, continuation, likelihood, report, sweep, tts
 from speechlm.evaluation.lm.config import LMSuiteConfig
-from speechlm.evaluation.lm.ears import Ears
+from speechlm.evaluation.lm.ears import ASRJudges
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.plan import listeners
 from speechlm.evaluation.store import Store, default_folder
 
@@ -32,8 +32,8 @@ def execute(config: LMSuiteConfig, out: Path) -> LMResults:
     report.make(out)
     torch.set_num_threads(config.threads)
     with Store(Path(config.cache) if config.cache else default_folder()) as store:
-        ears = Ears(listeners(config.recognisers, config.normaliser), config.normaliser, store)
-        subject = Subject(config, ears)
+        ears = ASRJudges(listeners(config.recognisers, config.normaliser), config.normaliser, store)
+        subject = ModelUnderTest(config, ears)
         sections: dict[str, Section] = {}
         absent: dict[str, str] = {}
         for name, part in _parts(config, subject).items():
@@ -47,7 +47,7 @@ def execute(config: LMSuiteConfig, out: Path) -> LMResults:
     return report.write(config, _facts(subject), ears, sections, absent, subject.rate, out)
 
 
-def _parts(config: LMSuiteConfig, subject: Subject) -> dict[str, Part]:
+def _parts(config: LMSuiteConfig, subject: ModelUnderTest) -> dict[str, Part]:
     """By name, what the suite declares."""
     parts: dict[str, Part] = {}
     if (predicting := config.likelihood) is not None:
@@ -65,7 +65,7 @@ def _parts(config: LMSuiteConfig, subject: Subject) -> dict[str, Part]:
     return parts
 
 
-def _facts(subject: Subject) -> dict[str, object]:
+def _facts(subject: ModelUnderTest) -> dict[str, object]:
     network = subject.model.network
     config = network.config
     return {

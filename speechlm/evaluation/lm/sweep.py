@@ -16,17 +16,17 @@ from speechlm.evaluation.clips import find
 from speechlm.evaluation.columns import Column
 from speechlm.evaluation.lm import continuation, generating
 from speechlm.evaluation.lm.config import SweepConfig
-from speechlm.evaluation.lm.ears import Heard, texts
+from speechlm.evaluation.lm.ears import Transcript, texts
 from speechlm.evaluation.lm.operating import points
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.metrics.base import Wave, failed
+from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.recognition.text import Normaliser, normaliser
-from speechlm.evaluation.statistics import Floats
 from speechlm.evaluation.words import WordModel
 from speechlm.lm.sampling import Sampling
+from speechlm.types import Floats, Wave
 from speechlm.utils.processes import progress
 
 REAL = "recording"
@@ -82,7 +82,7 @@ REFERENCES = 20
 """Texts to compare each with, or as many as every system has: so that models compare too."""
 
 
-class Reader:
+class TextJudge:
     """Judges texts: by n-grams of words, and a dictionary. Any number is one and the same word.
 
     Raises:
@@ -118,11 +118,11 @@ def _numberless(words: list[str]) -> list[str]:
 class _Said:
     """What one recogniser hears of one system after one prompt, and the cells known by then."""
 
-    heard: Heard
+    heard: Transcript
     cells: dict[str, Score]
 
 
-def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
+def run(config: SweepConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """For each recogniser, a section with a row a temperature, and one with the operating points.
 
     They are called ``sweep:NAME`` and ``sweep points:NAME``; the first has what there is to hear.
@@ -134,7 +134,7 @@ def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
     listeners = subject.ears.names
     if not listeners:
         raise SpeechLMError("somebody has to hear what is said: give recognisers")
-    reader = Reader(config, subject.ears.style)
+    reader = TextJudge(config, subject.ears.style)
     clips = [clip for clip in find(config.clips) if clip.seconds > config.prompt]
     if not clips:
         raise SpeechLMError(f"no recording is longer than a prompt of {config.prompt:g} s")
@@ -176,14 +176,14 @@ def run(config: SweepConfig, subject: Subject) -> dict[str, Section]:
 
 
 def _gone_on(
-    prompt: Wave, samples: int, how: Sampling, subject: Subject
+    prompt: Wave, samples: int, how: Sampling, subject: ModelUnderTest
 ) -> tuple[dict[str, _Said], Card]:
     """What the model says after ``prompt`` (samples,), for ``samples`` at most, by who hears it."""
     name = f"{subject.name} at {how.temperature:g}"
     try:
         before, made = continuation.go_on(prompt, samples / subject.rate, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
-        nothing = _Said(Heard(reason=str(error)), {})
+        nothing = _Said(Transcript(reason=str(error)), {})
         return dict.fromkeys(subject.ears.names, nothing), Card(name, note=str(error))
     heard = subject.ears.hear(made.wave, subject.rate)
     cells = generating.cells(made, subject.rate)
@@ -192,13 +192,15 @@ def _gone_on(
     return {who: _Said(what, own) for who, what in heard.items()}, card
 
 
-def _references(said: dict[str, list[_Said]], reader: Reader) -> int:
+def _references(said: dict[str, list[_Said]], reader: TextJudge) -> int:
     """How many others each text is compared with, for all systems of which two are heard."""
     heard = [sum(bool(reader.words(one.heard.text)) for one in every) for every in said.values()]
     return min([REFERENCES, *(texts - 1 for texts in heard if texts > 1)])
 
 
-def _add(section: Section, name: str, every: list[_Said], reader: Reader, references: int) -> None:
+def _add(
+    section: Section, name: str, every: list[_Said], reader: TextJudge, references: int
+) -> None:
     """Add the rows of a system, and its figures."""
     words = [reader.words(one.heard.text) for one in every]
     some = [number for number, each in enumerate(words) if each]

@@ -11,11 +11,12 @@ from speechlm.evaluation.lm import generating
 from speechlm.evaluation.lm.config import SayingConfig
 from speechlm.evaluation.lm.ears import texts
 from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import Subject
+from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.metrics.base import Wave, failed
+from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm import verbs
+from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
 RECORDED = (
@@ -38,7 +39,7 @@ class Prompt:
     clip: Clip | None = None
 
 
-def run(config: SayingConfig, subject: Subject) -> dict[str, Section]:
+def run(config: SayingConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """A section for sentences with recordings and one for made-up ones, as far as declared.
 
     Raises:
@@ -56,7 +57,7 @@ def run(config: SayingConfig, subject: Subject) -> dict[str, Section]:
     return sections
 
 
-def recorded(config: SayingConfig, subject: Subject) -> list[Prompt]:
+def recorded(config: SayingConfig, subject: ModelUnderTest) -> list[Prompt]:
     """Recordings whose sentence is not in the training splits, the first of each sentence.
 
     Raises:
@@ -73,7 +74,7 @@ def recorded(config: SayingConfig, subject: Subject) -> list[Prompt]:
     return list(found.values())
 
 
-def made_up(config: SayingConfig, subject: Subject) -> list[Prompt]:
+def made_up(config: SayingConfig, subject: ModelUnderTest) -> list[Prompt]:
     """Different sentences of a grammar that are not in the training splits."""
     found: dict[str, Prompt] = {}
     number = 0
@@ -87,7 +88,7 @@ def made_up(config: SayingConfig, subject: Subject) -> list[Prompt]:
 
 
 def _run(
-    section: Section, prompts: list[Prompt], config: SayingConfig, subject: Subject
+    section: Section, prompts: list[Prompt], config: SayingConfig, subject: ModelUnderTest
 ) -> Section:
     model = section.system(subject.name, "says the text, in a voice that it picks")
     floors = {}
@@ -114,7 +115,12 @@ def _run(
 
 
 def _said(
-    section: Section, name: str, prompt: Prompt, number: int, config: SayingConfig, subject: Subject
+    section: Section,
+    name: str,
+    prompt: Prompt,
+    number: int,
+    config: SayingConfig,
+    subject: ModelUnderTest,
 ) -> Card:
     """Let the model say a prompt, and add its row."""
     most = verbs.most_frames(prompt.text, subject.model.units.frame_rate)
@@ -138,7 +144,7 @@ def _heard(
     name: str,
     text: str,
     wave: Wave,
-    subject: Subject,
+    subject: ModelUnderTest,
     cells: dict[str, Score] | None = None,
     note: str = "",
 ) -> Card:

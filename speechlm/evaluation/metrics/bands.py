@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import ifft, next_fast_len, rfft, rfftfreq
 
-from speechlm.evaluation.metrics.base import Unscored, Wave
+from speechlm.evaluation.metrics.base import Unscored
+from speechlm.types import Wave
 
 Band = tuple[float, float]
 Spectrum = NDArray[np.complexfloating[Any, Any]]

@@ -8,12 +8,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Wave = NDArray[np.floating[Any]]
+from speechlm.types import Wave
 
 
 class Unscored(Exception):

@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from speechlm.evaluation.metrics.bands import BANDS, Band, band_spectrum, kilohertz, label
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave
+from speechlm.evaluation.metrics.base import Metric, Unscored
+from speechlm.types import Wave
 
 
 def _coherence(reference: Wave, estimate: Wave, rate: int, band: Band) -> float:

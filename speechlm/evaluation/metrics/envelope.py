@@ -8,7 +8,8 @@ import numpy as np
 from scipy.signal import welch
 
 from speechlm.evaluation.metrics.bands import BANDS, Band, analytic_band, kilohertz, label
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave
+from speechlm.evaluation.metrics.base import Metric, Unscored
+from speechlm.types import Wave
 
 ENVELOPE_RATE = 400  # Hz
 ROUGHNESS = 20.0, 45.0  # Hz: above syllables, below pitch

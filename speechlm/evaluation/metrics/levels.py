@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
 from speechlm.evaluation.metrics.bands import BANDS, Band, kilohertz, label
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave
+from speechlm.evaluation.metrics.base import Metric, Unscored
 from speechlm.evaluation.metrics.spectral import power_spectrum
+from speechlm.types import Wave
 
 WINDOW = 0.032  # seconds, Hann, half overlapped
 SPEECH_DB = -25.0  # beside the loudest tenth of the frames

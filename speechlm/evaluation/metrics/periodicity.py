@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 
 from speechlm.evaluation.metrics.bands import BANDS, Band, analytic_band, kilohertz, label
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave
+from speechlm.evaluation.metrics.base import Metric, Unscored
 from speechlm.evaluation.metrics.pitch import ENOUGH, STEP, pitch_track
+from speechlm.types import Wave
 
 WINDOW = 0.02  # seconds: two periods of 100 Hz, and too short for the pitch to move much
 # A lag in whole samples would be off by up to a radian at 5 kHz.

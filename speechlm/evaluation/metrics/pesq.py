@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave, require
+from speechlm.evaluation.metrics.base import Metric, Unscored, require
 from speechlm.evaluation.metrics.resample import resample
+from speechlm.types import Wave
 
 RATE = 16000
 

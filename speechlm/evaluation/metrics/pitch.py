@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave, require
+from speechlm.evaluation.metrics.base import Metric, Unscored, require
+from speechlm.types import Wave
 
 STEP = 0.01
 LOWEST, HIGHEST = 60.0, 500.0

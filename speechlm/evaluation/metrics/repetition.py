@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from speechlm.evaluation.metrics.bands import Band, analytic_band, kilohertz
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave
+from speechlm.evaluation.metrics.base import Metric, Unscored
+from speechlm.types import Wave
 
 WINDOW_MS = 40.0  # the synthesis window of this project's codecs
 BAND: Band = (3500, 8000)  # above it voices are noisy, and do not repeat themselves for so long

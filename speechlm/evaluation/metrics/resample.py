@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.signal import resample_poly
 
-from speechlm.evaluation.metrics.base import Wave
+from speechlm.types import Wave
 
 
 def resample(wave: Wave, rate: int, target: int) -> Wave:

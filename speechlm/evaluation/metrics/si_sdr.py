@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave
+from speechlm.evaluation.metrics.base import Metric, Unscored
+from speechlm.types import Wave
 
 
 def _si_sdr(reference: Wave, estimate: Wave, rate: int) -> float:

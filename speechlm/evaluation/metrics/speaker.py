@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave, require
+from speechlm.evaluation.metrics.base import Metric, Unscored, require
+from speechlm.types import Wave
 
 # Its declared dependencies do not install beside today's Python; those it uses are in the extra.
 INSTALL = "'speechlm[eval]' && pip install --no-deps resemblyzer"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import get_window
 
-from speechlm.evaluation.metrics.base import Metric, Wave
+from speechlm.evaluation.metrics.base import Metric
+from speechlm.types import Wave
 
 Spectrum = NDArray[np.floating[Any]]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from functools import partial
 
-from speechlm.evaluation.metrics.base import Metric, Unscored, Wave, require
+from speechlm.evaluation.metrics.base import Metric, Unscored, require
+from speechlm.types import Wave
 
 
 def _stoi(reference: Wave, estimate: Wave, rate: int, extended: bool) -> float:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from speechlm.evaluation.metrics.base import Metric, Unavailable, Wave, require
+from speechlm.evaluation.metrics.base import Metric, Unavailable, require
 from speechlm.evaluation.metrics.resample import resample
+from speechlm.types import Wave
 
 RATE = 16000
 

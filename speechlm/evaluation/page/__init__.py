@@ -16,7 +16,7 @@ from speechlm.evaluation.page.cards import Shown, laid_out
 from speechlm.evaluation.page.gallery import Gallery, chosen
 from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import context
-from speechlm.evaluation.results import Results, Row
+from speechlm.evaluation.results import ResultRow, Results
 from speechlm.evaluation.wording import number
 from speechlm.utils.files import atomic_path
 
@@ -25,7 +25,7 @@ SOUNDS = {"flac": "lossless FLAC", "opus": "Opus at about 64 kbit/s", "mp3": "MP
 
 def write(
     results: Results,
-    rows: list[Row],
+    rows: list[ResultRow],
     config: PageConfig,
     out: Path,
     spoken: Sequence[Shown] = (),

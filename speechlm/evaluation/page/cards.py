@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from speechlm.evaluation.metrics.base import Wave
 from speechlm.evaluation.page.media import Shelf, loudest
+from speechlm.types import Wave
 
 
 @dataclass(frozen=True)

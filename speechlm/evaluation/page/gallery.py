@@ -9,14 +9,14 @@ import numpy as np
 import soundfile
 
 from speechlm.evaluation.clips import Clip
-from speechlm.evaluation.metrics.base import Wave
 from speechlm.evaluation.page.media import Shelf, loudest
-from speechlm.evaluation.results import Results, Row
+from speechlm.evaluation.results import ResultRow, Results
+from speechlm.types import Wave
 
 
-def chosen(rows: list[Row], count: int) -> dict[Clip, list[Row]]:
+def chosen(rows: list[ResultRow], count: int) -> dict[Clip, list[ResultRow]]:
     """The rows of ``count`` clips, evenly spread over the suite's."""
-    by_clip: dict[Clip, list[Row]] = {}
+    by_clip: dict[Clip, list[ResultRow]] = {}
     for row in rows:
         by_clip.setdefault(row.clip, []).append(row)
     clips = list(by_clip)
@@ -34,7 +34,7 @@ class Gallery:
     kind: str
     shelf: Shelf
 
-    def filled(self, rows: dict[Clip, list[Row]], room: float) -> list[dict[str, Any]]:
+    def filled(self, rows: dict[Clip, list[ResultRow]], room: float) -> list[dict[str, Any]]:
         """As many clips as go into ``room`` bytes, in their order."""
         views = []
         for clip, clip_rows in rows.items():
@@ -45,7 +45,7 @@ class Gallery:
             views.append(view)
         return views
 
-    def _clip(self, clip: Clip, rows: list[Row]) -> dict[str, Any]:
+    def _clip(self, clip: Clip, rows: list[ResultRow]) -> dict[str, Any]:
         rate: int = self.results.data["config"]["sample_rate"]
         ids = [each["id"] for each in self.results.data["clips"]]
         position = ids.index(clip.id)

@@ -13,9 +13,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from speechlm.evaluation.metrics.base import Wave
 from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.metrics.spectral import power_spectrum
+from speechlm.types import Wave
 
 # MIME type and suffix
 FORMATS = {

@@ -8,19 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import abx, labels
 from speechlm.evaluation.probe.config import LabelsConfig
 from speechlm.evaluation.probe.information import entropy, jackknife, joint_counts, shares
 from speechlm.evaluation.probe.labels import Labelled
-from speechlm.evaluation.probe.subjects import Subject
-from speechlm.evaluation.statistics import Floats, Interval
+from speechlm.evaluation.probe.subjects import ProbedTokenizers
+from speechlm.evaluation.statistics import Interval
+from speechlm.types import Floats, Ints
 from speechlm.units.forms import runs
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,11 @@ class Material:
 
     labels: Mapping[str, tuple[LabelsConfig, Sequence[Labelled]]]
     people: str
-    speakers: Sequence[Speech]
+    speakers: Sequence[Utterance]
 
 
 @dataclass(frozen=True)
-class Found:
+class ProbeResult:
     """Figures of one tokenizer by name, and of each labels what ``told`` is the mean of: the share
     that units tell of each utterance (utterances,), and its weight.
     """
@@ -45,11 +43,11 @@ class Found:
     told: dict[str, tuple[Floats, Floats]]
 
 
-def probe(subject: Subject, material: Material) -> dict[str, Found]:
+def probe(subject: ProbedTokenizers, material: Material) -> dict[str, ProbeResult]:
     """What is found of each of the tokenizers of a subject."""
     heard: dict[tuple[str, str], Ints] = {}
 
-    def units(corpus: str, utterance: Speech) -> Ints:
+    def units(corpus: str, utterance: Utterance) -> Ints:
         key = corpus, utterance.id
         if key not in heard:
             heard[key] = subject.units(utterance)
@@ -72,8 +70,11 @@ def probe(subject: Subject, material: Material) -> dict[str, Found]:
 
 
 def _found(
-    said: Mapping[str, Sequence[Ints]], voices: Sequence[Ints], subject: Subject, material: Material
-) -> Found:
+    said: Mapping[str, Sequence[Ints]],
+    voices: Sequence[Ints],
+    subject: ProbedTokenizers,
+    material: Material,
+) -> ProbeResult:
     """Of the units (frames,) of each utterance with labels, and of each with a speaker."""
     kinds, rate = subject.kinds, subject.frame_rate
     counted = np.stack([_counted(each, kinds) for every in said.values() for each in every])
@@ -101,11 +102,14 @@ def _found(
         for each, one in zip(voices, material.speakers, strict=True)
     ]
     figures["speakers"] = statistics.mean(*shares(np.stack(pairs)))
-    return Found(figures, told)
+    return ProbeResult(figures, told)
 
 
 def _joint(
-    said: Sequence[Ints], spoken: Sequence[Labelled], config: LabelsConfig, subject: Subject
+    said: Sequence[Ints],
+    spoken: Sequence[Labelled],
+    config: LabelsConfig,
+    subject: ProbedTokenizers,
 ) -> Ints:
     """How often each unit comes with each label (utterances, units, labels)."""
     names = sorted({label.name for _, known in spoken for label in known} - {*config.silence})

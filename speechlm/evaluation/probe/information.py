@@ -9,9 +9,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlm.evaluation.statistics import LEVEL, Floats, Interval
-
-Counts = NDArray[np.int64]
+from speechlm.evaluation.statistics import LEVEL, Interval
+from speechlm.types import Floats, Ints
 
 PRIORS = (1.0, 10.0, 100.0, 1000.0)
 """Frames that a reader may believe to have seen of each unit, before any."""
@@ -30,12 +29,12 @@ def entropy(counts: NDArray) -> float:
     return (plain + (len(seen) - 1) / (2 * total)) / math.log(2)
 
 
-def shares(counts: Counts) -> tuple[Floats, Floats]:
+def shares(counts: Ints) -> tuple[Floats, Floats]:
     """Of what labels of frames are in doubt, the share that units tell (utterances,), and how much
     is in doubt (utterances,), which is its weight: of counts (utterances, units, labels).
 
     What a reader gains who knows all utterances but the one that is read: 1 - H(label | unit) /
-    H(label), both as cross-entropies. Counts of a unit are smoothed by so many frames of what
+    H(label), both as cross-entropies. Ints of a unit are smoothed by so many frames of what
     labels are overall as is best for all utterances together (of :data:`PRIORS`). Mutual
     information of counts themselves (PNMI of Hsu et al. 2021) rewards a tokenizer for many kinds,
     each seen a few times; this does not.
@@ -57,12 +56,12 @@ def shares(counts: Counts) -> tuple[Floats, Floats]:
     return told, doubt
 
 
-def joint_counts(units: NDArray, labels: NDArray, shape: tuple[int, int]) -> Counts:
+def joint_counts(units: NDArray, labels: NDArray, shape: tuple[int, int]) -> Ints:
     """How often each unit comes with each label, of frames (frames,)."""
     return np.bincount(units * shape[1] + labels, minlength=math.prod(shape)).reshape(shape)
 
 
-def jackknife(counts: Counts, figure: Callable[[NDArray], float]) -> Interval:
+def jackknife(counts: Ints, figure: Callable[[NDArray], float]) -> Interval:
     """``figure`` of the sum of counts (utterances, ...), with its 95 % interval.
 
     By leaving out one utterance at a time (Tukey 1958), since the figure is no mean over them.

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe.config import LabelsConfig
 
@@ -26,7 +26,7 @@ class Label:
     end: float
 
 
-Labelled = tuple[Speech, list[Label]]
+Labelled = tuple[Utterance, list[Label]]
 """An utterance with its labels in order, of which no two overlap."""
 
 

@@ -16,8 +16,8 @@ import torch
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe.config import LayersConfig
-from speechlm.evaluation.probe.figures import Found
-from speechlm.evaluation.probe.subjects import Subject
+from speechlm.evaluation.probe.figures import ProbeResult
+from speechlm.evaluation.probe.subjects import ProbedTokenizers
 from speechlm.evaluation.statistics import Interval
 from speechlm.training.units import Kept, UnitsTrainingConfig, cluster, draw
 from speechlm.units import features
@@ -26,7 +26,7 @@ from speechlm.utils.processes import progress
 
 
 @dataclass(frozen=True)
-class Choice:
+class LayerChoice:
     """The layer whose units tell most of the labels ``by``.
 
     ``behind`` is how much less each other one tells, of the same utterances.
@@ -56,7 +56,7 @@ def check(config: LayersConfig) -> None:
         raise SpeechLMError(f"layers.clusters is 1 or more, not {config.clusters}")
 
 
-def subject(config: LayersConfig) -> Subject:
+def subject(config: LayersConfig) -> ProbedTokenizers:
     """Tokenizers ``layer N``, which are trained for it.
 
     Raises:
@@ -83,10 +83,10 @@ def subject(config: LayersConfig) -> Subject:
 
     names = [f"layer {number}" for number in config.layers]
     rate = teacher.sample_rate / teacher.hop
-    return Subject(names, config.clusters, rate, teacher.sample_rate, encode)
+    return ProbedTokenizers(names, config.clusters, rate, teacher.sample_rate, encode)
 
 
-def choose(found: Mapping[str, Found], by: str) -> Choice:
+def choose(found: Mapping[str, ProbeResult], by: str) -> LayerChoice:
     """The best of layers, by what they tell of the labels ``by``."""
     best = max(found, key=lambda name: found[name].figures[f"told:{by}"].mean)
     (own, weights), others = found[best].told[by], {n: f for n, f in found.items() if n != best}
@@ -94,4 +94,4 @@ def choose(found: Mapping[str, Found], by: str) -> Choice:
         name: statistics.difference(own, each.told[by][0], weights, each.told[by][1])
         for name, each in others.items()
     }
-    return Choice(best, by, behind)
+    return LayerChoice(best, by, behind)

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.data import speech
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe import labels, layers, subjects
 from speechlm.evaluation.probe.config import LabelsConfig, ProbeConfig, SpeakersConfig
-from speechlm.evaluation.probe.figures import Found, Material, probe
-from speechlm.evaluation.probe.layers import Choice
+from speechlm.evaluation.probe.figures import Material, ProbeResult, probe
+from speechlm.evaluation.probe.layers import LayerChoice
 from speechlm.evaluation.statistics import Interval
 from speechlm.units.load import load
 from speechlm.utils.files import atomic_path
@@ -47,7 +47,7 @@ def run(config: Path, overrides: list[str], out: Path) -> Group:
     _check(declared, known, config)
     if not tokenizers and declared.layers is None:
         raise SpeechLMError(f"{config}: no tokenizer to probe; add one under tokenizers")
-    found: dict[str, Found] = {}
+    found: dict[str, ProbeResult] = {}
     every = [
         subjects.of(name, load(each.model, 1, framed=True)) for name, each in tokenizers.items()
     ]
@@ -93,7 +93,7 @@ def _material(known: dict[str, LabelsConfig], people: SpeakersConfig) -> Materia
     return Material(found, people.corpus, _with_speakers(people))
 
 
-def _with_speakers(config: SpeakersConfig) -> list[Speech]:
+def _with_speakers(config: SpeakersConfig) -> list[Utterance]:
     known = [one for one in speech.find(config.corpus) if one.speaker is not None]
     chosen = labels.spread(sorted({one.speaker or "" for one in known}), config.speakers)
     if len(chosen) < 2:
@@ -101,7 +101,9 @@ def _with_speakers(config: SpeakersConfig) -> list[Speech]:
     return [one for one in known if one.speaker in chosen]
 
 
-def tables(found: dict[str, Found], known: Iterable[str], choice: Choice | None) -> Group:
+def tables(
+    found: dict[str, ProbeResult], known: Iterable[str], choice: LayerChoice | None
+) -> Group:
     """One of the units, one of what they tell; the best layer has a star, and a line.
 
     What is told is the share of what is in doubt of a frame's label, and of its speaker.

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechlm import audio
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.units.base import UnitTokenizer
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProbedTokenizers:
     """One tokenizer, or several that share their work: ``names`` are what to call them.
 
     ``encode`` takes a wave (samples,) at ``sample_rate`` Hz, and gives units int64 (names, frames)
@@ -29,15 +29,15 @@ class Subject:
     sample_rate: int
     encode: Callable[[Tensor], Tensor]
 
-    def units(self, utterance: Speech) -> NDArray[np.int64]:
+    def units(self, utterance: Utterance) -> NDArray[np.int64]:
         """Units (names, frames) of an utterance."""
         wave = audio.resample(*utterance.load(), self.sample_rate)
         found: NDArray[np.int64] = self.encode(torch.from_numpy(wave)).cpu().numpy()
         return found
 
 
-def of(name: str, tokenizer: UnitTokenizer) -> Subject:
+def of(name: str, tokenizer: UnitTokenizer) -> ProbedTokenizers:
     """Level 0 of a tokenizer."""
     units = tokenizer.units
     facts = units.cardinality, units.frame_rate, units.sample_rate
-    return Subject([name], *facts, lambda wave: tokenizer.encode(wave[None])[0, :1])
+    return ProbedTokenizers([name], *facts, lambda wave: tokenizer.encode(wave[None])[0, :1])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speechlm.data import speech
-from speechlm.data.speech import Speech
+from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe.config import LabelsConfig
 from speechlm.evaluation.probe.labels import Label, Labelled, spread
@@ -35,7 +35,7 @@ def find(config: LabelsConfig, key: str) -> list[Labelled]:
     return [(one, list(_said(one))) for one in spread(found, config.utterances)]
 
 
-def _said(utterance: Speech) -> Iterator[Label]:
+def _said(utterance: Utterance) -> Iterator[Label]:
     """The words without the pauses around them, in lower case and without punctuation.
 
     One in which there is no sound is left out.

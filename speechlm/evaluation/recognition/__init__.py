@@ -49,5 +49,8 @@ def build(listener: Listener) -> Recogniser:
     from speechlm.evaluation.recognition import pipelines
 
     assert listener.model is not None
-    kinds = {"transformers": pipelines.Transformers, "torchaudio": pipelines.Torchaudio}
+    kinds = {
+        "transformers": pipelines.TransformersRecogniser,
+        "torchaudio": pipelines.TorchaudioRecogniser,
+    }
     return kinds[listener.kind](listener.model)

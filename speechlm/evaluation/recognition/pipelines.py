@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speechlm.evaluation.recognition.base import RATE, Recogniser, Unusable
 
 
-class Transformers(Recogniser):
+class TransformersRecogniser(Recogniser):
     """Any ``automatic-speech-recognition`` pipeline of transformers, by hub id or local folder."""
 
     def __init__(self, model: str) -> None:
@@ -38,7 +38,7 @@ class Transformers(Recogniser):
         return str(self._pipeline({"raw": wave, "sampling_rate": RATE})["text"]).strip()
 
 
-class Torchaudio(Recogniser):
+class TorchaudioRecogniser(Recogniser):
     """A CTC bundle of ``torchaudio.pipelines`` by name, decoded greedily."""
 
     def __init__(self, model: str) -> None:

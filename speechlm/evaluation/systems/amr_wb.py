@@ -8,7 +8,8 @@ import io
 import av
 import numpy as np
 
-from speechlm.evaluation.systems.base import Absent, Encoded, Failed, System, Wave, pcm16
+from speechlm.evaluation.systems.base import Absent, Encoded, Failed, System, pcm16
+from speechlm.types import Wave
 
 LIBRARY = "libvo-amrwbenc.so.0"
 MAGIC = b"#!AMR-WB\n"  # RFC 4867, section 5: the storage format

@@ -17,8 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
-
-Wave = NDArray[np.float32]
+from speechlm.types import Wave
 
 
 class Absent(SpeechLMError):

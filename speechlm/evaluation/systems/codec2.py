@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from speechlm.evaluation.systems.base import (
-    Absent,
-    Encoded,
-    System,
-    Wave,
-    pcm16,
-    program,
-    run,
-    scratch,
-)
+from speechlm.evaluation.systems.base import Absent, Encoded, System, pcm16, program, run, scratch
+from speechlm.types import Wave
 
 # kbps -> (mode, bits a frame, samples a frame at 8 kHz)
 MODES = {

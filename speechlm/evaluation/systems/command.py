@@ -12,12 +12,12 @@ from speechlm.evaluation.systems.base import (
     Absent,
     Encoded,
     System,
-    Wave,
     read_wav,
     run,
     scratch,
     write_wav,
 )
+from speechlm.types import Wave
 
 
 class Command(System):

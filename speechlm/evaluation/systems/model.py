@@ -10,7 +10,8 @@ import numpy as np
 
 from speechlm import bitstream
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.systems.base import Absent, Encoded, Failed, System, Wave
+from speechlm.evaluation.systems.base import Absent, Encoded, Failed, System
+from speechlm.types import Wave
 
 if TYPE_CHECKING:
     from speechlm.codec.base import Codec

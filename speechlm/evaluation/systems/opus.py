@@ -8,7 +8,8 @@ import av
 import numpy as np
 
 from speechlm.evaluation.metrics.resample import resample
-from speechlm.evaluation.systems.base import Absent, Encoded, System, Wave, pcm16
+from speechlm.evaluation.systems.base import Absent, Encoded, System, pcm16
+from speechlm.types import Wave
 
 RATES = (8000, 12000, 16000, 24000, 48000)
 FRAME_MS = 20

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from speechlm.evaluation.systems.base import Encoded, System, Wave
+from speechlm.evaluation.systems.base import Encoded, System
+from speechlm.types import Wave
 
 WAV_HEADER_BYTES = 44
 

@@ -9,13 +9,13 @@ import av
 from speechlm.evaluation.systems.base import (
     Encoded,
     System,
-    Wave,
     program,
     read_wav,
     run,
     scratch,
     write_wav,
 )
+from speechlm.types import Wave
 
 HEADERS = 2  # the stream's first packets describe it, and carry no audio
 

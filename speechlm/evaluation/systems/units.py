@@ -8,8 +8,9 @@ import numpy as np
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.systems.base import Absent, Encoded, System, Wave
+from speechlm.evaluation.systems.base import Absent, Encoded, System
 from speechlm.evaluation.systems.model import NETWORK_VERSION
+from speechlm.types import Wave
 
 
 class Resynthesis(System):

@@ -44,7 +44,10 @@ def build(config: TeacherConfig, layers: Sequence[int] = ()) -> Teacher:
 
     if config.model is None:
         raise SpeechLMError(f"teacher.kind={config.kind} needs teacher.model=NAME")
-    makers = {"transformers": pretrained.Transformers, "torchaudio": pretrained.Torchaudio}
+    makers = {
+        "transformers": pretrained.TransformersTeacher,
+        "torchaudio": pretrained.TorchaudioTeacher,
+    }
     return makers[config.kind](config.model, layers or [config.layer])
 
 

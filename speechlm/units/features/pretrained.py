@@ -14,7 +14,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.units.features.base import Teacher
 
 
-class Transformers(Teacher):
+class TransformersTeacher(Teacher):
     """Outputs of ``layers`` (None: the last) of an audio model of transformers, side by side.
 
     ``name`` is a folder or a hub id of a model that takes waveforms: HuBERT, wav2vec 2.0, data2vec
@@ -55,7 +55,7 @@ class Transformers(Teacher):
         return torch.cat([found.hidden_states[layer][0] for layer in self.layers], dim=1)
 
 
-class Torchaudio(Teacher):
+class TorchaudioTeacher(Teacher):
     """Outputs of ``layers`` (None: the last) of a bundle, as ``HUBERT_BASE``, side by side.
 
     Raises:
