@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from speechlm import audio, whisper
+from speechlm import Tokenizer, audio, hub, whisper
 from speechlm.codec import Codec, CodecNetwork, NeuralCodec
 from speechlm.lm.generation import Generator
 from speechlm.lm.load import LanguageModel
@@ -25,11 +25,13 @@ from speechlm.lm.sampling import GREEDY, Sampler, Sampling, draw
 from speechlm.lm.speech_lm import SpeechLM
 from speechlm.nn import Packing
 from speechlm.units import load as units
-from speechlm.vocoder import VocodedUnits
+from speechlm.units.vq_apc import VqApcConfig, VqApcNetwork
+from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from tests.codec import tiny as tiny_codec
 from tests.device import Remote, simulated_cuda
 from tests.lm import tiny
 from tests.tools import require
+from tests.units.test_stacked import CLUSTERS, semantic, stack
 
 
 @pytest.fixture(params=["simulated", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -144,6 +146,44 @@ def test_vocoder(wave: Tensor, device: torch.device) -> None:
     sound = vocoder.decode(found, voice=wave)
     assert sound.device == device
     assert close(sound, cpu.decode(found.cpu(), voice=wave), 5e-3)
+
+
+@pytest.mark.parametrize("kind", ["codec", "kmeans", "kmeans-runs", "vq-apc", "stacked", "vocoder"])
+def test_tokenizers(
+    kind: str, wave: Tensor, device: torch.device, tiny_model: Path, tmp_path: Path
+) -> None:
+    """``device=`` and ``to`` are one, units and sound are those of the CPU and stay there."""
+    folder = tokenizer(kind, tiny_model, tmp_path)
+    cpu, moved = units.load(folder), Tokenizer.from_pretrained(folder, device=device)
+    assert moved.device == device
+    expected = cpu.encode(wave)
+    found = moved.encode(wave.to(device))
+    assert found.device == device
+    assert torch.equal(found.cpu(), expected)
+    assert torch.equal(units.load(folder).to(device).begin(wave).cpu(), cpu.begin(wave))
+    if kind in ("codec", "stacked", "vocoder"):
+        assert close(moved.decode(found, voice=wave), cpu.decode(expected, voice=wave), 5e-3)
+    assert torch.equal(moved.to("cpu").encode(wave), expected)
+
+
+def tokenizer(kind: str, codec: Path, folder: Path) -> Path:
+    """A tokenizer of random weights."""
+    if kind == "codec":
+        return codec
+    if kind == "vq-apc":
+        torch.manual_seed(0)
+        config = VqApcConfig(dim=16, blocks=1, clusters=8)
+        return hub.save_model(folder / kind, config, VqApcNetwork(config).weights())
+    form = "runs" if kind in ("kmeans-runs", "vocoder") else "frames"
+    made = semantic(folder / "units", form=form)
+    if kind == "stacked":
+        return stack(folder / "run", made, codec)
+    if kind == "vocoder":
+        torch.manual_seed(0)
+        weights = units.load(made, framed=True).units.weights
+        config = VocoderConfig(weights=weights, cardinality=CLUSTERS, dim=16, blocks=1)
+        return hub.save_model(folder, config, VocoderNetwork(config).state_dict())
+    return made
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -145,7 +145,7 @@ class EntropyModelObjective(Objective):
         for levels in sorted({max(1, most // 4), max(1, most // 2), most}):
             means = []
             for codes in windows.split(8):
-                kept = codes.to(device).index_fill(1, torch.arange(levels, most), -1)
+                kept = codes.to(device).index_fill(1, torch.arange(levels, most, device=device), -1)
                 bits = torch.cat(_bits(model, kept, True, range(levels)))
                 means.append(float(bits.mean()))
             left.append(float(np.mean(means)))
