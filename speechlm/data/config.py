@@ -95,6 +95,24 @@ class KokoroConfig(CorpusConfig):
     package_cache: str = "data/packages"
 
 
+@dataclass
+class HibariConfig(CorpusConfig):
+    """Synthetic speech of texts (see ``speechlm.data.sources.hibari``)."""
+
+    texts: list[str] = MISSING
+    """Text files, plain or .xz."""
+    utterances: int = 20000
+    """At most; fewer where the texts have fewer sentences."""
+    min_words: int = 3
+    max_words: int = 25
+    synthetic_prob: float = 0.1
+    """Share of sentences that are made up of ``sentences``."""
+    sentences: list[str] = field(default_factory=lambda: list(SENTENCES))
+    """Kinds of those (see ``speechlm.data.sentences``)."""
+    speed: list[float] = field(default_factory=lambda: [0.85, 1.15])
+    seed: int = 0
+
+
 KINDS: dict[str, type[CorpusConfig]] = {
     "asterisk": VoicesConfig,
     "festvox": DebianConfig,
@@ -104,6 +122,7 @@ KINDS: dict[str, type[CorpusConfig]] = {
     "folder": FolderConfig,
     "lhotse": LhotseConfig,
     "kokoro": KokoroConfig,
+    "hibari": HibariConfig,
 }
 
 

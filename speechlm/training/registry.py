@@ -10,6 +10,7 @@ from speechlm.config import load_yaml, rename_keys, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.training.aligner import AlignerObjective, AlignerRecipe
 from speechlm.training.codec import CodecObjective, CodecRecipe
+from speechlm.training.ctc_fsq import CtcFsqObjective, CtcFsqRecipe
 from speechlm.training.entropy_model import EntropyModelObjective, EntropyModelRecipe
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.objective import Objective
@@ -22,6 +23,7 @@ from speechlm.training.vq_apc import VqApcObjective, VqApcRecipe
 OBJECTIVES: dict[str, tuple[type[Any], Callable[[Any], Objective]]] = {
     "aligner": (AlignerRecipe, AlignerObjective),
     "codec": (CodecRecipe, CodecObjective),
+    "ctc-fsq": (CtcFsqRecipe, CtcFsqObjective),
     "entropy-model": (EntropyModelRecipe, EntropyModelObjective),
     "lm": (LMRecipe, LMObjective),
     "vocoder": (VocoderRecipe, VocoderObjective),

@@ -49,6 +49,10 @@ def train(config: TrainingConfig, objective: Objective) -> Path:
     return Trainer(config, objective).run()
 
 
+PRECISIONS = {"no": "no", "bf16": "bf16", "fp16": "fp16", "False": "no"}
+"""accelerate's names of ``training.precision``; to YAML, a bare ``no`` is false."""
+
+
 class Trainer:
     """Trains an objective in a run folder, and resumes there exactly.
 
@@ -64,7 +68,7 @@ class Trainer:
         self.objective = objective
         self.out = Path(config.out)
         self.accelerator = Accelerator(
-            mixed_precision=config.precision,
+            mixed_precision=PRECISIONS[config.precision],
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         fsdp.check(self.accelerator, objective)
@@ -359,6 +363,8 @@ def _check(config: TrainingConfig) -> None:
     ):
         if getattr(config, name) < 1:
             raise SpeechLMError(f"training.{name}: 1 or more, not {getattr(config, name)}")
+    if config.precision not in PRECISIONS:
+        raise SpeechLMError(f"training.precision is no, bf16 or fp16, not {config.precision}")
     if config.resume not in ("auto", "never"):
         raise SpeechLMError(f"training: resume is 'auto' or 'never', not {config.resume!r}")
 

@@ -15,6 +15,7 @@ from speechlm.units.codec import CodecUnits
 from speechlm.utils.files import copy
 
 KINDS = {
+    "ctc-fsq": "speechlm.units.ctc_fsq",
     "kmeans": "speechlm.units.kmeans",
     "stacked": "speechlm.units.stacked",
     "vocoder": "speechlm.vocoder.model",

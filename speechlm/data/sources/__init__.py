@@ -18,6 +18,7 @@ MODULES = {
     "folder": "folder",
     "lhotse": "lhotse_recipe",
     "kokoro": "kokoro",
+    "hibari": "hibari",
 }
 
 
