@@ -40,6 +40,7 @@ def source(config: HibariConfig) -> Source:
             f"hibari: no sentence of {config.min_words} to {config.max_words} words in the texts"
         )
     order = np.random.default_rng(config.seed).permutation(len(found))
+    low, high = config.speed
     utterances: list[Utterance] = []
     for number in range(config.utterances):
         random = np.random.default_rng((config.seed, number))
@@ -48,7 +49,7 @@ def source(config: HibariConfig) -> Source:
             text = sentence(number, config.seed, config.sentences)
         elif number >= len(found):
             break
-        speed = float(random.uniform(*config.speed))
+        speed = float(random.uniform(low, high))
         utterances.append(
             Utterance(
                 id=f"hibari-{number:06d}",
