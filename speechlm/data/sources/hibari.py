@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from speechlm.data.config import HibariConfig
-from speechlm.data.corpus import Source, Utterance
+from speechlm.data.corpus import CorpusSource, SourceUtterance
 from speechlm.data.sentences import KINDS, sentence
 from speechlm.errors import SpeechLMError
 from speechlm.text.normalize import normalize
@@ -26,7 +26,7 @@ SPEAKER = "hibari-heart"
 RATE = 24000
 
 
-def source(config: HibariConfig) -> Source:
+def source(config: HibariConfig) -> CorpusSource:
     """Sentences of the texts, without repetition and in random order; each spoken when asked for.
 
     Raises:
@@ -41,7 +41,7 @@ def source(config: HibariConfig) -> Source:
         )
     order = np.random.default_rng(config.seed).permutation(len(found))
     low, high = config.speed
-    utterances: list[Utterance] = []
+    utterances: list[SourceUtterance] = []
     for number in range(config.utterances):
         random = np.random.default_rng((config.seed, number))
         text = found[order[number % len(found)]]
@@ -51,7 +51,7 @@ def source(config: HibariConfig) -> Source:
             break
         speed = float(random.uniform(low, high))
         utterances.append(
-            Utterance(
+            SourceUtterance(
                 id=f"hibari-{number:06d}",
                 load=partial(_speak, text, round(speed, 3), number),
                 speaker=SPEAKER,
@@ -59,7 +59,7 @@ def source(config: HibariConfig) -> Source:
                 text=text,
             )
         )
-    return Source(
+    return CorpusSource(
         utterances, {"hibari-tts": _version(), "texts": ", ".join(map(str, config.texts))}
     )
 
