@@ -18,9 +18,9 @@ from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.quality import scores
 from speechlm.evaluation.suite import execute
-from speechlm.lm import verbs
-from speechlm.lm.load import LanguageModel
-from speechlm.lm.sampling import CLEAR, Sampling
+from speechlm.lm import pipelines
+from speechlm.lm.generate.sampling import CLEAR, Sampling
+from speechlm.lm.language_model import LanguageModel
 
 SAMPLE = Path(__file__).parent / "assets" / "sample.flac"
 BITRATES = (1.5, 3.0, 6.0)
@@ -92,8 +92,8 @@ def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> l
     continued, said = out / "continued.wav", out / "said.wav"
     heard = audio.info(source).seconds
     how = Sampling(least=LEAST)
-    going = verbs.continue_recording(source, continued, model, tokenizer, SECONDS, how)
-    saying = verbs.say(SENTENCE, said, model, tokenizer, None, CLEAR)
+    going = pipelines.continue_recording(source, continued, model, tokenizer, SECONDS, how)
+    saying = pipelines.say(SENTENCE, said, model, tokenizer, None, CLEAR)
     notes = (
         (continued, f"the recording until {heard:.1f} s, then {going.seconds:.1f} s of the model"),
         (said, f"{saying.seconds:.1f} s, in the model's own voice"),

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from speechlm import audio, whisper
 from speechlm.codec import Codec
-from speechlm.lm.load import LanguageModel
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.generate.sampling import Sampling
+from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.speech_lm import SpeechLM
 from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits

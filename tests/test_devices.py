@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from speechlm import Tokenizer, audio, hub, whisper
 from speechlm.codec import Codec, CodecNetwork, NeuralCodec
-from speechlm.lm.generation import Generator
-from speechlm.lm.load import LanguageModel
+from speechlm.lm.generate.generator import Generator
+from speechlm.lm.generate.sampling import GREEDY, Sampler, Sampling, draw
+from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.model import UnitLM
-from speechlm.lm.sampling import GREEDY, Sampler, Sampling, draw
 from speechlm.lm.speech_lm import SpeechLM
-from speechlm.nn import Packing
+from speechlm.nn import PackedSequences
 from speechlm.units import load as units
 from speechlm.units.vq_apc import VqApcConfig, VqApcNetwork
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
@@ -101,7 +101,7 @@ def generated(model: UnitLM, sampling: Sampling) -> list[Any]:
 def test_greedy_is_the_same_compiled_and_not(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.model(kind)
     compiled = generated(model, GREEDY)
-    monkeypatch.setattr("speechlm.lm.compiled.numba_available", lambda: False)
+    monkeypatch.setattr("speechlm.kernels.cached_transformer.numba_available", lambda: False)
     assert generated(model, GREEDY) == compiled
 
 
@@ -257,8 +257,8 @@ def test_modules_move(device: torch.device) -> None:
 def test_packed_sequences(device: torch.device) -> None:
     segments = torch.tensor([[0, 0, 0, 1, 1, -1], [2, 2, 2, 2, 2, 2]])
     x = torch.randn(2, 6, 3)
-    expected = Packing(segments).apply(lambda each: each.cumsum(1), x)
-    found = Packing(segments.to(device)).apply(lambda each: each.cumsum(1), x.to(device))
+    expected = PackedSequences(segments).apply(lambda each: each.cumsum(1), x)
+    found = PackedSequences(segments.to(device)).apply(lambda each: each.cumsum(1), x.to(device))
     assert close(found, expected)
 
 

@@ -24,8 +24,8 @@ from speechlm.cli.common import (
 from speechlm.errors import SpeechLMError
 
 if TYPE_CHECKING:
-    from speechlm.lm.load import LikelihoodScore
-    from speechlm.lm.verbs import Spoken
+    from speechlm.lm.language_model import LikelihoodScore
+    from speechlm.lm.pipelines import Spoken
 
 app = typer.Typer()
 
@@ -71,14 +71,16 @@ def continue_(
     _check(model, source)
     check_audio_output(target, [source], force)
     use_threads(threads)
-    from speechlm.lm import verbs
-    from speechlm.lm.load import LanguageModel
-    from speechlm.lm.sampling import Sampling
+    from speechlm.lm import pipelines
+    from speechlm.lm.generate.sampling import Sampling
+    from speechlm.lm.language_model import LanguageModel
 
     sampling = Sampling(temperature, top_k, top_p, seed=seed, least=min_seconds)
     loaded = LanguageModel.from_pretrained(model)
     _report(
-        verbs.continue_recording(source, target, loaded, loaded.tokenizer(units), seconds, sampling)
+        pipelines.continue_recording(
+            source, target, loaded, loaded.tokenizer(units), seconds, sampling
+        )
     )
 
 
@@ -114,13 +116,13 @@ def say(
     _check(model, voice)
     check_audio_output(target, [] if voice is None else [voice], force)
     use_threads(threads)
-    from speechlm.lm import verbs
-    from speechlm.lm.load import LanguageModel
-    from speechlm.lm.sampling import Sampling
+    from speechlm.lm import pipelines
+    from speechlm.lm.generate.sampling import Sampling
+    from speechlm.lm.language_model import LanguageModel
 
     sampling = Sampling(temperature, top_k, top_p, guidance=guidance, attempts=best_of, seed=seed)
     loaded = LanguageModel.from_pretrained(model)
-    _report(verbs.say(text, target, loaded, loaded.tokenizer(units), voice, sampling))
+    _report(pipelines.say(text, target, loaded, loaded.tokenizer(units), voice, sampling))
 
 
 @app.command()
@@ -130,11 +132,11 @@ def transcribe(
     """Transcribe speech. Recordings beyond the model's context are cut at pauses."""
     _check(model, source)
     use_threads(threads)
-    from speechlm.lm import verbs
-    from speechlm.lm.load import LanguageModel
+    from speechlm.lm import pipelines
+    from speechlm.lm.language_model import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
-    text = verbs.transcribe(source, loaded, loaded.tokenizer(units))
+    text = pipelines.transcribe(source, loaded, loaded.tokenizer(units))
     print_line(text)
 
 
@@ -162,8 +164,8 @@ def score(
     _check(model, source)
     use_threads(threads)
     from speechlm import audio
-    from speechlm.lm import verbs
-    from speechlm.lm.load import LanguageModel
+    from speechlm.lm import pipelines
+    from speechlm.lm.language_model import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
     found: dict[str, dict[str, object]] = {}
@@ -172,7 +174,7 @@ def score(
         found["text"] = _text_row(loaded.score_text(text))
     else:
         tokenizer = loaded.tokenizer(units)
-        speech = verbs.score(source, loaded, tokenizer)
+        speech = pipelines.score(source, loaded, tokenizer)
         found["speech"] = {
             "seconds": speech.length,
             "units": speech.tokens,
@@ -182,7 +184,7 @@ def score(
         }
         if text is not None:
             wave, _ = audio.read(source, tokenizer.units.sample_rate)
-            transcript = verbs.score_transcript(wave, text, loaded, tokenizer)
+            transcript = pipelines.score_transcript(wave, text, loaded, tokenizer)
             found["text_given_speech"] = _text_row(transcript)
     if json:
         print_json(found)

@@ -59,7 +59,7 @@ def demo(
     use_threads(threads)
     from speechlm import codec
     from speechlm import demo as demonstration
-    from speechlm.lm.load import LanguageModel
+    from speechlm.lm.language_model import LanguageModel
 
     if lm is None and model is None:
         lm = demonstration.language_model()
@@ -123,7 +123,7 @@ def export_hf(
     """Export the backbone of a language model as a transformers Llama, in float32."""
     use_threads(1)
     from speechlm.lm import hf
-    from speechlm.lm.load import LanguageModel
+    from speechlm.lm.language_model import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
     folder = hf.export(loaded.network, out)

@@ -17,10 +17,10 @@ from speechlm import hub
 from speechlm.bitstream.entropy import EntropyCoder
 from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
 from speechlm.codec.config import CodecConfig
-from speechlm.codec.exact import build_coder
-from speechlm.codec.frames import DecoderState, frame_decoder
 from speechlm.codec.network import CodecNetwork
+from speechlm.codec.reproducible import build_encoder
 from speechlm.errors import SpeechLMError
+from speechlm.kernels.frame_codec import DecoderState, frame_decoder
 from speechlm.nn import State
 from speechlm.quantize import Quantizer
 
@@ -39,8 +39,8 @@ SILENT_FRAMES = 100
 class NeuralCodec(Codec):
     """A trained :class:`CodecNetwork` behind the codec seam.
 
-    Codes are those of double precision (see :mod:`speechlm.codec.exact`), so streamed, batched and
-    offline ones are identical. Decoding has no ties and runs in single precision.
+    Codes are those of double precision (see :mod:`speechlm.codec.reproducible`), so streamed,
+    batched and offline ones are identical. Decoding has no ties and runs in single precision.
     """
 
     entropy: EntropyCoder | None = None
@@ -74,7 +74,7 @@ class NeuralCodec(Codec):
         encoder, quantizer = self.network.encoder, self.network.quantizer
         weight = next(encoder.parameters())
         self.device = weight.device
-        self.coder = build_coder(encoder, quantizer, weight)
+        self.coder = build_encoder(encoder, quantizer, weight)
         compiled = self.device.type == "cpu" and weight.dtype == torch.float32
         self.frame = frame_decoder(self.network.decoder, quantizer) if compiled else None
         for name in ("silence", "entries"):
@@ -312,7 +312,7 @@ class NeuralStreamDecoder(StreamDecoder):
         if self.state is None:
             self.state = self.codec.network.decoder.initial_state(z)
             self.batch = len(z)
-        state = self.state.plain() if isinstance(self.state, DecoderState) else self.state
+        state = self.state.torch_state() if isinstance(self.state, DecoderState) else self.state
         wave, self.state = self.codec.network.decoder.step(z, state)
         return self._aligned(wave)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from speechlm.data import texts
 from speechlm.data.examples import Examples, open_corpora
-from speechlm.data.packing import PackedExamples, pack
+from speechlm.data.pack_batches import PackedExamples, pack
 from speechlm.data.splits import assign
 from speechlm.data.tokens import Tokens
 from speechlm.data.utterances import Utterances

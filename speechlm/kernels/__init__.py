@@ -1,4 +1,4 @@
-"""What needs a compiler: optional, and never the only path."""
+"""Everything that needs a compiler (numba): optional, and never the only path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 log = logging.getLogger(__name__)
 
-_COMPILED = "speechlm.codec.kernels", "speechlm.lm.kernels"
+_COMPILED = "speechlm.kernels.spectral_frame", "speechlm.kernels.transformer_block"
 
 
 @cache

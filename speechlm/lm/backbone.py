@@ -1,7 +1,7 @@
-"""The seam behind which a model over time may be a transformer, a recurrence or a convolution.
+"""Backbones of a language model: a transformer, a recurrent or a convolutional network.
 
-A backbone turns embeddings (batch, time, dim) and a :class:`~speechlm.nn.Packing` into outputs of
-the same shape. :func:`decoder` makes of it what takes one position after the other.
+A backbone maps embeddings (batch, time, dim) and :class:`~speechlm.nn.PackedSequences` to outputs
+of the same shape. :func:`cached_backbone` decodes with it position by position.
 """
 
 from __future__ import annotations
@@ -12,54 +12,54 @@ import torch
 from torch import Tensor, nn
 
 from speechlm.errors import SpeechLMError
+from speechlm.kernels.cached_transformer import cached_transformer
 from speechlm.lm.baselines import Gru, WaveNet
-from speechlm.lm.compiled import transformer_decoder
 from speechlm.lm.config import LMConfig
-from speechlm.nn import Packing, State, Streaming, Transformer
+from speechlm.nn import PackedSequences, State, Streaming, Transformer
 
 BACKBONES = ("llama", "gru", "wavenet")
 
 
-class Steps(Protocol):
-    """Growing sequences, in a batch."""
+class StepState(Protocol):
+    """The state of a batch of growing sequences."""
 
     def prefill(self, prompts: list[Tensor]) -> Tensor:
-        """Read starts (time, dim), of any lengths; the output (batch, dim) at each one's end."""
+        """Read prompts (time, dim) of any lengths; the output (batch, dim) at the end of each."""
 
     def step(self, x: Tensor) -> Tensor:
-        """Add a position: input and output (batch, dim)."""
+        """Append a position: input and output (batch, dim)."""
 
-    def choose(self, rows: Tensor) -> None:
-        """Let each sequence go on as the one of a number (batch,) is now."""
-
-
-class Begin(Protocol):
-    """What :class:`~speechlm.nn.CachedTransformer` is for a transformer."""
-
-    def begin(self, batch: int, capacity: int) -> Steps:
-        """A batch of empty sequences, with room for ``capacity`` positions of each."""
+    def reorder(self, rows: Tensor) -> None:
+        """Replace sequence i by a copy of sequence ``rows[i]``."""
 
 
-class Streamed(nn.Module):
+class CachedBackbone(Protocol):
+    """Weights for decoding by position, as :class:`~speechlm.nn.CachedTransformer`."""
+
+    def new_state(self, batch: int, capacity: int) -> StepState:
+        """The state of a batch of empty sequences of up to ``capacity`` positions."""
+
+
+class StreamingBackbone(nn.Module):
     """A backbone of any streaming module, (batch, dim, time) to the same shape."""
 
     def __init__(self, module: Streaming):
         super().__init__()
         self.module = module
 
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+    def forward(self, x: Tensor, packing: PackedSequences) -> Tensor:
         return packing.apply(lambda each: self.module(each.transpose(1, 2)).transpose(1, 2), x)
 
 
-class StreamedSteps:
+class StreamingState:
     """The state of a streaming module over a batch of growing sequences, of any length."""
 
     def __init__(self, module: Streaming):
         self.module = module
         self.state: State = None
 
-    def begin(self, batch: int, capacity: int) -> StreamedSteps:
-        return StreamedSteps(self.module)
+    def new_state(self, batch: int, capacity: int) -> StreamingState:
+        return StreamingState(self.module)
 
     @torch.inference_mode()
     def prefill(self, prompts: list[Tensor]) -> Tensor:
@@ -77,8 +77,8 @@ class StreamedSteps:
         y, self.state = self.module.step(x.unsqueeze(2), self.state)
         return y.squeeze(2)
 
-    def choose(self, rows: Tensor) -> None:
-        self.state = _chosen(self.state, rows)
+    def reorder(self, rows: Tensor) -> None:
+        self.state = _reordered(self.state, rows)
 
 
 def _stack(states: list[State]) -> State:
@@ -88,13 +88,13 @@ def _stack(states: list[State]) -> State:
     return tuple(_stack(list(parts)) for parts in zip(*states, strict=True))
 
 
-def _chosen(state: State, rows: Tensor) -> State:
+def _reordered(state: State, rows: Tensor) -> State:
     if isinstance(state, Tensor):
         return state[rows]
-    return tuple(_chosen(part, rows) for part in state)
+    return tuple(_reordered(part, rows) for part in state)
 
 
-def build(config: LMConfig) -> Transformer | Streamed:
+def build_backbone(config: LMConfig) -> Transformer | StreamingBackbone:
     """The backbone that ``config`` names.
 
     Raises:
@@ -114,16 +114,16 @@ def build(config: LMConfig) -> Transformer | Streamed:
             config.epsilon,
         )
     if config.backbone == "gru":
-        return Streamed(Gru(dim, layers, dropout))
+        return StreamingBackbone(Gru(dim, layers, dropout))
     if config.backbone == "wavenet":
-        return Streamed(WaveNet(dim, layers, config.hidden, config.kernel, dropout))
+        return StreamingBackbone(WaveNet(dim, layers, config.hidden, config.kernel, dropout))
     raise SpeechLMError(f"backbone is one of {', '.join(BACKBONES)}, not {config.backbone}")
 
 
-def decoder(backbone: nn.Module) -> Begin:
-    """What runs ``backbone`` position by position; with a copy of its weights, as they are now."""
+def cached_backbone(backbone: nn.Module) -> CachedBackbone:
+    """``backbone`` for decoding by position, with a copy of its current weights."""
     if isinstance(backbone, Transformer):
-        return transformer_decoder(backbone)
-    if isinstance(backbone, Streamed):
-        return StreamedSteps(backbone.module)
+        return cached_transformer(backbone)
+    if isinstance(backbone, StreamingBackbone):
+        return StreamingState(backbone.module)
     raise TypeError(f"{type(backbone).__name__} is no backbone")

@@ -64,7 +64,7 @@ class LMConfig:
     """Whether level 0 is the model's own plan of what it says, not told of speech that it hears;
     recipes have it where ``mask.semantic_dropout`` is above 0."""
     guidance: float = 1.0
-    """With which it reads aloud unless told otherwise (:class:`speechlm.lm.sampling.Sampling`)."""
+    """With which it reads aloud unless told otherwise (``Sampling.guidance``)."""
     attempts: int = 1
     """At reading aloud, likewise."""
     units: str | None = None

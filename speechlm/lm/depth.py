@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from speechlm.lm.config import DepthConfig, IdsConfig
-from speechlm.nn import Packing, Transformer
+from speechlm.nn import PackedSequences, Transformer
 
 
 class DepthTransformer(nn.Module):
@@ -54,4 +54,4 @@ class DepthTransformer(nn.Module):
         x = self.enter(h).unsqueeze(1) + self.embed(ids)
         frames, levels = ids.shape
         alone = torch.arange(frames, device=ids.device).unsqueeze(1).expand(frames, levels)
-        return self.transformer(x, Packing(alone))
+        return self.transformer(x, PackedSequences(alone))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from speechlm.lm.generation import Generator
+from speechlm.lm.generate.generator import Generator
 from speechlm.types import Ids
 
 BEAM = 8
@@ -115,7 +115,7 @@ def transcribe(
     columns = torch.from_numpy(prompt).to(heads.device)
     head = heads.of([*pieces, end])
     limit = min(limit, generator.context - columns.shape[1])
-    steps = generator.decoder.begin(beam, columns.shape[1] + limit)
+    steps = generator.decoder.new_state(beam, columns.shape[1] + limit)
     h = steps.prefill([generator.embed(columns.t())] * beam)[:1]
     # What is followed is kept on the CPU: many small sums.
     heard, written = Prefixes.of(scores.cpu()), torch.zeros(1).double()
@@ -139,7 +139,7 @@ def transcribe(
         heard, written = longer.choose(kept.indices), written_of[kept.indices]
         texts = [[*texts[t], p] for t, p in zip(text.tolist(), piece.tolist(), strict=True)]
         spare = beam - len(texts)
-        steps.choose(torch.cat([text, text[:1].expand(spare)]).to(heads.device))
+        steps.reorder(torch.cat([text, text[:1].expand(spare)]).to(heads.device))
         column[:, 0] = pieces[0]
         column[: len(texts), 0] = torch.tensor(pieces)[piece]
         h = steps.step(generator.embed(column.to(heads.device)))[: len(texts)]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speechlm.nn.product import product
+from speechlm.nn.onednn_linear import onednn_matmul
 
 PIECE = 1 << 20
 """Logits at a time: they stay in the processor's cache."""
@@ -25,7 +25,7 @@ class _Likelihood(torch.autograd.Function):
         size = max(PIECE // len(weight), 32)
         for start in range(0, len(x), size):
             piece = slice(start, start + size)
-            logits = product(x[piece], weight).float()
+            logits = onednn_matmul(x[piece], weight).float()
             chosen = targets[piece, None]
             peak = logits.amax(1, keepdim=True)
             odds = logits.gather(1, chosen) - peak
@@ -36,8 +36,8 @@ class _Likelihood(torch.autograd.Function):
                 # The gradient: (softmax - one-hot) times each one's share.
                 part = share[piece, None]
                 slope = logits.mul_(part / total).scatter_add_(1, chosen, -part).to(x.dtype)
-                x_grad[piece] = product(slope, weight.t())
-                weight_grad += product(slope.t(), x[piece].t())
+                x_grad[piece] = onednn_matmul(slope, weight.t())
+                weight_grad += onednn_matmul(slope.t(), x[piece].t())
         if wanted:
             ctx.save_for_backward(x_grad, weight_grad)
         ctx.mark_non_differentiable(nll)

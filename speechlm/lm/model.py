@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm.backbone import build
+from speechlm.lm.backbone import build_backbone
 from speechlm.lm.config import LMConfig
 from speechlm.lm.depth import DepthTransformer
 from speechlm.lm.likelihood import likelihood
 from speechlm.lm.patterns import pattern
-from speechlm.nn import Packing, dropout
+from speechlm.nn import PackedSequences, dropout
 
 UNIT_NORM = 0.5
 """Of a unit's embedding at the start, on average, where it comes from a codec."""
@@ -24,7 +24,7 @@ Prediction = tuple[Tensor, Tensor, int, Tensor]
 
 
 class UnitLM(nn.Module):
-    """What training updates. For use, see :mod:`speechlm.lm.generation`.
+    """What training updates. For use, see :mod:`speechlm.lm.generate.generator`.
 
     Tokens (batch, rows, time) are joint ids. A column is embedded as the sum of its rows, and the
     backbone's output there predicts the next column: row 0 among special tokens, text and level 0
@@ -51,7 +51,7 @@ class UnitLM(nn.Module):
             raise SpeechLMError("a language model needs special tokens, pad among them, and units")
         _check_sizes(config)
         try:
-            self.backbone = build(config)
+            self.backbone = build_backbone(config)
             self.depth = None
             if config.pattern == "depth" and ids.levels > 1:
                 self.depth = DepthTransformer(config.dim, config.depth, ids, config.dropout)
@@ -122,7 +122,9 @@ class UnitLM(nn.Module):
         summed = F.embedding_bag(bags, self.embedding.weight, mode="sum", padding_idx=pad)
         return summed.view(*columns.shape[:2], -1)
 
-    def forward(self, tokens: Tensor, packing: Packing, hidden: Tensor | None = None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, packing: PackedSequences, hidden: Tensor | None = None
+    ) -> Tensor:
         """The backbone's outputs (batch, time, dim) after each column.
 
         It does not see the columns that are ``hidden``, bool (batch, time).
@@ -144,7 +146,7 @@ class UnitLM(nn.Module):
         """The mean NLL, in nats, of the predicted tokens; and for each kind its sum and count (2,).
 
         ``mask`` (batch, rows, time) says which ``tokens`` are to be predicted, ``segments`` (batch,
-        time) which example a column belongs to, as :class:`~speechlm.nn.Packing` tells. The first
+        time) which example a column belongs to (:class:`~speechlm.nn.PackedSequences`). The first
         column of an example has nothing that predicts it, and is left out. With ``weights``, one
         for each id, the mean is a weighted one. ``h`` is what :meth:`forward` gives for these, if
         it is there already, and ``known`` the tokens as far as a frame's lower levels are told
@@ -175,7 +177,7 @@ class UnitLM(nn.Module):
         h: Tensor | None = None,
         known: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        h = self(tokens, Packing(segments)) if h is None else h
+        h = self(tokens, PackedSequences(segments)) if h is None else h
         mask = mask & _inside(segments)
         share = mask.float() if weights is None else mask * weights[tokens]
         share = (share / share.sum().clamp(min=1e-9)).flatten()

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm import verbs
-from speechlm.lm.load import LanguageModel, LikelihoodScore
-from speechlm.lm.sampling import CLEAR, Sampling
+from speechlm.lm import pipelines
+from speechlm.lm.generate.sampling import CLEAR, Sampling
+from speechlm.lm.language_model import LanguageModel, LikelihoodScore
 from speechlm.types import Codes
 from speechlm.units.base import UnitTokenizer
 
@@ -125,7 +125,7 @@ class SpeechLM:
         Raises:
             SpeechLMError: when ``wave`` is no waveform.
         """
-        return verbs.written([_samples(wave).numpy()], self.model, self.tokenizer)
+        return pipelines.written([_samples(wave).numpy()], self.model, self.tokenizer)
 
     def score(self, wave: Tensor | None = None, text: str | None = None) -> LikelihoodScore:
         """Negative log2-likelihood of speech, of a text, or of a text given its speech.
@@ -141,7 +141,7 @@ class SpeechLM:
             return self.model.score_text(text)
         samples = _samples(wave)
         if text is not None:
-            return verbs.score_transcript(samples.numpy(), text, self.model, self.tokenizer)
+            return pipelines.score_transcript(samples.numpy(), text, self.model, self.tokenizer)
         codes = self.tokenizer.encode(samples[None])[0].cpu().numpy()
         return replace(self.model.score(codes), length=len(samples) / self.sample_rate)
 
@@ -161,11 +161,11 @@ class SpeechLM:
         prompt = speech if speech is not None else speaker
         wave, codes = (None, None) if prompt is None else self._prompt(prompt)
         if text is not None:
-            limit = None if max_seconds is None else verbs.frames_in(max_seconds, rate)
-            frames = verbs.speech_frames(text, self.model, codes, sampling or CLEAR)
+            limit = None if max_seconds is None else pipelines.frames_in(max_seconds, rate)
+            frames = pipelines.speech_frames(text, self.model, codes, sampling or CLEAR)
         else:
             assert codes is not None
-            limit = verbs.frames_in(8.0 if max_seconds is None else max_seconds, rate)
+            limit = pipelines.frames_in(8.0 if max_seconds is None else max_seconds, rate)
             frames = self.model.continue_speech(codes, limit + 1, sampling or Sampling())
         return _Session(self.tokenizer, frames, limit, wave)
 

@@ -2,9 +2,9 @@
 
 from speechlm.nn.conv import CausalConv1d, CausalConvTranspose1d
 from speechlm.nn.convnext import ConvNeXtBlock
-from speechlm.nn.decoding import CachedTransformer
 from speechlm.nn.dropout import dropout
-from speechlm.nn.packing import Packing
+from speechlm.nn.kv_cache import CachedTransformer
+from speechlm.nn.packed_sequences import PackedSequences
 from speechlm.nn.spectral import CausalISTFT, CausalSTFT, power_law
 from speechlm.nn.streaming import Chain, State, Streaming, state_from_bytes, state_to_bytes
 from speechlm.nn.transformer import Transformer
@@ -17,7 +17,7 @@ __all__ = [
     "CausalSTFT",
     "Chain",
     "ConvNeXtBlock",
-    "Packing",
+    "PackedSequences",
     "State",
     "Streaming",
     "Transformer",

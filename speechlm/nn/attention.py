@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention (batch, heads, time, dim) of queries over keys and values.
 
     Keys and values (batch, kv heads, time, dim) each serve ``heads / kv heads`` heads of queries in
@@ -17,13 +17,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     as long in bf16 as two more matrix products do (in float32 it is some 2 ms a layer faster).
     """
     if q.device.type == "cpu" and q.requires_grad:
-        return _products(q, k, v)
+        return _unfused(q, k, v)
     return F.scaled_dot_product_attention(
         q, k, v, is_causal=True, enable_gqa=q.shape[1] != k.shape[1]
     )
 
 
-def _products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _unfused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     _, heads, time, _ = q.shape
     serves = heads // k.shape[1]
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechlm.nn.attention import attend
+from speechlm.nn.attention import causal_attention
 from speechlm.nn.dropout import dropout
-from speechlm.nn.packing import Packing
-from speechlm.nn.product import OneDNNLinear
+from speechlm.nn.onednn_linear import OneDNNLinear
+from speechlm.nn.packed_sequences import PackedSequences
 
 
 class Transformer(nn.Module):
@@ -35,10 +35,10 @@ class Transformer(nn.Module):
         layers: int,
         heads: int,
         kv_heads: int,
-        hidden: int,
+        ffn_dim: int,
         dropout: float = 0.0,
-        rotary: float = 10000.0,
-        epsilon: float = 1e-5,
+        rope_theta: float = 10000.0,
+        norm_eps: float = 1e-5,
     ):
         super().__init__()
         if dim % (2 * heads) or heads % kv_heads:
@@ -46,11 +46,11 @@ class Transformer(nn.Module):
                 f"dim {dim} is no even number for each of {heads} heads, or these do not share "
                 f"{kv_heads} heads of keys and values evenly"
             )
-        self.rotary = rotary
+        self.rope_theta = rope_theta
         self.blocks = nn.ModuleList(
-            Block(dim, heads, kv_heads, hidden, dropout, epsilon) for _ in range(layers)
+            Block(dim, heads, kv_heads, ffn_dim, dropout, norm_eps) for _ in range(layers)
         )
-        self.norm = nn.RMSNorm(dim, epsilon)
+        self.norm = nn.RMSNorm(dim, norm_eps)
         self._initialize(layers)
 
     def _initialize(self, layers: int) -> None:
@@ -66,10 +66,12 @@ class Transformer(nn.Module):
         """The blocks, with their type."""
         return cast(list[Block], list(self.blocks))
 
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        turn = turns(self.layers[0].head_dim, self.rotary, packing.positions).unsqueeze(2)
+    def forward(self, x: Tensor, packing: PackedSequences) -> Tensor:
+        freqs = rotary_freqs(self.layers[0].head_dim, self.rope_theta, packing.positions).unsqueeze(
+            2
+        )
         for block in self.blocks:
-            x = block(x, turn, packing)
+            x = block(x, freqs, packing)
         return self.norm(x)
 
 
@@ -77,22 +79,22 @@ class Block(nn.Module):
     """Attention and MLP, each added to its input."""
 
     def __init__(
-        self, dim: int, heads: int, kv_heads: int, hidden: int, share: float, epsilon: float
+        self, dim: int, heads: int, kv_heads: int, ffn_dim: int, dropout: float, norm_eps: float
     ):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads, dim // heads
-        self.attention_norm = nn.RMSNorm(dim, epsilon)
+        self.attention_norm = nn.RMSNorm(dim, norm_eps)
         self.qkv = OneDNNLinear(dim, (heads + 2 * kv_heads) * self.head_dim)
         self.out = OneDNNLinear(dim, dim)
-        self.mlp_norm = nn.RMSNorm(dim, epsilon)
-        self.gate_up = OneDNNLinear(dim, 2 * hidden)
-        self.down = OneDNNLinear(hidden, dim)
-        self.dropout = share
+        self.mlp_norm = nn.RMSNorm(dim, norm_eps)
+        self.gate_up = OneDNNLinear(dim, 2 * ffn_dim)
+        self.down = OneDNNLinear(ffn_dim, dim)
+        self.dropout = dropout
 
-    def forward(self, x: Tensor, turn: Tensor, packing: Packing) -> Tensor:
+    def forward(self, x: Tensor, freqs: Tensor, packing: PackedSequences) -> Tensor:
         qkv = self.qkv(self.attention_norm(x)).unflatten(2, (-1, self.head_dim))
         qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), dim=2)
-        qkv = torch.cat([rotate(qk, turn).to(v.dtype), v], dim=2)
+        qkv = torch.cat([apply_rotary(qk, freqs).to(v.dtype), v], dim=2)
         x = x + self._drop(self.out(packing.apply(self._attend, qkv)))
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=2)
         return x + self._drop(self.down(F.silu(gate) * up))
@@ -101,13 +103,13 @@ class Block(nn.Module):
         """Causal attention (batch, time, dim) of (batch, time, heads of q, k and v, head_dim)."""
         heads = (self.heads, self.kv_heads, self.kv_heads)
         q, k, v = (part.transpose(1, 2) for part in qkv.split(heads, dim=2))
-        return attend(q, k, v).transpose(1, 2).flatten(2)
+        return causal_attention(q, k, v).transpose(1, 2).flatten(2)
 
     def _drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout, self.training)
 
 
-def turns(head_dim: int, base: float, positions: Tensor) -> Tensor:
+def rotary_freqs(head_dim: int, base: float, positions: Tensor) -> Tensor:
     """Rotary positions as complex numbers of length 1: (..., head_dim / 2) for ``positions`` (...).
 
     The wavelengths grow geometrically from 2 pi to 2 pi times ``base``, as in Su et al. 2021.
@@ -117,7 +119,7 @@ def turns(head_dim: int, base: float, positions: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
-def rotate(heads: Tensor, turn: Tensor) -> Tensor:
+def apply_rotary(heads: Tensor, freqs: Tensor) -> Tensor:
     """Turn (..., head_dim), in float32, pair by pair of neighbours."""
     pairs = torch.view_as_complex(heads.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turn).flatten(-2)
+    return torch.view_as_real(pairs * freqs).flatten(-2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from speechlm.nn.product import product
+from speechlm.nn.onednn_linear import onednn_matmul
 from speechlm.quantize.base import Quantized, Quantizer
 from speechlm.utils import distributed
 
@@ -159,7 +159,7 @@ class VectorQuantizer(Quantizer):
         """
         if self.codebook_dim is not None:
             return rows @ F.normalize(self.codebook, dim=1).T
-        return product(rows, self.codebook, self._offsets())
+        return onednn_matmul(rows, self.codebook, self._offsets())
 
     def _offsets(self) -> Tensor:
         return -0.5 * self.codebook.square().sum(dim=1)

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from speechlm import hub
 from speechlm.codec import NeuralCodec
 from speechlm.data.mixture import Mixture, MixtureConfig
-from speechlm.data.packing import PackedBatch
+from speechlm.data.pack_batches import PackedBatch
 from speechlm.errors import SpeechLMError
 from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.lm.vocabulary import FILE as VOCABULARY
-from speechlm.nn import Packing
+from speechlm.nn import PackedSequences
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
@@ -162,7 +162,7 @@ class LMObjective(Objective):
         masked = masked_columns(tokens, batch["mask"], segments, ids, config)
         if config.semantic_dropout:
             backbone, depth = drop_semantic(**batch, ids=ids, prob=config.semantic_dropout)
-        h = self.model(backbone, Packing(segments), masked)
+        h = self.model(backbone, PackedSequences(segments), masked)
         nats, kinds = self.model.loss(**batch, weights=self.weights, h=h, known=depth)
         # The mean over the tokens of all parts and processes, not of their means.
         outputs = LMOutputs(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from speechlm.nn.product import product
+from speechlm.nn.onednn_linear import onednn_matmul
 from speechlm.training.fsdp import part_of, whole
 
 COEFFICIENTS = (
@@ -97,15 +97,15 @@ def polar_factor(matrix: Tensor) -> Tensor:
     x = matrix.bfloat16() if half else matrix
     norm: Tensor | None = None
     for a, b, c in COEFFICIENTS:
-        gram = x @ x.mT if half else product(x, x)
+        gram = x @ x.mT if half else onednn_matmul(x, x)
         if norm is None:
             norm = gram.float().norm().clamp_min(1e-30)
             x, gram = (x / norm.sqrt()).to(x.dtype), (gram / norm).to(x.dtype)
         if half:
             x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
         else:
-            factor = torch.add(b * gram, product(gram, gram), alpha=c)
-            x = torch.add(product(factor, x.mT), x, alpha=a)
+            factor = torch.add(b * gram, onednn_matmul(gram, gram), alpha=c)
+            x = torch.add(onednn_matmul(factor, x.mT), x, alpha=a)
     return x.to(matrix.dtype)
 
 

@@ -14,7 +14,7 @@ import pytest
 from speechlm.data import mixture as module
 from speechlm.data.examples import SHORTEST, Examples
 from speechlm.data.mixture import Mixture, MixtureConfig, TaskConfig
-from speechlm.data.packing import PackedBatch
+from speechlm.data.pack_batches import PackedBatch
 from speechlm.data.tokens import Tokens, claim, write_shard
 from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError

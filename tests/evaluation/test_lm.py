@@ -37,8 +37,8 @@ from speechlm.evaluation.lm.tts import Prompt
 from speechlm.evaluation.ngrams import UnitNgrams
 from speechlm.evaluation.recognition import Recogniser
 from speechlm.evaluation.recognition.text import character_errors
-from speechlm.lm.load import LanguageModel
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.generate.sampling import Sampling
+from speechlm.lm.language_model import LanguageModel
 from speechlm.training import registry
 from speechlm.units.codec import CodecUnits
 from tests.lm.corpora import text_model, tokenized

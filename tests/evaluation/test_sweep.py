@@ -21,7 +21,7 @@ from speechlm.evaluation.lm.ears import Transcript
 from speechlm.evaluation.lm.operating import points
 from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.results import Results
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.generate.sampling import Sampling
 from speechlm.types import Codes
 
 from .voices import RATE, voice

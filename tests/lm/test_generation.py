@@ -12,9 +12,9 @@ import torch
 from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm.generation import Generator
+from speechlm.lm.generate.generator import Generator
+from speechlm.lm.generate.sampling import GREEDY, Loops, Sampler, Sampling, Views
 from speechlm.lm.model import UnitLM
-from speechlm.lm.sampling import GREEDY, Loops, Sampler, Sampling, Views
 from speechlm.types import Codes
 from tests.lm import tiny
 

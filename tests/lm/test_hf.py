@@ -17,7 +17,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.model import UnitLM
-from speechlm.nn import Packing
+from speechlm.nn import PackedSequences
 from tests.lm import tiny
 from tests.tools import require
 
@@ -65,8 +65,8 @@ def pieces_of(folder: Path) -> list[str]:
     return pieces
 
 
-def single(length: int) -> Packing:
-    return Packing(torch.zeros(1, length, dtype=torch.int64))
+def single(length: int) -> PackedSequences:
+    return PackedSequences(torch.zeros(1, length, dtype=torch.int64))
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm.lm import joint
-from speechlm.lm.generation import Generator
+from speechlm.lm.generate.generator import Generator
 from speechlm.lm.joint import Prefixes
 from speechlm.lm.model import UnitLM
-from speechlm.nn import Packing
+from speechlm.nn import PackedSequences
 from tests.lm import tiny
 
 PIECES = 3
@@ -106,7 +106,7 @@ def log_probability(
     columns = torch.full((len(prompt), len(text)), model.config.ids.pad)
     columns[0] = torch.tensor(text)
     tokens = torch.cat([prompt, columns], dim=1)[None]
-    h = model(tokens, Packing(torch.zeros_like(tokens[:, 0])))[0, prompt.shape[1] - 1 :]
+    h = model(tokens, PackedSequences(torch.zeros_like(tokens[:, 0])))[0, prompt.shape[1] - 1 :]
     allowed = [*pieces, end]
     scores = (h @ model.output[torch.tensor(allowed)].t()).log_softmax(1)
     chosen = [allowed.index(each) for each in [*text, end]]
@@ -118,11 +118,11 @@ def test_sequences_go_on_as_others_are(backbone: str) -> None:
     generator = Generator(tiny.model(backbone=backbone))
     prompts = [torch.randn(length, 32) for length in (5, 3, 4)]
     x = torch.randn(3, 32)
-    steps = generator.decoder.begin(3, 9)
+    steps = generator.decoder.new_state(3, 9)
     steps.prefill(prompts)
-    steps.choose(torch.tensor([2, 2, 0]))
+    steps.reorder(torch.tensor([2, 2, 0]))
     found = steps.step(x)
-    others = generator.decoder.begin(3, 9)
+    others = generator.decoder.new_state(3, 9)
     others.prefill([prompts[2], prompts[2], prompts[0]])
     torch.testing.assert_close(found, others.step(x), atol=1e-5, rtol=1e-4)
 
@@ -131,7 +131,7 @@ def test_a_start_that_sequences_share_is_read_once() -> None:
     generator = Generator(tiny.model())
     one, other = torch.randn(5, 32), torch.randn(3, 32)
     x = torch.randn(3, 32)
-    shared, apart = (generator.decoder.begin(3, 9) for _ in range(2))
+    shared, apart = (generator.decoder.new_state(3, 9) for _ in range(2))
     first = shared.prefill([one, other, one])
     torch.testing.assert_close(first, apart.prefill([one, other, one.clone()]))
     torch.testing.assert_close(shared.step(x), apart.step(x))

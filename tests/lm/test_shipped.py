@@ -11,9 +11,9 @@ import torch
 
 from speechlm import whisper
 from speechlm.codec import NeuralCodec
-from speechlm.lm.load import LanguageModel
-from speechlm.lm.sampling import GREEDY
-from speechlm.lm.verbs import written
+from speechlm.lm.generate.sampling import GREEDY
+from speechlm.lm.language_model import LanguageModel
+from speechlm.lm.pipelines import written
 from speechlm.vocoder import VocodedUnits
 from speechlm.vocoder.convert import convert
 from tests.tools import require

@@ -10,8 +10,8 @@ import torch
 
 from speechlm import SpeechLM, SpeechLMError, hub
 from speechlm.lm.config import DepthConfig, LMConfig
+from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.model import UnitLM
-from speechlm.lm.sampling import Sampling
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.training.lm import ids_of
 from speechlm.units import load as units

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from speechlm.nn import dropout
-from speechlm.nn.attention import attend
+from speechlm.nn.attention import causal_attention
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
@@ -13,8 +13,8 @@ def test_training_and_use_agree(kv_heads: int, time: int) -> None:
     torch.manual_seed(0)
     q = torch.randn(3, 4, time, 8, dtype=torch.float64)
     k, v = torch.randn(2, 3, kv_heads, time, 8, dtype=torch.float64)
-    trained = attend(q.clone().requires_grad_(), k, v)
-    torch.testing.assert_close(trained.detach(), attend(q, k, v))
+    trained = causal_attention(q.clone().requires_grad_(), k, v)
+    torch.testing.assert_close(trained.detach(), causal_attention(q, k, v))
 
 
 def test_a_feature_is_dropped_in_a_whole_sequence() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechlm.nn import CachedTransformer, Packing, Transformer
+from speechlm.nn import CachedTransformer, PackedSequences, Transformer
 
 DIM = 32
 
@@ -25,7 +25,7 @@ def transformer(heads: int = 4, kv_heads: int = 2) -> Transformer:
 def whole(model: Transformer, x: Tensor) -> Tensor:
     """Outputs for ``x`` (time, dim), which is one example."""
     with torch.no_grad():
-        return model(x[None], Packing(torch.zeros(1, len(x), dtype=torch.int64)))[0]
+        return model(x[None], PackedSequences(torch.zeros(1, len(x), dtype=torch.int64)))[0]
 
 
 @settings(max_examples=20)
@@ -33,7 +33,7 @@ def whole(model: Transformer, x: Tensor) -> Tensor:
 def test_position_by_position(lengths: list[int], steps: int) -> None:
     """Starts of any lengths, then step by step in a batch: as each sequence at once."""
     model = transformer()
-    decoding = CachedTransformer(model).begin(len(lengths), max(lengths) + steps)
+    decoding = CachedTransformer(model).new_state(len(lengths), max(lengths) + steps)
     inputs = [torch.randn(length + steps, DIM) for length in lengths]
     expected = [whole(model, each) for each in inputs]
     found = decoding.prefill([x[:length] for x, length in zip(inputs, lengths, strict=True)])
@@ -49,7 +49,7 @@ def test_position_by_position(lengths: list[int], steps: int) -> None:
 
 def test_reset() -> None:
     model = transformer()
-    decoding = CachedTransformer(model).begin(2, 5)
+    decoding = CachedTransformer(model).new_state(2, 5)
     x = torch.randn(2, 5, DIM)
     decoding.prefill([x[0, :3], x[1, :2]])
     decoding.reset()
@@ -61,7 +61,7 @@ def test_reset() -> None:
 @pytest.mark.parametrize("lengths", [[], [3], [0, 2], [2, 9]])
 def test_prompts_must_fit(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match="prompts of"):
-        CachedTransformer(transformer()).begin(2, 8).prefill(
+        CachedTransformer(transformer()).new_state(2, 8).prefill(
             [torch.zeros(length, DIM) for length in lengths]
         )
 
@@ -81,7 +81,7 @@ def test_packing_gives_each_example_alone(layout: list[list[int]], padding: int)
             segments[row, at : at + length] = number
             examples.append((row, at, at + length))
             at += length
-    packing = Packing(segments)
+    packing = PackedSequences(segments)
     x = torch.randn(len(layout), time, 2)
     sums = packing.apply(lambda each: each.cumsum(1), x)
     assert sums.shape == x.shape

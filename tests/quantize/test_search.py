@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.codec import kernels
-from speechlm.codec.frames import written
+from speechlm.kernels import spectral_frame
+from speechlm.kernels.frame_codec import pack_weights
 from speechlm.quantize import ResidualQuantizer
 from speechlm.quantize.search import NearestSearch, ResidualSearch
 
@@ -94,11 +94,11 @@ def test_residual_codes_are_the_quantizers(seed, levels, drift):
     assert torch.equal(rows, before)
     np.testing.assert_array_equal(codes, expected)
     np.testing.assert_array_equal(search.exact(rows.double().numpy(), levels), expected)
-    tape, numbers = written([], search)
+    tape, numbers = pack_weights([], search)
     assert (tape.dtype == np.uint16) == bool(seed % 2)
     for index, row in enumerate(rows.numpy()):
         code = np.empty(levels, np.int64)
-        close = kernels.search(row, 16, tape, numbers, drift, code)
+        close = spectral_frame.residual_search(row, 16, tape, numbers, drift, code)
         np.testing.assert_array_equal(code, codes[index])
         assert close == (index in doubtful)
 

@@ -15,13 +15,14 @@ from speechlm.codec import CodecNetwork, NeuralCodec
 from speechlm.data.mixture import MixtureConfig, TaskConfig
 from speechlm.data.prepare import prepare
 from speechlm.lm.config import DepthConfig, LMConfig
-from speechlm.training.aligner import AlignerDataConfig, AlignerRecipe
+from speechlm.training.aligner import AlignerRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.entropy_model import EntropyModelDataConfig, EntropyModelRecipe
 from speechlm.training.lm import LMLossConfig, LMRecipe
 from speechlm.training.objective import Objective
 from speechlm.training.quantized_entropy_model import EntropyModelConfig
 from speechlm.training.registry import OBJECTIVES
+from speechlm.training.transcribed_features import TranscribedFeaturesConfig
 from speechlm.training.vocoder import VocoderDataConfig, VocoderRecipe
 from speechlm.training.vq_apc import VqApcDataConfig, VqApcRecipe
 from speechlm.units.features import TeacherConfig
@@ -113,7 +114,7 @@ class Objectives:
             )
         if kind == "aligner":
             aligner = AlignerConfig(teacher=TeacherConfig("mfcc"), dim=16, blocks=1)
-            texts = AlignerDataConfig(corpora, language="en", batch=2)
+            texts = TranscribedFeaturesConfig(corpora, language="en", batch=2)
             return kind, AlignerRecipe(aligner=aligner, data=texts, training=how)
         units = VqApcConfig(dim=16, blocks=1, clusters=8)
         crops = VqApcDataConfig(corpora, seconds=0.5, batch=2, validation=2)

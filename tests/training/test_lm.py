@@ -23,10 +23,10 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.ngrams import UnitNgrams
 from speechlm.lm import hf
 from speechlm.lm.config import LMConfig
-from speechlm.lm.load import LanguageModel
+from speechlm.lm.generate.sampling import GREEDY
+from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import PATTERNS
-from speechlm.lm.sampling import GREEDY
 from speechlm.lm.tasks import TASKS
 from speechlm.lm.vocabulary import END_OF_SPEECH, Vocabulary
 from speechlm.training import lm, registry

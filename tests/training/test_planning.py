@@ -13,10 +13,10 @@ from speechlm import hub
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.lm.config import IdsConfig, LMConfig
-from speechlm.lm.load import LanguageModel
-from speechlm.lm.sampling import GREEDY, Sampling
+from speechlm.lm.generate.sampling import GREEDY, Sampling
+from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.tasks import TASKS, Example
-from speechlm.nn import Packing
+from speechlm.nn import PackedSequences
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.training.masking import drop_semantic
@@ -208,7 +208,7 @@ def test_a_model_of_the_codec_grows_a_plan(data: Path, tmp_path: Path) -> None:
     after = torch.from_numpy(new.data.layout.sequence(TASKS["speech"], Example(unknown)).tokens)[
         None
     ]
-    packing = Packing(torch.zeros_like(before[:, 0]))
+    packing = PackedSequences(torch.zeros_like(before[:, 0]))
     with torch.no_grad():
         assert torch.allclose(old.network(before, packing), grown(after, packing), atol=1e-5)
     assert old.network.depth is not None
@@ -249,7 +249,7 @@ def ctc_of(objective: LMObjective, corpus: str) -> torch.Tensor:
     segments = torch.zeros_like(tokens[:, 0])
     model = objective.model
     assert model.ctc is not None
-    h = model(tokens, Packing(segments))
+    h = model(tokens, PackedSequences(segments))
     return ctc_loss(model.ctc, h, tokens, segments, objective.data.vocabulary)
 
 

@@ -14,7 +14,7 @@ from speechlm.config import load_yaml
 from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
-from speechlm.lm.load import LanguageModel
+from speechlm.lm.language_model import LanguageModel
 from speechlm.training import registry
 from speechlm.training import units as training
 from speechlm.units import load as units

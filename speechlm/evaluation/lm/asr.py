@@ -14,7 +14,7 @@ from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
-from speechlm.lm import verbs
+from speechlm.lm import pipelines
 from speechlm.utils.processes import progress
 
 ABOUT = (
@@ -46,7 +46,7 @@ def run(config: ReadingConfig, subject: ModelUnderTest) -> dict[str, Section]:
             wave = subject.wave(clip)
             start = time.perf_counter()
             try:
-                text, reason = verbs.written([wave], subject.model, tokenizer), ""
+                text, reason = pipelines.written([wave], subject.model, tokenizer), ""
                 factor = Score((time.perf_counter() - start) / clip.seconds, weight=clip.seconds)
             except SpeechLMError as error:
                 text, reason, factor = "", str(error), failed(str(error))

@@ -14,7 +14,7 @@ from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.lm.subject import HeldOutUtterance, ModelUnderTest
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
-from speechlm.lm.verbs import frames_in
+from speechlm.lm.pipelines import frames_in
 from speechlm.types import Codes
 from speechlm.utils.processes import progress
 

@@ -16,7 +16,7 @@ from speechlm.evaluation.config import (
     RecogniserConfig,
     check_page,
 )
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.generate.sampling import Sampling
 
 
 @dataclass

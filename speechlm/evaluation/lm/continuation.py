@@ -16,8 +16,8 @@ from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
-from speechlm.lm.sampling import Sampling
-from speechlm.lm.verbs import frames_in
+from speechlm.lm.generate.sampling import Sampling
+from speechlm.lm.pipelines import frames_in
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 

@@ -15,9 +15,9 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.lm.config import LMSuiteConfig
 from speechlm.evaluation.lm.ears import ASRJudges
-from speechlm.lm import verbs
-from speechlm.lm.load import LanguageModel
-from speechlm.lm.sampling import GREEDY
+from speechlm.lm import pipelines
+from speechlm.lm.generate.sampling import GREEDY
+from speechlm.lm.language_model import LanguageModel
 from speechlm.types import Codes, Wave
 from speechlm.units.base import UnitTokenizer
 
@@ -77,7 +77,7 @@ class ModelUnderTest:
     def warm(self) -> None:
         """Generate a little, so that what is copied or compiled once is not part of any figure."""
         stream = self.tokenizer.stream_decoder()
-        for _ in verbs.sound(self.model.continue_speech(self.model.nothing, 5, GREEDY), stream):
+        for _ in pipelines.sound(self.model.continue_speech(self.model.nothing, 5, GREEDY), stream):
             pass
 
     def split(self, split: str) -> list[HeldOutUtterance]:

@@ -25,7 +25,7 @@ from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.recognition.text import Normaliser, normaliser
 from speechlm.evaluation.words import WordModel
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.generate.sampling import Sampling
 from speechlm.types import Floats, Wave
 from speechlm.utils.processes import progress
 

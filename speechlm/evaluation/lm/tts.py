@@ -15,7 +15,7 @@ from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
-from speechlm.lm import verbs
+from speechlm.lm import pipelines
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
@@ -123,7 +123,7 @@ def _said(
     subject: ModelUnderTest,
 ) -> Card:
     """Let the model say a prompt, and add its row."""
-    most = verbs.most_frames(prompt.text, subject.model.units.frame_rate)
+    most = pipelines.most_frames(prompt.text, subject.model.units.frame_rate)
     unended: list[int] = []
     try:
         how = config.sampling.sampling(number)

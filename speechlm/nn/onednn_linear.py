@@ -1,4 +1,4 @@
-"""Matrix products in float32, by the faster of the two libraries that PyTorch has for them."""
+"""Float32 matrix products on the CPU by oneDNN, which PyTorch does not choose by itself."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LARGE = 1 << 21
-"""Multiplications from which on the faster library is worth its call, of about 15 us."""
+MIN_MULTIPLICATIONS = 1 << 21
+"""Size of a product below which the overhead of a call to oneDNN, some 15 us, does not pay."""
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+def onednn_matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """``a @ b.mT + bias``: (..., inner) and (columns, inner) to (..., columns).
 
-    On a CPU PyTorch has floats multiplied by MKL, which on AMD's processors does without AVX-512.
-    oneDNN, which PyTorch brings along too, takes less than half as long there. Both sum in float32.
+    PyTorch multiplies float32 matrices by MKL, which does not use AVX-512 on AMD processors.
+    oneDNN, which PyTorch includes too, takes less than half the time there. Both accumulate in
+    float32.
     """
-    if not _suits(a, b) or torch.is_autocast_enabled("cpu"):
+    if not _uses_onednn(a, b) or torch.is_autocast_enabled("cpu"):
         return F.linear(a, b, bias)
     if not torch.is_grad_enabled():
         return _onednn(a, b, bias)
-    result: Tensor = _Product.apply(a, b)
+    result: Tensor = _Matmul.apply(a, b)
     return result if bias is None else result + bias
 
 
 class OneDNNLinear(nn.Linear):
-    """A linear layer without biases, by :func:`product`."""
+    """A linear layer without biases, by :func:`onednn_matmul`."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return product(x, self.weight)
+        return onednn_matmul(x, self.weight)
 
 
-class _Product(torch.autograd.Function):
+class _Matmul(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return _onednn(a, b) if _suits(a, b) else a @ b.mT
+        return _onednn(a, b) if _uses_onednn(a, b) else a @ b.mT
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -50,20 +51,20 @@ class _Product(torch.autograd.Function):
         [grad] = grads
         a_grad = b_grad = None
         if ctx.needs_input_grad[0]:
-            a_grad = _Product.apply(grad, b.mT)
+            a_grad = _Matmul.apply(grad, b.mT)
         if ctx.needs_input_grad[1]:
-            b_grad = _Product.apply(grad.flatten(0, -2).mT, a.flatten(0, -2).mT)
+            b_grad = _Matmul.apply(grad.flatten(0, -2).mT, a.flatten(0, -2).mT)
         return a_grad, b_grad
 
 
-def _suits(a: Tensor, b: Tensor) -> bool:
-    """Whether oneDNN takes these, and is worth it."""
+def _uses_onednn(a: Tensor, b: Tensor) -> bool:
+    """Whether oneDNN supports these operands, and is faster."""
     return (
         _ONEDNN
         and not torch.compiler.is_exporting()
         and a.device.type == "cpu"
         and a.dtype == b.dtype == torch.float32
-        and a.numel() * len(b) >= LARGE
+        and a.numel() * len(b) >= MIN_MULTIPLICATIONS
     )
 
 

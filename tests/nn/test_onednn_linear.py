@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from speechlm.nn import product as module
-from speechlm.nn.product import OneDNNLinear, product
+from speechlm.nn import onednn_linear as module
+from speechlm.nn.onednn_linear import OneDNNLinear, onednn_matmul
 from tests.tools import require
 
 LARGE = (160, 128, 144)
@@ -37,9 +37,9 @@ def same_numbers() -> None:
 def test_any_layout(a_layout: str, b_layout: str, rows: int, columns: int) -> None:
     require(module._ONEDNN, "PyTorch with oneDNN")
     a, b = laid_out(rows, 128, a_layout), laid_out(columns, 128, b_layout)
-    assert module._suits(a, b)
+    assert module._uses_onednn(a, b)
     torch.testing.assert_close(
-        product(a, b).double(), a.double() @ b.double().mT, atol=1e-4, rtol=0
+        onednn_matmul(a, b).double(), a.double() @ b.double().mT, atol=1e-4, rtol=0
     )
 
 
@@ -63,12 +63,12 @@ def test_gradients() -> None:
     """Once and twice, in doubles, which have the same formulas."""
     a = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     b = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(module._Product.apply, (a, b))
-    assert torch.autograd.gradgradcheck(module._Product.apply, (a, b))
+    assert torch.autograd.gradcheck(module._Matmul.apply, (a, b))
+    assert torch.autograd.gradgradcheck(module._Matmul.apply, (a, b))
 
 
 def test_lower_precision_where_it_is_asked_for() -> None:
     a, b = torch.randn(LARGE[:2]), torch.randn(LARGE[2], LARGE[1])
     with torch.autocast("cpu", torch.bfloat16):
-        assert product(a, b).dtype == torch.bfloat16
-    assert product(a.bfloat16(), b.bfloat16()).dtype == torch.bfloat16
+        assert onednn_matmul(a, b).dtype == torch.bfloat16
+    assert onednn_matmul(a.bfloat16(), b.bfloat16()).dtype == torch.bfloat16

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechlm.lm.compiled import Product, transformer_decoder
+from speechlm.kernels.cached_transformer import CachedProjection, cached_transformer
+from speechlm.lm.generate.sampling import ALL, Loops, Sampler, Sampling, Views, discourage, guided
 from speechlm.lm.model import UnitLM
-from speechlm.lm.sampling import ALL, Loops, Sampler, Sampling, Views, discourage, guided
 from speechlm.nn import CachedTransformer
 
 
@@ -34,10 +34,10 @@ class OutputHeads:
         self.offsets = torch.tensor(self.firsts, device=self.device)
         self.depth: CachedTransformer | None = None
         if model.depth is not None:
-            self.depth = transformer_decoder(model.depth.transformer)
-            self.enter = Product(model.depth.enter.weight)
+            self.depth = cached_transformer(model.depth.transformer)
+            self.enter = CachedProjection(model.depth.enter.weight)
             self.embedding = model.depth.embedding.weight.detach()
-            self.lower = [Product(weight) for weight in model.depth.heads.detach()]
+            self.lower = [CachedProjection(weight) for weight in model.depth.heads.detach()]
         else:
             self.lower = [self.of(self.units(level)) for level in range(1, ids.levels)]
 
@@ -45,9 +45,9 @@ class OutputHeads:
         """Ids of a level."""
         return range(self.firsts[level], self.firsts[level] + self.cardinality)
 
-    def of(self, ids: Sequence[int]) -> Product:
+    def of(self, ids: Sequence[int]) -> CachedProjection:
         """What gives the logits of some ids."""
-        return Product(self.output[torch.tensor(ids, device=self.device)])
+        return CachedProjection(self.output[torch.tensor(ids, device=self.device)])
 
 
 class TokenSampler:
@@ -160,7 +160,7 @@ class DepthSteps(SpeechSteps):
     def begin(self, tail: Tensor, frames: int) -> None:
         depth, levels = self.heads.depth, self.heads.levels
         rows = min(self.choice.views.number, 2) * len(tail)
-        self.steps = depth.begin(rows, levels - 1) if depth else None
+        self.steps = depth.new_state(rows, levels - 1) if depth else None
 
     def __call__(self, h: Tensor) -> Tensor | None:
         heads = self.heads

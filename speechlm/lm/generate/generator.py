@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm.backbone import decoder
-from speechlm.lm.columns import (
+from speechlm.lm.backbone import cached_backbone
+from speechlm.lm.generate.sampling import ALL, Sampling, Views
+from speechlm.lm.generate.steps import (
     SPEECH,
     OutputHeads,
     StepDecoder,
@@ -24,7 +25,6 @@ from speechlm.lm.columns import (
 )
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import NONE, shifted
-from speechlm.lm.sampling import ALL, Sampling, Views
 from speechlm.types import Codes, Ids
 
 TEXT_LOOP = 20
@@ -42,7 +42,7 @@ class Generator:
         self.pattern, self.context = model.pattern, model.config.context
         ids = model.config.ids
         self.text = range(ids.specials, ids.specials + ids.text)
-        self.decoder = decoder(model.backbone)
+        self.decoder = cached_backbone(model.backbone)
         self.embedding = model.embedding.weight.detach()
         self.heads = OutputHeads(model)
         self.guidance, self.plans = model.config.guidance, model.config.plans
@@ -201,7 +201,7 @@ class Generator:
             longest = max(each.shape[1] for each in past)
             capacity = min(longest + number - made, self.context)
             read = [see(each.t()) for see in views for each in past]
-            steps = self.decoder.begin(len(read), capacity)
+            steps = self.decoder.new_state(len(read), capacity)
             h = steps.prefill(read)
             new: list[Tensor] = []
             while longest + len(new) <= capacity:

@@ -1,11 +1,10 @@
-"""The spectral codec on a single frame, where calls cost more than arithmetic.
+"""The spectral codec on single frames, as one compiled call per frame.
 
-A frame is a few dozen products of a matrix with a vector and small sums between them. Called one by
-one from Python, the small sums take longer than the products, whose time is that of reading the
-weights; and as these are more than a cache holds, the code of each call has to be fetched again.
-Here all from samples to codes, and from codes to samples, is one compiled call of few arguments
-(:mod:`speechlm.codec.kernels`). What it remembers is packed, and ``plain`` gives the very states of
-:mod:`speechlm.codec.spectral`, so a stream may change from one to the other between any two chunks.
+A frame takes a few dozen matrix-vector products with small element-wise operations between them.
+Called one by one from Python, the small operations take longer than the products, whose time is
+that of reading the weights. Here samples to codes, and codes to samples, are one compiled call
+each (:mod:`speechlm.kernels.spectral_frame`). The state is packed; ``torch_state`` converts it to
+that of :mod:`speechlm.codec.spectral`, so a stream may switch between the two after any chunk.
 """
 
 from __future__ import annotations
@@ -30,31 +29,31 @@ States = Sequence[State]
 
 
 class EncoderState(NamedTuple):
-    """What an encoder remembers: samples (n,), and what its blocks do (blocks, channels, time)."""
+    """State of an encoder: past samples (n,) and those of its blocks (blocks, channels, time)."""
 
     recent: NDArray[np.float64]
     past: Vector
 
-    def plain(self, hop: int) -> State:
-        """The state of :class:`speechlm.codec.exact.SettledCoder`."""
+    def torch_state(self, hop: int) -> State:
+        """The same as the state of :class:`speechlm.codec.reproducible.VerifiedEncoder`."""
         recent = torch.from_numpy(self.recent)[None]
         return recent, recent[:, -hop:], (*_states(self.past), ())
 
 
 class DecoderState(NamedTuple):
-    """What a decoder remembers: that of its blocks (blocks, channels, time), and the samples
-    (overlap,) by which the next window overlaps."""
+    """State of a decoder: that of its blocks (blocks, channels, time), and the samples (overlap,)
+    that overlap with the next window."""
 
     past: Vector
     overlap: Vector
 
-    def plain(self) -> State:
-        """The state of :class:`SpectralDecoder`."""
+    def torch_state(self) -> State:
+        """The same as the state of :class:`SpectralDecoder`."""
         return _states(self.past), torch.from_numpy(self.overlap[None, None])
 
 
 def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | None:
-    """A decoder of single frames, if there is one for these parts and a compiler is installed."""
+    """A compiled decoder of single frames; None for other modules, or without a compiler."""
     spectral = isinstance(decoder, SpectralDecoder) and isinstance(quantizer, ResidualQuantizer)
     if not spectral or not numba_available():
         return None
@@ -62,29 +61,28 @@ def frame_decoder(decoder: Streaming, quantizer: Quantizer) -> FrameDecoder | No
 
 
 class FrameEncoder:
-    """Encoder and search for one hop of samples, with the spectrum in double precision.
+    """Encoder and codebook search for one hop of samples; the spectrum is in double precision.
 
     Args:
-        reach: samples of the past that are kept.
+        reach: number of past samples that are kept.
     """
 
     def __init__(self, encoder: SpectralEncoder, search: ResidualSearch, reach: int):
-        from speechlm.codec import kernels
-        from speechlm.nn import fourier
+        from speechlm.kernels import fft, spectral_frame
 
-        self.encode = kernels.encode
+        self.encode = spectral_frame.encode_frame
         self.hop, self.reach = encoder.stft.hop, reach
         self.shape = (1, self.hop)
-        self.tape, self.numbers = written(list(encoder.stack.stages), search)
+        self.matrices, self.scalars = pack_weights(list(encoder.stack.stages), search)
         block = cast(ConvNeXtBlock, encoder.stack.stages[2])
         self.hidden = block.up.out_features
-        self.latent, self.cardinality = search.stages[0].table.shape
+        self.latent, self.codebook_size = search.stages[0].table.shape
         self.window = encoder.stft.window.double().numpy()
-        self.roots = fourier.roots(self.hop, np.float64)
+        self.twiddles = fft.twiddles(self.hop, np.float64)
         self.slope = (encoder.compress - 1) / 2
 
-    def packed(self, wave: Tensor, state: State) -> EncoderState | None:
-        """``state`` if :meth:`step` can go on from it with ``wave``; None if not."""
+    def pack_state(self, wave: Tensor, state: State) -> EncoderState | None:
+        """``state`` as :meth:`step` takes it; None for a ``wave`` or ``state`` that it does not."""
         if wave.shape != self.shape or wave.dtype != torch.float32 or wave.requires_grad:
             return None
         samples = wave.numpy()[0]
@@ -98,24 +96,24 @@ class FrameEncoder:
         return EncoderState(recent.numpy()[0], _past(stack))
 
     def step(
-        self, wave: Tensor, levels: int, drift: float, state: EncoderState
+        self, wave: Tensor, levels: int, latent_error: float, state: EncoderState
     ) -> tuple[NDArray[np.int64], bool, EncoderState]:
-        """Codes (levels,) of ``wave`` (1, hop), and whether they are doubtful when latents are off
-        by ``drift``."""
-        codes, doubtful, recent, past = self.encode(
+        """Codes (levels,) of ``wave`` (1, hop), and whether a latent error of ``latent_error`` (a
+        norm) could change them."""
+        codes, near_tie, recent, past = self.encode(
             wave.numpy(),
             state.recent,
             state.past,
             self.reach,
             self.window,
-            self.roots,
+            self.twiddles,
             self.slope,
-            (self.hidden, self.latent, levels, self.cardinality),
-            self.tape,
-            self.numbers,
-            drift,
+            (self.hidden, self.latent, levels, self.codebook_size),
+            self.matrices,
+            self.scalars,
+            latent_error,
         )
-        return codes, doubtful, EncoderState(recent, past)
+        return codes, near_tie, EncoderState(recent, past)
 
 
 class FrameDecoder:
@@ -125,20 +123,19 @@ class FrameDecoder:
     """
 
     def __init__(self, decoder: SpectralDecoder, vectors: Tensor):
-        from speechlm.codec import kernels
-        from speechlm.nn import fourier
-        from speechlm.nn.kernels import matrix
+        from speechlm.kernels import fft, spectral_frame
+        from speechlm.kernels.matvec import compact_matrix
 
-        self.decode = kernels.decode
-        self.vectors = matrix(vectors)
+        self.decode = spectral_frame.decode_frame
+        self.vectors = compact_matrix(vectors)
         self.shapes = {(1, level + 1, 1) for level in range(len(vectors))}
-        self.tape, self.numbers = written(list(decoder.stack.stages))
+        self.matrices, self.scalars = pack_weights(list(decoder.stack.stages))
         self.hidden = cast(ConvNeXtBlock, decoder.stack.stages[2]).up.out_features
         self.polar = decoder.polar
         self.slope = np.float32((1 / decoder.compress - 1) / 2)
         # A copy: multiprocessing moves the memory of tensors that it sends, under NumPy's views.
         self.window = decoder.istft.window.numpy().copy()
-        self.roots = fourier.roots(len(self.window) // 2, np.float32)
+        self.twiddles = fft.twiddles(len(self.window) // 2, np.float32)
 
     def step(self, codes: Tensor, state: State) -> tuple[Tensor, DecoderState] | None:
         """Samples (1, hop) of ``codes`` (1, levels, 1), and the state; None for codes of another
@@ -154,18 +151,18 @@ class FrameDecoder:
             state.overlap,
             self.vectors,
             self.window,
-            self.roots,
+            self.twiddles,
             self.slope,
             self.polar,
             self.hidden,
-            self.tape,
-            self.numbers,
+            self.matrices,
+            self.scalars,
         )
         return (torch.from_numpy(wave), DecoderState(past, overlap)) if whole else None
 
 
 def _past(stack: States) -> Vector:
-    """What blocks remember (blocks, channels, kernel - 1), of the states of a :class:`Chain`."""
+    """The states of the blocks (blocks, channels, kernel - 1) from those of a :class:`Chain`."""
     return np.concatenate([state.numpy() for state in stack if isinstance(state, Tensor)])
 
 
@@ -174,40 +171,41 @@ def _states(past: Vector) -> States:
     return (), (), *(torch.from_numpy(part) for part in past[:, None]), (), ()
 
 
-def written(
+def pack_weights(
     stages: Iterable[nn.Module], search: ResidualSearch | None = None
 ) -> tuple[NDArray[Any], Vector]:
-    """The tapes of :mod:`speechlm.codec.kernels`: matrices, and all other numbers."""
-    from speechlm.nn.kernels import matrix
+    """The two buffers of :mod:`speechlm.kernels.spectral_frame`: matrices, and other weights."""
+    from speechlm.kernels.matvec import compact_matrix
 
     matrices: list[Tensor] = []
-    numbers: list[Tensor] = []
+    scalars: list[Tensor] = []
 
     def linear(layer: nn.Linear) -> None:
         matrices.append(layer.weight)
-        numbers.append(layer.bias)
+        scalars.append(layer.bias)
 
     def norm(layer: nn.LayerNorm) -> None:
         size = layer.normalized_shape
         weight = torch.ones(size) if layer.weight is None else layer.weight
         bias = torch.zeros(size) if layer.bias is None else layer.bias
-        numbers.extend([torch.tensor([layer.eps]), weight, bias])
+        scalars.extend([torch.tensor([layer.eps]), weight, bias])
 
     for stage in cast(Any, stages):
         if isinstance(stage, ConvNeXtBlock):
             convolution = stage.depthwise.conv
-            numbers.extend([convolution.weight, cast(Tensor, convolution.bias)])
+            scalars.extend([convolution.weight, cast(Tensor, convolution.bias)])
             norm(stage.norm)
             linear(stage.up)
             linear(stage.down)
-            numbers.append(stage.scale)
+            scalars.append(stage.scale)
         elif isinstance(stage, FrameNorm):
             norm(stage.norm)
         else:
             linear(stage.linear)
     for level in [] if search is None else search.stages:
         matrices.append(level.single)
-        numbers.append(torch.tensor([level.slope, level.least, 2 * level.longest]))
-        numbers.append(level.shift)
-    tape = torch.cat([each.detach().flatten() for each in matrices])
-    return matrix(tape), torch.cat([each.detach().flatten() for each in numbers]).float().numpy()
+        scalars.append(torch.tensor([level.slope, level.least, 2 * level.longest]))
+        scalars.append(level.shift)
+    packed = torch.cat([each.detach().flatten() for each in matrices])
+    rest = torch.cat([each.detach().flatten() for each in scalars])
+    return compact_matrix(packed), rest.float().numpy()

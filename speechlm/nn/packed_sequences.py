@@ -1,4 +1,4 @@
-"""Several examples in one sequence, which must not see each other."""
+"""Several examples packed into one sequence, without attention or state across them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 
-class Packing:
-    """Where the examples of a batch (batch, time) are.
+class PackedSequences:
+    """The positions of the examples in a packed batch (batch, time).
 
-    Example after example stands in a sequence, each a run of positions of one number in
-    ``segments`` (batch, time); positions of -1 belong to none. What mixes positions (attention, a
-    recurrence) gets each example alone, from its own start: nothing can leak, and no masks of
-    (time, time) are made. Examples of similar length go together, padded on the right, where
-    causal modules do not look; the padding is below half of a group.
+    An example is a run of positions with the same number in ``segments`` (batch, time); -1 is
+    padding. Modules that mix positions (attention, a recurrence) process each example by itself,
+    from its own start, so nothing leaks and no (time, time) masks are built. Examples of similar
+    length are grouped and padded on the right, which causal modules do not see; less than half of
+    a group is padding.
 
     Attributes:
         positions: int64 (batch, time), from 0 in each example.

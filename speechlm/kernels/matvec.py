@@ -1,7 +1,7 @@
-"""What compiled code for a single frame or position is made of (extra ``live``: numba).
+"""Matrix-vector products for compiled code on single frames or positions (extra ``live``: numba).
 
-Its time is that of reading all weights once, so matrices come in half precision where that loses
-nothing, as it does for weights that were stored so; they are widened in the registers.
+Their time is that of reading the weights once, so matrices are in half precision where that is
+lossless, as for weights that were stored so; they are widened in registers.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Matrix = NDArray[np.float32] | NDArray[np.uint16]
 
 
 WIDENS = get_host_cpu_features().get("f16c", True)
-"""Whether the processor converts halves; all do but those of Intel and AMD from before 2013."""
+"""Whether the processor converts half precision; Intel and AMD do since 2013."""
 
 
-def matrix(values: Tensor) -> Matrix:
-    """A copy of ``values``: in half precision if that is what they have, and in single if not."""
+def compact_matrix(values: Tensor) -> Matrix:
+    """A copy of ``values``, in half precision if that is lossless, else in single precision."""
     half = values.detach().half()
     if WIDENS and bool((half.float() == values).all()):
         return np.ascontiguousarray(half.numpy()).view(np.uint16)
@@ -49,13 +49,13 @@ def _widen(_context: Any, value: Any) -> Any:
 widen: Any = intrinsic(_widen)
 
 
-AHEAD, LINE = 8192, 64
+PREFETCH_BYTES, CACHE_LINE = 8192, 64
 """Bytes by which weights are asked for before their turn, and bytes that come at once."""
 ROWS, LANES, PARTS = 4, 16, 2
 """Rows that are read side by side, and how many numbers of each at once, so many times."""
 
 
-def _sums(_context: Any, weight: Any, x: Any, y: Any, step: Any, columns: Any) -> Any:
+def _row_sums(_context: Any, weight: Any, x: Any, y: Any, step: Any, columns: Any) -> Any:
     """Into ``y`` (ROWS,) the products of as many rows of halves, ``step`` bytes apart, with ``x``.
 
     All are addresses but ``columns``, a multiple of LANES * PARTS. A processor foresees reading
@@ -90,8 +90,8 @@ def _sums(_context: Any, weight: Any, x: Any, y: Any, step: Any, columns: Any) -
                 for row in range(ROWS):
                     start = b.add(weight, b.mul(step, whole(row)))
                     address = b.add(start, b.mul(place, whole(2)))
-                    if part * LANES * 2 % LINE == 0:
-                        later = b.inttoptr(b.add(address, whole(AHEAD)), byte)
+                    if part * LANES * 2 % CACHE_LINE == 0:
+                        later = b.inttoptr(b.add(address, whole(PREFETCH_BYTES)), byte)
                         b.call(prefetch, [later, number(0), number(3), number(1)])
                     wide = b.fpext(loaded(halves, address, 2), singles)
                     sum_ = sums[row][part]
@@ -108,11 +108,11 @@ def _sums(_context: Any, weight: Any, x: Any, y: Any, step: Any, columns: Any) -
     return types.void(weight, x, y, step, columns), code
 
 
-sums: Any = intrinsic(_sums)
+row_sums: Any = intrinsic(_row_sums)
 
 
 @njit(cache=True, fastmath=True)
-def product(weight: Matrix, x: Float32s) -> Float32s:
+def matvec(weight: Matrix, x: Float32s) -> Float32s:
     """``weight @ x``."""
     rows, columns = weight.shape
     x = np.ascontiguousarray(x)
@@ -123,15 +123,15 @@ def product(weight: Matrix, x: Float32s) -> Float32s:
         side = done = 0
     step = columns * weight.itemsize
     for i in range(0, side, ROWS):
-        sums(weight.ctypes.data + i * step, x.ctypes.data, y.ctypes.data + 4 * i, step, done)
-    rest(weight[side:], x, y[side:])
+        row_sums(weight.ctypes.data + i * step, x.ctypes.data, y.ctypes.data + 4 * i, step, done)
+    add_matvec(weight[side:], x, y[side:])
     if done < columns:
-        rest(weight[:side, done:], x[done:], y[:side])
+        add_matvec(weight[:side, done:], x[done:], y[:side])
     return y
 
 
 @njit(cache=True, fastmath=True)
-def rest(weight: Matrix, x: Float32s, y: Float32s) -> None:
+def add_matvec(weight: Matrix, x: Float32s, y: Float32s) -> None:
     """Add ``weight @ x`` to ``y``."""
     for i in range(len(y)):
         total = np.float32(0)

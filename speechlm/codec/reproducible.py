@@ -1,9 +1,9 @@
-"""Waveform to codes that no rounding changes.
+"""Reproducible encoding: codes that do not depend on rounding.
 
-A code is the nearest entry, and near a tie the last bits of the latent decide. In single precision
-these differ between chunk sizes, batch sizes and processors: about one code in a second of speech
-would flip. In double precision that takes tens of thousands of years. So codes are those of double
-precision, and streamed, batched and offline ones are identical.
+A code is the nearest codebook entry; near a tie the last bits of the latent decide. In single
+precision these differ between chunk sizes, batch sizes and processors: about one code per second of
+speech would flip. In double precision, one in tens of thousands of years. So codes are those of
+double precision, and streamed, batched and offline codes are identical.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from speechlm.codec.frames import EncoderState, FrameEncoder
 from speechlm.codec.spectral import SpectralEncoder
 from speechlm.kernels import numba_available
+from speechlm.kernels.frame_codec import EncoderState, FrameEncoder
 from speechlm.nn import ConvNeXtBlock, State, Streaming
 from speechlm.quantize import Quantizer, ResidualQuantizer
 from speechlm.quantize.search import ResidualSearch
 
-DRIFT = 3e-5
-"""Norm by which latents of the stack in single precision may be off. Measured on speech, noise,
-tones and silence: 4e-6 as a rule, 1.5e-5 at most."""
+LATENT_ERROR_BOUND = 3e-5
+"""Bound on the norm of the error of single-precision latents. Measured on speech, noise, tones and
+silence: 4e-6 typically, 1.5e-5 at most."""
 
 
-def build_coder(
+def build_encoder(
     encoder: Streaming, quantizer: Quantizer, weight: Tensor
-) -> ExactCoder | SettledCoder:
-    """The fastest coder for these parts, on the device and in the precision of ``weight``."""
+) -> Float64Encoder | VerifiedEncoder:
+    """The fastest encoder for these modules, on the device and in the precision of ``weight``."""
     plain = isinstance(quantizer, ResidualQuantizer) and quantizer.stages[0].codebook_dim is None
     single = weight.device.type == "cpu" and weight.dtype == torch.float32
     if single and isinstance(encoder, SpectralEncoder) and plain:
-        return SettledCoder(encoder, cast(ResidualQuantizer, quantizer))
+        return VerifiedEncoder(encoder, cast(ResidualQuantizer, quantizer))
     # Apple's devices have no doubles: codes may flip there.
     precision = torch.float32 if weight.device.type == "mps" else torch.float64
-    return ExactCoder(encoder, quantizer, precision)
+    return Float64Encoder(encoder, quantizer, precision)
 
 
-class ExactCoder:
-    """Double precision throughout."""
+class Float64Encoder:
+    """An encoder and quantizer in double precision throughout."""
 
     def __init__(self, encoder: Streaming, quantizer: Quantizer, precision: torch.dtype):
         self.precision = precision
@@ -56,15 +56,15 @@ class ExactCoder:
         return self.quantizer.encode(z, levels), state
 
     def step_frame(self, wave: Tensor, levels: int, state: State) -> None:
-        """There is no quicker way for a single hop."""
+        """None: there is no faster path for a single hop."""
 
 
-class SettledCoder:
-    """The same codes at the price of single precision, which for one frame is half the bytes read.
+class VerifiedEncoder:
+    """The same codes at the cost of single precision, which reads half the bytes.
 
-    Spectra, where loud bins drown soft ones, stay in doubles; the stack and the search run in
-    single precision. A frame in which an entry comes within the error of the best, a few in a
-    thousand, is computed once more in doubles, from the samples that it can depend on.
+    Spectra, where loud bins mask soft ones, are computed in double precision; the stack and the
+    search in single precision. A frame in which another entry is within the error bound of the best
+    one, a few in a thousand, is recomputed in double precision from its receptive field.
     """
 
     def __init__(self, encoder: SpectralEncoder, quantizer: ResidualQuantizer):
@@ -86,39 +86,39 @@ class SettledCoder:
     def step(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State]:
         """Codes (batch, levels, ready) of the chunk ``wave`` (batch, samples), and the state."""
         hop = self.encoder.stft.hop
-        past, stft, stack = state.plain(hop) if isinstance(state, EncoderState) else state
+        past, stft, stack = state.torch_state(hop) if isinstance(state, EncoderState) else state
         wave = wave.double()
         past = torch.cat([past[:, -self.reach - hop :], wave], dim=1)
         spectrum, stft = self.encoder.stft.step(wave, stft)
         z, stack = self.encoder.stack.step(self.encoder.features(spectrum).float(), stack)
         ready = z.shape[2]
         rows = z.transpose(1, 2).reshape(-1, z.shape[1])
-        codes, doubtful = self.search.near(rows.numpy(), levels, DRIFT)
-        if len(doubtful):
+        codes, near_ties = self.search.near(rows.numpy(), levels, LATENT_ERROR_BOUND)
+        if len(near_ties):
             waiting = stft.shape[1] - hop
-            ends = past.shape[1] - waiting - (ready - 1 - doubtful % ready) * hop
+            ends = past.shape[1] - waiting - (ready - 1 - near_ties % ready) * hop
             windows = [
                 past[row // ready, max(0, end - self.reach) : end]
-                for row, end in zip(doubtful.tolist(), ends.tolist(), strict=True)
+                for row, end in zip(near_ties.tolist(), ends.tolist(), strict=True)
             ]
-            codes[doubtful] = self.search.exact(self._doubles(windows).numpy(), levels)
+            codes[near_ties] = self.search.exact(self._doubles(windows).numpy(), levels)
         shaped = torch.from_numpy(codes).view(len(wave), ready, levels).transpose(1, 2)
         return shaped, (past, stft, stack)
 
     def step_frame(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State] | None:
-        """:meth:`step` for a single hop, if there is a quicker way; None if not."""
-        heard = None if self.frame is None else self.frame.packed(wave, state)
+        """:meth:`step` for a single hop, if there is a faster path; None if not."""
+        heard = None if self.frame is None else self.frame.pack_state(wave, state)
         if self.frame is None or heard is None:
             return None
-        codes, doubtful, heard = self.frame.step(wave, levels, DRIFT, heard)
-        if doubtful:
+        codes, near_ties, heard = self.frame.step(wave, levels, LATENT_ERROR_BOUND, heard)
+        if near_ties:
             with torch.inference_mode():
                 latents = self._doubles([torch.from_numpy(heard.recent[-self.reach :])])
             codes = self.search.exact(latents.numpy(), levels)[0]
         return torch.from_numpy(codes).view(1, levels, 1), heard
 
     def _doubles(self, windows: list[Tensor]) -> Tensor:
-        """Latents (n, latent) in doubles of the last frame of each wave (samples,)."""
+        """Float64 latents (n, latent) of the last frame of each wave (samples,)."""
         if len({len(window) for window in windows}) > 1:
             return torch.cat([self._doubles([window]) for window in windows])
         wave, encoder = torch.stack(windows), self.exact

@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from speechlm.kernels import numba_available
-from speechlm.lm.compiled import CompiledDecoder, CompiledDecoding, Product
+from speechlm.kernels.cached_transformer import (
+    CachedProjection,
+    CompiledDecodingState,
+    CompiledTransformer,
+)
 from speechlm.nn import CachedTransformer, Transformer
 from tests.tools import require
 
@@ -17,16 +21,16 @@ def test_compiled_is_what_pytorch_computes(half: bool) -> None:
     """From a prompt on, with weights in single precision, and with such as were stored in half."""
     require(numba_available(), "numba: pip .[live]")
     torch.manual_seed(0)
-    model = Transformer(32, 2, 4, 2, 48, rotary=300.0).eval()
+    model = Transformer(32, 2, 4, 2, 48, rope_theta=300.0).eval()
     for weight in model.parameters():
         weight.add_(0.1 * torch.randn_like(weight))
         if half:
             weight.copy_(weight.half().float())
-    compiled, plain = CompiledDecoder(model), CachedTransformer(model)
+    compiled, plain = CompiledTransformer(model), CachedTransformer(model)
     assert compiled.blocks[0][1].dtype == ("uint16" if half else "float32")
-    both = [each.begin(1, 20) for each in (compiled, plain)]
-    assert isinstance(both[0], CompiledDecoding)
-    assert not isinstance(compiled.begin(2, 20), CompiledDecoding)
+    both = [each.new_state(1, 20) for each in (compiled, plain)]
+    assert isinstance(both[0], CompiledDecodingState)
+    assert not isinstance(compiled.new_state(2, 20), CompiledDecodingState)
     x = torch.randn(20, 32)
     for begun in both:
         begun.prefill([x[:5]])
@@ -46,4 +50,4 @@ def test_product() -> None:
     weight = torch.randn(7, 5)
     for batch in (1, 3):
         x = torch.randn(batch, 5)
-        assert torch.allclose(Product(weight)(x), x @ weight.t(), atol=1e-5)
+        assert torch.allclose(CachedProjection(weight)(x), x @ weight.t(), atol=1e-5)

@@ -17,13 +17,13 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm import joint
 from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
-from speechlm.lm.generation import Generator
+from speechlm.lm.generate.generator import Generator
+from speechlm.lm.generate.sampling import COLD, GREEDY, Sampling
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import below_unknown
-from speechlm.lm.sampling import COLD, GREEDY, Sampling
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
-from speechlm.nn import Packing
+from speechlm.nn import PackedSequences
 from speechlm.types import Codes
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.load import load as load_units
@@ -235,7 +235,7 @@ class LanguageModel:
         """What CTC says of a prompt's speech: log-probabilities (columns, pieces + 1)."""
         assert self.network.ctc is not None
         tokens = torch.from_numpy(prompt)[None].to(self.device)
-        h = self.network(tokens, Packing(torch.zeros_like(tokens[:, 0])))
+        h = self.network(tokens, PackedSequences(torch.zeros_like(tokens[:, 0])))
         spoken = (tokens[0] >= self.vocabulary.level(0).start).any(dim=0)
         heard: torch.Tensor = self.network.ctc(h[0, spoken]).log_softmax(1)
         return heard

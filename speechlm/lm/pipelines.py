@@ -15,8 +15,8 @@ import torch
 
 from speechlm import audio
 from speechlm.errors import SpeechLMError
-from speechlm.lm.load import LanguageModel, LikelihoodScore
-from speechlm.lm.sampling import Sampling
+from speechlm.lm.generate.sampling import Sampling
+from speechlm.lm.language_model import LanguageModel, LikelihoodScore
 from speechlm.text.normalize import normalize, to_words
 from speechlm.text.sentences import split_sentences
 from speechlm.types import Codes

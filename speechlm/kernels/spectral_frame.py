@@ -1,10 +1,11 @@
 """A frame of the spectral codec as compiled loops (extra ``live``: numba).
 
-Weights lie on two tapes in the order in which they are read: matrices, in half precision where that
-loses nothing, and all other numbers. What reads some of a tape gives the rest back.
+Weights are in two buffers, in the order of use: ``matrices``, in half precision where that is
+lossless, and ``scalars`` (biases, norms, filters). Every reader returns the unread remainder of the
+buffers.
 
-Sums are reordered for speed, as they are in any library: what depends on their last bits is settled
-in double precision, see :mod:`speechlm.codec.exact`.
+Sums are reordered for speed: codes that depend on their last bits are recomputed in double
+precision (:mod:`speechlm.codec.reproducible`).
 """
 
 from __future__ import annotations
@@ -13,39 +14,39 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from speechlm.nn.fourier import inverse, spectrum
-from speechlm.nn.kernels import Matrix, product, widen
+from speechlm.kernels.fft import irfft, rfft
+from speechlm.kernels.matvec import Matrix, matvec, widen
 from speechlm.types import Float32s
 
-Tape = NDArray[np.float32] | NDArray[np.uint16]
+Matrix1d = NDArray[np.float32] | NDArray[np.uint16]
 Doubles = NDArray[np.float64]
 
 
 @njit(cache=True, fastmath=True)
 def linear(
-    x: Float32s, rows: int, tape: Tape, numbers: Float32s
-) -> tuple[Float32s, Tape, Float32s]:
+    x: Float32s, rows: int, matrices: Matrix1d, scalars: Float32s
+) -> tuple[Float32s, Matrix1d, Float32s]:
     """``weight @ x + bias`` with weights (rows, len(x)) and biases (rows,)."""
     size = rows * len(x)
-    y = product(tape[:size].reshape(rows, len(x)), x)
+    y = matvec(matrices[:size].reshape(rows, len(x)), x)
     for i in range(rows):
-        y[i] += numbers[i]
-    return y, tape[size:], numbers[rows:]
+        y[i] += scalars[i]
+    return y, matrices[size:], scalars[rows:]
 
 
 @njit(cache=True, fastmath=True)
-def norm(x: Float32s, numbers: Float32s) -> tuple[Float32s, Float32s]:
+def layer_norm(x: Float32s, scalars: Float32s) -> tuple[Float32s, Float32s]:
     """Layer normalisation of a vector, with the epsilon, weights and biases."""
     size = len(x)
     mean = x.sum() / np.float32(size)
     square = np.float32(0)
     for i in range(size):
         square += (x[i] - mean) * (x[i] - mean)
-    factor = np.float32(1 / np.sqrt(square / size + numbers[0]))
+    factor = np.float32(1 / np.sqrt(square / size + scalars[0]))
     y = np.empty(size, np.float32)
     for i in range(size):
-        y[i] = (x[i] - mean) * factor * numbers[1 + i] + numbers[1 + size + i]
-    return y, numbers[1 + 2 * size :]
+        y[i] = (x[i] - mean) * factor * scalars[1 + i] + scalars[1 + size + i]
+    return y, scalars[1 + 2 * size :]
 
 
 @njit(cache=True, fastmath=True)
@@ -74,65 +75,65 @@ def gelu(x: Float32s) -> None:
 
 @njit(cache=True, fastmath=True)
 def convolve(
-    x: Float32s, past: Float32s, after: Float32s, numbers: Float32s
+    x: Float32s, past: Float32s, after: Float32s, scalars: Float32s
 ) -> tuple[Float32s, Float32s]:
     """A frame (channels,) of a depthwise convolution, with ``past`` (channels, kernel - 1) before
     it, which goes on to ``after``; with taps (channels, kernel) and biases (channels,)."""
     channels, kernel = past.shape[0], past.shape[1] + 1
-    taps = numbers[: channels * kernel].reshape(channels, kernel)
-    numbers = numbers[channels * kernel :]
+    taps = scalars[: channels * kernel].reshape(channels, kernel)
+    scalars = scalars[channels * kernel :]
     y = np.empty(channels, np.float32)
     for c in range(channels):
-        total = numbers[c] + taps[c, kernel - 1] * x[c]
+        total = scalars[c] + taps[c, kernel - 1] * x[c]
         for k in range(kernel - 1):
             total += taps[c, k] * past[c, k]
         y[c] = total
         for k in range(kernel - 2):
             after[c, k] = past[c, k + 1]
         after[c, kernel - 2] = x[c]
-    return y, numbers[channels:]
+    return y, scalars[channels:]
 
 
 @njit(cache=True, fastmath=True)
-def run(
-    x: Float32s, past: Float32s, hidden: int, size: int, tape: Tape, numbers: Float32s
-) -> tuple[Float32s, Float32s, Tape, Float32s]:
+def convnext_stack(
+    x: Float32s, past: Float32s, hidden: int, size: int, matrices: Matrix1d, scalars: Float32s
+) -> tuple[Float32s, Float32s, Matrix1d, Float32s]:
     """A frame through a stack, with ``past`` (blocks, channels, kernel - 1) before it.
 
     Returns:
-        The frame (size,), the new ``past``, and what is left of the tapes.
+        The frame (size,), the new ``past``, and the unread remainder of the buffers.
     """
     blocks, channels = past.shape[0], past.shape[1]
     after = np.empty_like(past)
-    x, tape, numbers = linear(x, channels, tape, numbers)
-    x, numbers = norm(x, numbers)
+    x, matrices, scalars = linear(x, channels, matrices, scalars)
+    x, scalars = layer_norm(x, scalars)
     for i in range(blocks):
-        y, numbers = convolve(x, past[i], after[i], numbers)
-        y, numbers = norm(y, numbers)
-        y, tape, numbers = linear(y, hidden, tape, numbers)
+        y, scalars = convolve(x, past[i], after[i], scalars)
+        y, scalars = layer_norm(y, scalars)
+        y, matrices, scalars = linear(y, hidden, matrices, scalars)
         gelu(y)
-        y, tape, numbers = linear(y, channels, tape, numbers)
+        y, matrices, scalars = linear(y, channels, matrices, scalars)
         for c in range(channels):
-            x[c] += y[c] * numbers[c]
-        numbers = numbers[channels:]
-    x, numbers = norm(x, numbers)
-    y, tape, numbers = linear(x, size, tape, numbers)
-    return y, after, tape, numbers
+            x[c] += y[c] * scalars[c]
+        scalars = scalars[channels:]
+    x, scalars = layer_norm(x, scalars)
+    y, matrices, scalars = linear(x, size, matrices, scalars)
+    return y, after, matrices, scalars
 
 
 @njit(cache=True, fastmath=True)
-def encode(
+def encode_frame(
     wave: Float32s,
     recent: Doubles,
     past: Float32s,
     reach: int,
     window: Doubles,
-    roots: Doubles,
+    twiddles: Doubles,
     slope: float,
     sizes: tuple[int, int, int, int],
-    tape: Tape,
-    numbers: Float32s,
-    drift: float,
+    matrices: Matrix1d,
+    scalars: Float32s,
+    latent_error: float,
 ) -> tuple[NDArray[np.int64], bool, Doubles, Float32s]:
     """Codes (levels,) of samples (1, hop), and whether they are doubtful.
 
@@ -140,51 +141,51 @@ def encode(
         recent: samples before it, none at the start of a stream; all that count are kept.
         past: what the blocks remember.
         reach: samples before it that count.
-        roots: of the spectrum, see :mod:`speechlm.nn.fourier`.
+        roots: of the spectrum, see :mod:`speechlm.kernels.fft`.
         slope: magnitudes are raised to the power ``2 * slope + 1``.
         sizes: hidden channels of a block, the latent, levels asked for, codes of a level.
 
     Returns:
         The codes, whether they are doubtful, and the new ``recent`` and ``past``.
     """
-    hidden, latent, levels, cardinality = sizes
+    hidden, latent, levels, codebook_size = sizes
     hop = wave.shape[1]
     kept = recent[max(len(recent) - reach, 0) :]
-    heard = np.empty(len(kept) + hop)
-    heard[: len(kept)] = kept
+    samples = np.empty(len(kept) + hop)
+    samples[: len(kept)] = kept
     for i in range(hop):
-        heard[len(kept) + i] = wave[0, i]
+        samples[len(kept) + i] = wave[0, i]
     frame = np.zeros(2 * hop)
-    first = max(2 * hop - len(heard), 0)
+    first = max(2 * hop - len(samples), 0)
     for i in range(first, 2 * hop):
-        frame[i] = heard[len(heard) - 2 * hop + i] * window[i]
-    real, imag = spectrum(frame, roots)
+        frame[i] = samples[len(samples) - 2 * hop + i] * window[i]
+    real, imag = rfft(frame, twiddles)
     bins = hop + 1
     parts = np.empty(2 * bins, np.float32)
     for i in range(bins):
         power = max(real[i] * real[i] + imag[i] * imag[i], 1e-10)
         factor = np.exp(np.log(power) * slope)
         parts[i], parts[bins + i] = real[i] * factor, imag[i] * factor
-    y, after, tape, numbers = run(parts, past, hidden, latent, tape, numbers)
-    row, numbers = norm(y, numbers)
+    y, after, matrices, scalars = convnext_stack(parts, past, hidden, latent, matrices, scalars)
+    row, scalars = layer_norm(y, scalars)
     codes = np.empty(levels, np.int64)
-    doubtful = search(row, cardinality, tape, numbers, drift, codes)
-    return codes, doubtful, heard, after
+    near_tie = residual_search(row, codebook_size, matrices, scalars, latent_error, codes)
+    return codes, near_tie, samples, after
 
 
 @njit(cache=True, fastmath=True)
-def decode(
+def decode_frame(
     codes: NDArray[np.int64],
     past: Float32s,
     overlap: Float32s,
     vectors: Matrix,
     window: Float32s,
-    roots: Float32s,
+    twiddles: Float32s,
     slope: np.float32,
     polar: bool,
     hidden: int,
-    tape: Tape,
-    numbers: Float32s,
+    matrices: Matrix1d,
+    scalars: Float32s,
 ) -> tuple[bool, Float32s, Float32s, Float32s]:
     """Samples (1, hop) of the frame of ``codes`` (1, levels, 1).
 
@@ -192,7 +193,7 @@ def decode(
         past: what the blocks remember.
         overlap: what the frame before has for the first of these samples.
         vectors: entries (levels, cardinality, latent) whose sum is decoded.
-        roots: of the spectrum, see :mod:`speechlm.nn.fourier`.
+        roots: of the spectrum, see :mod:`speechlm.kernels.fft`.
         slope: magnitudes are raised to the power ``2 * slope + 1``.
         hidden: channels of a block.
 
@@ -206,8 +207,8 @@ def decode(
         if not 0 <= code < vectors.shape[1]:
             return False, wave, past, overlap
     bins = len(window) // 2 + 1
-    latent = embed(vectors, codes[0, :, 0])
-    parts, after, _, _ = run(latent, past, hidden, 2 * bins, tape, numbers)
+    latent = sum_entries(vectors, codes[0, :, 0])
+    parts, after, _, _ = convnext_stack(latent, past, hidden, 2 * bins, matrices, scalars)
     for i in range(bins):
         one, two = parts[i], parts[bins + i]
         if polar:
@@ -216,7 +217,7 @@ def decode(
         else:
             factor = np.exp(np.log(max(one * one + two * two, np.float32(1e-10))) * slope)
             parts[i], parts[bins + i] = one * factor, two * factor
-    frame = inverse(parts[:bins], parts[bins:], roots)
+    frame = irfft(parts[:bins], parts[bins:], twiddles)
     rest = np.empty(len(overlap), np.float32)
     for i in range(hop):
         wave[0, i] = frame[i] * window[i]
@@ -227,12 +228,12 @@ def decode(
 
 
 @njit(cache=True, fastmath=True)
-def search(
+def residual_search(
     row: Float32s,
-    cardinality: int,
-    tape: Tape,
-    numbers: Float32s,
-    drift: float,
+    codebook_size: int,
+    matrices: Matrix1d,
+    scalars: Float32s,
+    latent_error: float,
     codes: NDArray[np.int64],
 ) -> bool:
     """Greedy residual codes of ``row`` (d,) into ``codes`` (levels,); whether they are doubtful.
@@ -241,14 +242,14 @@ def search(
     two scores is off by ``slope`` times the length of the row plus ``least``), ``farthest`` (the
     most that two entries can be apart), and what is added to each score. Entries whose scores
     rounding may have swapped with the best are compared in double precision. Doubtful is what may
-    change with the row off by ``drift``.
+    change with the row off by ``latent_error``.
     """
     row = row.copy()
-    doubtful = False
+    near_tie = False
     for level in range(len(codes)):
-        slope, least, farthest = numbers[0], numbers[1], numbers[2]
-        table = tape[: cardinality * len(row)].reshape(cardinality, len(row))
-        scores, tape, numbers = linear(row, cardinality, tape, numbers[3:])
+        slope, least, farthest = scalars[0], scalars[1], scalars[2]
+        table = matrices[: codebook_size * len(row)].reshape(codebook_size, len(row))
+        scores, matrices, scalars = linear(row, codebook_size, matrices, scalars[3:])
         best, highest, second = 0, np.float32(-3e38), np.float32(-3e38)
         for i in range(len(scores)):
             if scores[i] > highest:
@@ -256,21 +257,21 @@ def search(
             elif scores[i] > second:
                 second = scores[i]
         length = np.sqrt(np.sum(row * row))
-        floor = highest - slope * length - least - drift * farthest
+        floor = highest - slope * length - least - latent_error * farthest
         if second >= floor:
             for other in range(len(scores)):
                 if scores[other] >= floor and other != best:
-                    lead, square = margin(table[best], table[other], row)
-                    if lead < drift * np.sqrt(square):
-                        doubtful = True
+                    lead, square = score_margin(table[best], table[other], row)
+                    if lead < latent_error * np.sqrt(square):
+                        near_tie = True
         codes[level] = best
         for i in range(len(row)):
             row[i] -= widen(table[best, i])
-    return doubtful
+    return near_tie
 
 
 @njit(cache=True, fastmath=True)
-def margin(first: Matrix, second: Matrix, row: Float32s) -> tuple[float, float]:
+def score_margin(first: Matrix, second: Matrix, row: Float32s) -> tuple[float, float]:
     """By how much ``first`` scores better than ``second``, and their squared distance."""
     lead, square = 0.0, 0.0
     for i in range(len(row)):
@@ -282,7 +283,7 @@ def margin(first: Matrix, second: Matrix, row: Float32s) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def embed(entries: Matrix, codes: NDArray[np.int64]) -> Float32s:
+def sum_entries(entries: Matrix, codes: NDArray[np.int64]) -> Float32s:
     """The sum (d,) of the entries of ``codes`` (levels,)."""
     total = np.zeros(entries.shape[2], np.float32)
     for level in range(len(codes)):

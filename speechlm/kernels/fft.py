@@ -1,8 +1,8 @@
-"""Spectra of real signals as compiled loops, for inside of other such loops (extra ``live``).
+"""Fourier transforms of real signals, callable from compiled code (extra ``live``: numba).
 
 A real signal of 2n samples is a complex one of n, whose spectrum gives the other's. That comes by
 the self-sorting transform of Stockham for any n (Van Loan 1992, "Computational Frameworks for the
-Fast Fourier Transform", 1.7), by fours as far as n goes.
+Fast Fourier Transform", 1.7), radix 4 as far as n is divisible by it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 Reals = NDArray[Any]
 
 
-def roots(n: int, dtype: type[np.floating[Any]]) -> Reals:
+def twiddles(n: int, dtype: type[np.floating[Any]]) -> Reals:
     """Cosines and sines (2, 2n) of the angles ``-pi k / n``: the roots of unity of order 2n."""
     angles = -np.pi * np.arange(2 * n) / n
     return np.stack([np.cos(angles), np.sin(angles)]).astype(dtype)
 
 
 @njit(cache=True, fastmath=True)
-def spectrum(signal: Reals, roots: Reals) -> tuple[Reals, Reals]:
+def rfft(signal: Reals, twiddles: Reals) -> tuple[Reals, Reals]:
     """Real and imaginary parts (n + 1,) of the spectrum of ``signal`` (2n,), not scaled."""
     n = len(signal) // 2
     x, y = signal[::2].copy(), signal[1::2].copy()
-    x, y = transform(x, y, roots)
-    c, s = roots
+    x, y = stockham(x, y, twiddles)
+    c, s = twiddles
     real, imag = np.empty(n + 1, signal.dtype), np.empty(n + 1, signal.dtype)
     real[0], imag[0] = x[0] + y[0], 0
     real[n], imag[n] = x[0] - y[0], 0
@@ -43,13 +43,13 @@ def spectrum(signal: Reals, roots: Reals) -> tuple[Reals, Reals]:
 
 
 @njit(cache=True, fastmath=True)
-def inverse(real: Reals, imag: Reals, roots: Reals) -> Reals:
-    """The signal (2n,) of a spectrum (n + 1,): the inverse of :func:`spectrum`.
+def irfft(real: Reals, imag: Reals, twiddles: Reals) -> Reals:
+    """The signal (2n,) of a spectrum (n + 1,): the inverse of :func:`rfft`.
 
     The imaginary parts of its first and last bin count as zero.
     """
     n = len(real) - 1
-    c, s = roots
+    c, s = twiddles
     x, y = np.empty(n, real.dtype), np.empty(n, real.dtype)
     x[0], y[0] = real[0] + real[n], real[n] - real[0]
     for i in range(1, n):
@@ -58,7 +58,7 @@ def inverse(real: Reals, imag: Reals, roots: Reals) -> Reals:
         # Conjugated, so that the transform is the inverse one, conjugated.
         x[i] = even_real - c[i] * odd_imag + s[i] * odd_real
         y[i] = -even_imag - c[i] * odd_real - s[i] * odd_imag
-    x, y = transform(x, y, roots)
+    x, y = stockham(x, y, twiddles)
     signal = np.empty(2 * n, real.dtype)
     scale = real.dtype.type(0.5 / n)
     for i in range(n):
@@ -67,7 +67,7 @@ def inverse(real: Reals, imag: Reals, roots: Reals) -> Reals:
 
 
 @njit(cache=True, fastmath=True)
-def transform(real: Reals, imag: Reals, roots: Reals) -> tuple[Reals, Reals]:
+def stockham(real: Reals, imag: Reals, twiddles: Reals) -> tuple[Reals, Reals]:
     """Real and imaginary parts (n,) of the spectrum of a complex signal, which is overwritten."""
     n = len(real)
     x, y = np.empty_like(real), np.empty_like(imag)
@@ -78,24 +78,24 @@ def transform(real: Reals, imag: Reals, roots: Reals) -> tuple[Reals, Reals]:
             radix += 1
         left //= radix
         if radix == 4:
-            fours(real, imag, x, y, stride, left, roots)
+            radix4(real, imag, x, y, stride, left, twiddles)
         else:
-            others(real, imag, x, y, stride, left, radix, roots)
+            radix_n(real, imag, x, y, stride, left, radix, twiddles)
         stride *= radix
         real, imag, x, y = x, y, real, imag
     return real, imag
 
 
 @njit(cache=True, fastmath=True)
-def fours(
-    real: Reals, imag: Reals, x: Reals, y: Reals, stride: int, left: int, roots: Reals
+def radix4(
+    real: Reals, imag: Reals, x: Reals, y: Reals, stride: int, left: int, twiddles: Reals
 ) -> None:
     """A stage of radix 4, from ``real`` and ``imag`` to ``x`` and ``y``."""
     step = stride * left
     for j in range(left):
-        c1, s1 = roots[0, 2 * j * stride], roots[1, 2 * j * stride]
-        c2, s2 = roots[0, 4 * j * stride], roots[1, 4 * j * stride]
-        c3, s3 = roots[0, 6 * j * stride], roots[1, 6 * j * stride]
+        c1, s1 = twiddles[0, 2 * j * stride], twiddles[1, 2 * j * stride]
+        c2, s2 = twiddles[0, 4 * j * stride], twiddles[1, 4 * j * stride]
+        c3, s3 = twiddles[0, 6 * j * stride], twiddles[1, 6 * j * stride]
         for k in range(j * stride, (j + 1) * stride):
             to = k + 3 * j * stride
             plus_x, minus_x = real[k] + real[k + 2 * step], real[k] - real[k + 2 * step]
@@ -113,8 +113,15 @@ def fours(
 
 
 @njit(cache=True, fastmath=True)
-def others(
-    real: Reals, imag: Reals, x: Reals, y: Reals, stride: int, left: int, radix: int, roots: Reals
+def radix_n(
+    real: Reals,
+    imag: Reals,
+    x: Reals,
+    y: Reals,
+    stride: int,
+    left: int,
+    radix: int,
+    twiddles: Reals,
 ) -> None:
     """A stage of any radix, from ``real`` and ``imag`` to ``x`` and ``y``."""
     n = len(real)
@@ -126,7 +133,7 @@ def others(
             for r in range(radix):
                 at = stride * (j + left * r)
                 turn = 2 * ((left * r + j) * q * stride % n)
-                c, s = roots[0, turn], roots[1, turn]
+                c, s = twiddles[0, turn], twiddles[1, turn]
                 for k in range(stride):
                     x[to + k] += c * real[at + k] - s * imag[at + k]
                     y[to + k] += c * imag[at + k] + s * real[at + k]

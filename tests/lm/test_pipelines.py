@@ -20,12 +20,12 @@ import torch
 from speechlm import hub
 from speechlm.cli import main
 from speechlm.errors import SpeechLMError
-from speechlm.lm import verbs
+from speechlm.lm import pipelines
 from speechlm.lm.config import DepthConfig, LMConfig
-from speechlm.lm.generation import Generator
-from speechlm.lm.load import LanguageModel
+from speechlm.lm.generate.generator import Generator
+from speechlm.lm.generate.sampling import Sampling
+from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.model import UnitLM
-from speechlm.lm.sampling import Sampling
 from speechlm.lm.tasks import TASKS, Example
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.training.lm import ids_of
@@ -118,7 +118,7 @@ def test_the_least_is_a_frame(
     prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
     soundfile.write(prompt, np.zeros(RATE), RATE)
     run("continue", prompt, out, "--seconds", seconds, model=folders[kind])
-    _, heard = verbs.begin_of(prompt, tokenizer)
+    _, heard = pipelines.begin_of(prompt, tokenizer)
     all_of_it = tokenizer.decode(torch.zeros(1, 2, heard.shape[1] + 1, dtype=torch.int64))
     assert soundfile.info(out).frames == all_of_it.shape[1]
 
@@ -145,8 +145,8 @@ def test_streamed_is_offline(
     model = LanguageModel.from_pretrained(folders[kind])
     how = Sampling(seed=5)
     out = tmp_path / "out.wav"
-    spoken = verbs.continue_recording(sample, out, model, tokenizer, 1.0, how)
-    _, heard = verbs.begin_of(sample, tokenizer)
+    spoken = pipelines.continue_recording(sample, out, model, tokenizer, 1.0, how)
+    _, heard = pipelines.begin_of(sample, tokenizer)
     new = np.stack(list(model.continue_speech(heard, 50, how)), axis=1)
     whole = torch.from_numpy(np.concatenate([heard, new], axis=1))[None]
     expected = tokenizer.decode(whole)[0].clamp(-1, 1).numpy()
@@ -155,7 +155,7 @@ def test_streamed_is_offline(
     assert np.abs(found - expected).max() < 2e-4
     assert spoken.seconds == pytest.approx(new.shape[1] / tokenizer.units.frame_rate)
     assert 0 < spoken.first <= spoken.work
-    pieces = list(verbs.sound(iter(new.T), tokenizer.stream_decoder()))
+    pieces = list(pipelines.sound(iter(new.T), tokenizer.stream_decoder()))
     assert len(pieces) == new.shape[1] + 1
     assert sum(map(len, pieces[:3])) > 0
 
@@ -176,7 +176,7 @@ def test_units_that_differ_in_length_go_on_no_longer(
             flush=lambda: torch.zeros(1, 5),
         ),
     )
-    spoken = verbs.continue_recording(prompt, out, model, slow, 0.5, Sampling(seed=1))
+    spoken = pipelines.continue_recording(prompt, out, model, slow, 0.5, Sampling(seed=1))
     assert spoken.seconds == 0.5
     assert len(soundfile.read(out)[0]) == 3 * RATE + RATE // 2
 
@@ -196,7 +196,7 @@ def test_say_and_transcribe(
         run("say", "hello. world", out, *more, "--temperature", 0.5, model=model)
         assert 0 < soundfile.info(out).frames < 6 * RATE
     loaded = LanguageModel.from_pretrained(model)
-    _, heard = verbs.begin_of(sample, tokenizer)
+    _, heard = pipelines.begin_of(sample, tokenizer)
     assert 0 < len(loaded.transcribe(heard[:, :100])) <= loaded.context
     assert run("transcribe", sample, model=model)
 
@@ -221,7 +221,7 @@ def test_the_voice_is_what_the_model_is_given(
     monkeypatch.setattr(Generator, "speak", nothing)
     run("say", "hello", tmp_path / "out.wav", "--voice", sample, model=folders[kind])
     model = LanguageModel.from_pretrained(folders[kind])
-    _, heard = verbs.begin_of(sample, tokenizer)
+    _, heard = pipelines.begin_of(sample, tokenizer)
     voice = heard[:, : 50 if kind == "flatten" else 100]
     example = Example(text=model.text.encode("hello"), voice=voice)
     [prompt] = given
@@ -280,12 +280,12 @@ def test_options_reach_the_verbs(
         shutil.copy(sample, name)
     given: list[Any] = []
 
-    def note(*arguments: object) -> verbs.Spoken:
+    def note(*arguments: object) -> pipelines.Spoken:
         given.append(arguments)
-        return verbs.Spoken(1.0, 0.1, 0.5)
+        return pipelines.Spoken(1.0, 0.1, 0.5)
 
-    monkeypatch.setattr(verbs, "continue_recording", note)
-    monkeypatch.setattr(verbs, "say", note)
+    monkeypatch.setattr(pipelines, "continue_recording", note)
+    monkeypatch.setattr(pipelines, "say", note)
     options = ["--temperature", 0.5, "--top-k", 7, "--top-p", 0.6, "--seed", 3]
     run(
         "continue",
@@ -415,7 +415,7 @@ def test_sentences_are_synthesised_one_by_one(
         yield from np.zeros((3, 2), np.int64)
 
     monkeypatch.setattr(model, "say", note)
-    frames = verbs.speech_frames("Hello, Dr. Lee! Good day. We do.", model, None, Sampling())
+    frames = pipelines.speech_frames("Hello, Dr. Lee! Good day. We do.", model, None, Sampling())
     next(frames)
     assert parts == [("Hello do or Lee", True)]  # training saw no c and no t
     assert len(list(frames)) == 8
@@ -424,18 +424,22 @@ def test_sentences_are_synthesised_one_by_one(
 
 def test_text_parts() -> None:
     text = "One two. Three four five six seven! Eight, nine."
-    assert verbs.text_parts(text, 100) == [text]
-    assert verbs.text_parts(text, 20) == ["One two.", "Three four five six", "seven! Eight, nine."]
-    assert verbs.text_parts("  ", 20) == []
+    assert pipelines.text_parts(text, 100) == [text]
+    assert pipelines.text_parts(text, 20) == [
+        "One two.",
+        "Three four five six",
+        "seven! Eight, nine.",
+    ]
+    assert pipelines.text_parts("  ", 20) == []
 
 
 def test_quiet_cuts() -> None:
     wave = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
     wave[3400:3600] *= 0.01
-    pieces = list(verbs.quiet_cuts([wave], 4000, 20))
+    pieces = list(pipelines.quiet_cuts([wave], 4000, 20))
     for size in (1, 700, 4000, 9000):
         waves = np.split(wave, range(size, len(wave), size))
-        streamed = list(verbs.quiet_cuts(waves, 4000, 20))
+        streamed = list(pipelines.quiet_cuts(waves, 4000, 20))
         assert all(np.array_equal(a, b) for a, b in zip(streamed, pieces, strict=True))
     assert np.array_equal(np.concatenate(pieces), wave)
     assert all(len(piece) <= 4000 for piece in pieces)
@@ -449,13 +453,13 @@ def test_long_recordings(
     wave = np.tile(soundfile.read(sample)[0], 2)
     soundfile.write(tmp_path / "long.wav", wave, RATE)
     model = LanguageModel.from_pretrained(folders["depth"])
-    verbs.transcribe(tmp_path / "long.wav", model, tokenizer)
-    assert verbs.score(tmp_path / "long.wav", model, tokenizer).tokens > 2 * 50 * 14
+    pipelines.transcribe(tmp_path / "long.wav", model, tokenizer)
+    assert pipelines.score(tmp_path / "long.wav", model, tokenizer).tokens > 2 * 50 * 14
     out = tmp_path / "out.wav"
-    verbs.continue_recording(tmp_path / "long.wav", out, model, tokenizer, 0.5, Sampling())
+    pipelines.continue_recording(tmp_path / "long.wav", out, model, tokenizer, 0.5, Sampling())
     assert soundfile.info(out).frames > len(wave) - 640
     text = "hello world. good day. " * 2
-    spoken = verbs.say(text, out, model, tokenizer, None, Sampling())
+    spoken = pipelines.say(text, out, model, tokenizer, None, Sampling())
     assert spoken.seconds > 0
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechlm.nn.kernels import matrix, product
+from speechlm.kernels.matvec import compact_matrix, matvec
 
 
 @settings(deadline=None)
@@ -17,7 +17,7 @@ def test_the_product_of_any_matrix(rows, columns, half, seed):
     weight = torch.randn(rows, columns, generator=generator)
     weight = weight.half().float() if half else weight + 1e-4
     x = torch.randn(columns, generator=generator)
-    stored = matrix(weight)
+    stored = compact_matrix(weight)
     assert stored.dtype == (np.uint16 if half else np.float32)
     expected = weight.double() @ x.double()
-    np.testing.assert_allclose(product(stored, x.numpy()), expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(matvec(stored, x.numpy()), expected, rtol=1e-5, atol=1e-4)

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm import audio
-from speechlm.codec import CodecConfig, NeuralCodec, exact, frames
+from speechlm.codec import CodecConfig, NeuralCodec, reproducible
 from speechlm.codec.config import SpectralConfig
-from speechlm.codec.exact import DRIFT, ExactCoder, SettledCoder
 from speechlm.codec.network import CodecNetwork
+from speechlm.codec.reproducible import LATENT_ERROR_BOUND, Float64Encoder, VerifiedEncoder
 from speechlm.codec.spectral import SpectralDecoder
+from speechlm.kernels import frame_codec
 from speechlm.quantize import ResidualQuantizer
 
 from ..chunks import chunk_sizes, cut
@@ -49,22 +50,22 @@ def recordings(sample) -> dict[str, torch.Tensor]:
 @torch.inference_mode()
 def test_single_precision_stays_within_the_drift(shipped, sample):
     encoder = shipped.network.encoder
-    double = ExactCoder(encoder, shipped.network.quantizer, torch.float64).encoder
+    double = Float64Encoder(encoder, shipped.network.quantizer, torch.float64).encoder
     for name, wave in recordings(sample).items():
         wave = wave.double()
         spectrum, _ = encoder.stft.step(wave, encoder.stft.initial_state(wave))
         features = encoder.features(spectrum).float()
         z, _ = encoder.stack.step(features, encoder.stack.initial_state(features))
-        assert (z - double(wave)).norm(dim=1).max() < DRIFT, name
+        assert (z - double(wave)).norm(dim=1).max() < LATENT_ERROR_BOUND, name
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 @torch.inference_mode()
 def test_the_shipped_codec_codes_as_doubles_do(shipped, sample, compiled, monkeypatch):
     if not compiled:
-        monkeypatch.setattr(exact, "numba_available", lambda: False)
+        monkeypatch.setattr(reproducible, "numba_available", lambda: False)
     parts = shipped.network.encoder, shipped.network.quantizer
-    settled, doubles = SettledCoder(*parts), ExactCoder(*parts, torch.float64)
+    settled, doubles = VerifiedEncoder(*parts), Float64Encoder(*parts, torch.float64)
     assert (settled.frame is not None) == compiled
     for name, wave in recordings(sample).items():
         wave = wave[:, :32000]
@@ -87,16 +88,16 @@ def test_settling_any_frame_of_any_chunk_gives_its_codes(samples, batch, sizes, 
     net = network(config())
     settled, doubles = (
         coder(net.encoder, net.quantizer, *more)
-        for coder, more in ((SettledCoder, ()), (ExactCoder, (torch.float64,)))
+        for coder, more in ((VerifiedEncoder, ()), (Float64Encoder, (torch.float64,)))
     )
     wave = waves(batch, samples, seed)
     pieces = wave.split(HOP, dim=1) if whole else cut(wave, sizes)
-    before = exact.DRIFT
-    exact.DRIFT = 1e6
+    before = reproducible.LATENT_ERROR_BOUND
+    reproducible.LATENT_ERROR_BOUND = 1e6
     try:
         codes = coded(settled, list(pieces), 3)
     finally:
-        exact.DRIFT = before
+        reproducible.LATENT_ERROR_BOUND = before
     assert torch.equal(codes, coded(doubles, [wave], 3))
 
 
@@ -113,7 +114,7 @@ def test_compiled_frames_are_those_of_the_decoder(head, overlap):
     for half in (False, True):
         if half:
             net.half().float()
-        frame = frames.FrameDecoder(decoder, quantizer.codebook_vectors())
+        frame = frame_codec.FrameDecoder(decoder, quantizer.codebook_vectors())
         assert (frame.vectors.dtype == np.uint16) == half
         codes = torch.randint(0, 1024, (1, 6, 30))
         z = quantizer.decode(codes)
@@ -122,7 +123,9 @@ def test_compiled_frames_are_those_of_the_decoder(head, overlap):
         for t in range(30):
             # From one to the other and back, over the same state.
             if t % 5 == 4:
-                plain = state.plain() if isinstance(state, frames.DecoderState) else state
+                plain = (
+                    state.torch_state() if isinstance(state, frame_codec.DecoderState) else state
+                )
                 wave, state = decoder.step(z[:, :, t : t + 1], plain)
             else:
                 wave, state = frame.step(codes[:, :, t : t + 1], state)

@@ -1,0 +1,1 @@
+"""Generation: prompts in, tokens out; samplers and codebook patterns."""
