@@ -137,7 +137,7 @@ align() {
   for corpus in "$@"; do
     # Corpora of a smoke run are links to one.
     [[ ! -L $DATA/$corpus ]] || continue
-    once "$mark-$corpus" speechlm align "$DATA/$corpus" --force "${options[@]}"
+    once "align-$mark-$corpus" speechlm align "$DATA/$corpus" --force "${options[@]}"
   done
 }
 
@@ -154,9 +154,9 @@ tokenize() {
     source=$DATA/$corpus
     if [[ $corpus == *@* ]]; then
       source=$DATA/${corpus%@*}/speed-${corpus#*@}-train.jsonl.gz
-      once "$mark-cuts-$corpus" at_speed "$DATA/${corpus%@*}" "${corpus#*@}" "$source"
+      once "cuts-$mark-$corpus" at_speed "$DATA/${corpus%@*}" "${corpus#*@}" "$source"
     fi
-    once "$mark-$corpus" speechlm tokenize "$source" "$folder/${corpus/@/-}" --model "$model"
+    once "tokens-$mark-$corpus" speechlm tokenize "$source" "$folder/${corpus/@/-}" --model "$model"
   done
 }
 
