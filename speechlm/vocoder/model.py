@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from speechlm import hub
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State
+from speechlm.types import Codes
 from speechlm.units.base import Units, UnitTokenizer
 from speechlm.units.forms import Frames
 from speechlm.units.load import TOKENIZER
@@ -78,8 +80,14 @@ class VocodedUnits(UnitTokenizer):
     def encode(self, wave: Tensor) -> Tensor:
         return self.tokenizer.encode(wave)
 
+    def encode_pieces(self, waves: Iterable[Tensor]) -> Iterator[Tensor]:
+        return self.tokenizer.encode_pieces(waves)
+
     def begin(self, wave: Tensor) -> Tensor:
         return self.tokenizer.begin(wave)
+
+    def places(self, codes: Codes, seconds: Sequence[float]) -> list[int] | None:
+        return self.tokenizer.places(codes, seconds)
 
     def decode(
         self, units: Tensor, length: int | None = None, voice: Tensor | None = None

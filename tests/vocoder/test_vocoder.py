@@ -208,8 +208,13 @@ def test_runs_and_pieces_sound(trained: dict[str, Path], tmp_path: Path) -> None
             trained["corpus"], trained["tokenizer"].parent, f"units.form.kind={kind}",
             "units.form.pieces=30",
         )  # fmt: skip
-        spoken = VocodedUnits(units.load(folder), made.network)
+        tokenizer = units.load(folder)
+        spoken = VocodedUnits(tokenizer, made.network)
         codes = spoken.encode(wave)
+        # Corpora are tokenized with a vocoder too: where words are stays known.
+        asked = codes[0].numpy(), [0.0, 0.1, 0.3]
+        assert spoken.places(*asked) == tokenizer.places(*asked)
+        assert (spoken.places(*asked) is not None) == same
         sound = spoken.decode(codes)
         assert sound.shape[1] % HOP == 0
         assert torch.allclose(sound, frames, atol=1e-4) if same else sound.shape[1] > 0
