@@ -19,7 +19,7 @@ from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.quality import scores
 from speechlm.evaluation.suite import execute
 from speechlm.lm import pipelines
-from speechlm.lm.generate.sampling import CLEAR, Sampling
+from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
 from speechlm.lm.language_model import LanguageModel
 
 SAMPLE = Path(__file__).parent / "assets" / "sample.flac"
@@ -91,9 +91,9 @@ def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> l
     tokenizer = model.tokenizer(codec)
     continued, said = out / "continued.wav", out / "said.wav"
     heard = audio.info(source).seconds
-    how = Sampling(least=LEAST)
+    how = Sampling(min_seconds=LEAST)
     going = pipelines.continue_recording(source, continued, model, tokenizer, SECONDS, how)
-    saying = pipelines.say(SENTENCE, said, model, tokenizer, None, CLEAR)
+    saying = pipelines.synthesize(SENTENCE, said, model, tokenizer, None, TTS_SAMPLING)
     notes = (
         (continued, f"the recording until {heard:.1f} s, then {going.seconds:.1f} s of the model"),
         (said, f"{saying.seconds:.1f} s, in the model's own voice"),

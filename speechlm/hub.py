@@ -1,7 +1,7 @@
 """Model folders, local or on a hub.
 
 ``config.yaml``, ``model.safetensors`` and a card; a codec may have ``context.safetensors``, the
-context model of its codes. Weights are in half precision; a matrix may be in eight bits instead
+entropy model of its codes. Weights are in half precision; a matrix may be in eight bits instead
 (:mod:`speechlm.int8`), its scales beside it under its name and ``:scale``.
 """
 
@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from speechlm.bitstream.entropy import ContextModel, EntropyCoder
+from speechlm.bitstream.entropy import EntropyCoder, EntropyModel
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
@@ -233,15 +233,15 @@ def new_folder(folder: str | Path) -> Path:
 
 
 def parts(folder: Path) -> list[Path]:
-    """What a model folder holds besides weights and context model: files, relative to it."""
+    """What a model folder holds besides weights and entropy model: files, relative to it."""
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(file for file in files if str(file) not in (WEIGHTS, CONTEXT))
 
 
-def save_context(
-    folder: Path, model: ContextModel, weights: str, facts: dict[str, Any] | None = None
+def save_entropy_model(
+    folder: Path, model: EntropyModel, weights: str, facts: dict[str, Any] | None = None
 ) -> None:
-    """Write the context model of the codec in ``folder``, whose weights have the hash ``weights``.
+    """Write the entropy model of the codec in ``folder``, whose weights have the hash ``weights``.
 
     ``facts`` go into its metadata.
     """
@@ -253,18 +253,18 @@ def save_context(
         sort_metadata(path)
 
 
-def load_context(name: str | Path | None, weights: str) -> EntropyCoder | None:
+def load_entropy_model(name: str | Path | None, weights: str) -> EntropyCoder | None:
     """The entropy coder of a codec (as for :func:`find_model`) with weights of this hash.
 
-    None when it has no context model, or one that was trained for other weights.
+    None when it has no entropy model, or one that was trained for other weights.
 
     Raises:
-        SpeechLMError: when the file of the context model is damaged.
+        SpeechLMError: when the file of the entropy model is damaged.
     """
     path = find_model(name) / CONTEXT
     if not path.is_file():
         return None
-    model, facts = ContextModel.load(path)
+    model, facts = EntropyModel.load(path)
     return EntropyCoder(model) if facts.get("codec") == weights else None
 
 

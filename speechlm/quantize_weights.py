@@ -29,7 +29,7 @@ def quantize_weights(model: str, out: Path, encoder: bool = False) -> dict[str, 
     Args:
         model: of any kind, as for :func:`speechlm.hub.find_model`.
         encoder: shrink a codec's encoder too. It is then another codec, of another hash, whose
-            context model has to be trained anew: it is left out.
+            entropy model has to be trained anew: it is left out.
 
     Returns:
         Sizes by file.
@@ -50,7 +50,10 @@ def quantize_weights(model: str, out: Path, encoder: bool = False) -> dict[str, 
         copy(folder / file, out / file)
     hub.save_weights(out, weights, facts, packed)
     if (folder / hub.CONTEXT).is_file():
-        if hub.load_context(folder, NeuralCodec.from_pretrained(out).weights_hash) is not None:
+        if (
+            hub.load_entropy_model(folder, NeuralCodec.from_pretrained(out).weights_hash)
+            is not None
+        ):
             copy(folder / hub.CONTEXT, out / hub.CONTEXT)
         files.append(Path(hub.CONTEXT))
     return {str(file): _size(folder / file, out / file) for file in (Path(hub.WEIGHTS), *files)}

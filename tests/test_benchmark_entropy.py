@@ -13,7 +13,7 @@ import torch
 
 from speechlm import hub
 from speechlm.benchmarks import entropy
-from speechlm.bitstream.entropy import ContextModel
+from speechlm.bitstream.entropy import EntropyModel
 from speechlm.codec import NeuralCodec
 from speechlm.errors import SpeechLMError
 from tests.bitstream.entropy.models import arrays
@@ -31,11 +31,11 @@ def clips(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path) -> Path:
-    """A codec with a context model that knows nothing of its codes."""
+    """A codec with an entropy model that knows nothing of its codes."""
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     codec = NeuralCodec.from_pretrained(folder)
-    context = ContextModel(arrays(levels=codec.levels, cardinality=codec.cardinality))
-    hub.save_context(folder, context, codec.weights_hash)
+    context = EntropyModel(arrays(levels=codec.levels, cardinality=codec.cardinality))
+    hub.save_entropy_model(folder, context, codec.weights_hash)
     return folder
 
 
@@ -47,7 +47,7 @@ def test_it_compares_clip_by_clip(monkeypatch, model, clips):
     assert report.seconds == pytest.approx((9000 + 12000 + 15000) / 16000)
     for row in report.rows:
         assert row.payload.n == row.file.n == 3
-        # Never larger than packed, but for the name of the context model in the header.
+        # Never larger than packed, but for the name of the entropy model in the header.
         assert 0 <= row.payload.low <= row.payload.mean <= row.payload.high < 1
         assert row.file.mean < row.payload.mean + 1e-9
         assert row.coded <= 1.1 * row.kbps
@@ -79,5 +79,5 @@ def _unpacked(model, clips, codec) -> float:
 def test_nothing_to_measure_is_one_line(model, tiny_model, clips):
     with pytest.raises(SpeechLMError, match="no recordings of dev"):
         entropy.run([clips], ["dev"], str(model))
-    with pytest.raises(SpeechLMError, match="no context model"):
+    with pytest.raises(SpeechLMError, match="no entropy model"):
         entropy.run([clips], ["train"], str(tiny_model))

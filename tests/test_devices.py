@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from speechlm import Tokenizer, audio, hub, whisper
 from speechlm.codec import Codec, CodecNetwork, NeuralCodec
 from speechlm.lm.generate.generator import Generator
-from speechlm.lm.generate.sampling import GREEDY, Sampler, Sampling, draw
+from speechlm.lm.generate.sampling import GREEDY, Sampler, Sampling, sample
 from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.model import UnitLM
 from speechlm.lm.speech_lm import SpeechLM
@@ -72,8 +72,8 @@ def test_codec(name: str, wave: Tensor, device: torch.device) -> None:
     waves = [decoder.push(chunk) for chunk in streamed.split(3, dim=2)]
     assert close(torch.cat([*waves, decoder.flush()], dim=1), cpu.decode(codes))
     assert decoder.conceal(2).device == device
-    if cpu.graded:
-        assert close(codec.errors(found), cpu.errors(codes))
+    if cpu.supports_variable_rate:
+        assert close(codec.truncation_distortion(found), cpu.truncation_distortion(codes))
     assert torch.equal(codec.to("cpu").encode(wave), codes)
 
 
@@ -91,9 +91,9 @@ def generated(model: UnitLM, sampling: Sampling) -> list[Any]:
     generator = Generator(model)
     starts = [tiny.text(model, length).numpy() for length in (4, 7)]
     heard = [np.arange(3 * n).reshape(3, n) % 16 for n in (0, 5)]
-    speech = generator.speak(starts, heard, 3, 30, 50.0, sampling, text=True)
+    speech = generator.generate_speech(starts, heard, 3, 30, 50.0, sampling, text=True)
     frames = [[None if row is None else row.tolist() for row in rows] for rows in speech]
-    text = generator.write(starts, range(8, 20), 2, 12, sampling)
+    text = generator.generate_text(starts, range(8, 20), 2, 12, sampling)
     return [frames, list(text)]
 
 
@@ -115,7 +115,7 @@ def test_language_model(name: str, device: torch.device) -> None:
     assert model.transcribe(codes) == cpu.transcribe(codes)
     for make in (
         lambda each: each.continue_speech(codes, 4, GREEDY),
-        lambda each: each.say("good", 4, Sampling(temperature=0.0, attempts=1)),
+        lambda each: each.synthesize("good", 4, Sampling(temperature=0.0, best_of=1)),
     ):
         assert frames(make, model) == frames(make, cpu)
     half = model.to(dtype=torch.bfloat16)
@@ -272,4 +272,4 @@ def test_one_seed_draws_alike_on_both(temperature: float, top_k: int, top_p: flo
     logits = 3 * torch.randn(50, 4, 40, generator=torch.Generator().manual_seed(0))
     for each in logits:
         points = torch.tensor([random.random() for random in device.random])
-        assert torch.equal(draw(each, points, device.processors), rows(each))
+        assert torch.equal(sample(each, points, device.processors), rows(each))

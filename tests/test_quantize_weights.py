@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from speechlm import hub
-from speechlm.bitstream.entropy import ContextModel
+from speechlm.bitstream.entropy import EntropyModel
 from speechlm.cli import app
 from speechlm.codec import NeuralCodec
 from speechlm.errors import SpeechLMError
@@ -38,14 +38,14 @@ from .units.test_stacked import CLUSTERS, semantic
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    """A codec with a context model, a card and facts of its training. Not to be changed."""
+    """A codec with an entropy model, a card and facts of its training. Not to be changed."""
     made = NeuralCodec(network(config()))
     folder = tmp_path_factory.mktemp("shrink") / "codec"
     hub.save_model(folder, made.network.config, made.network.weights(), {"step": 7, "loss": 0.5})
     (folder / "README.md").write_text("a card")
     made = NeuralCodec.from_pretrained(folder)
-    context = ContextModel(arrays(levels=made.levels, cardinality=made.cardinality))
-    hub.save_context(folder, context, made.weights_hash)
+    context = EntropyModel(arrays(levels=made.levels, cardinality=made.cardinality))
+    hub.save_entropy_model(folder, context, made.weights_hash)
     return folder
 
 

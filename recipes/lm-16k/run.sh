@@ -41,7 +41,7 @@ stage 03-tts 02-tts init="$OUT/02-tts/model" training.steps=700 training.optimiz
 stage 04-read 04-read init="$OUT/03-tts/model"
 stage 05-read 04-read init="$OUT/04-read/model" training.steps=275
 stage 06-read 04-read init="$OUT/05-read/model" training.steps=720 mask.speech_given_text=0.6
-stage 07-read 04-read init="$OUT/06-read/model" training.steps=420 mask.speech_given_text=0.6 data.tasks.read.weight=15
+stage 07-read 04-read init="$OUT/06-read/model" training.steps=420 mask.speech_given_text=0.6 data.tasks.tts-wordwise.weight=15
 average mean-of-codec-units "$OUT/04-read/model" 2 "$OUT/06-read/model" 1 "$OUT/07-read/model" 1
 
 # With a semantic stream.
@@ -53,7 +53,7 @@ stage 08-plan 08-plan init="$OUT/mean-of-codec-units/model" training.steps=400 m
 stage 09-plan 08-plan init="$OUT/08-plan/model"
 stage 10-all-corpora 10-all-corpora init="$OUT/09-plan/model"
 average mean-of-plans "$(at_step 10-all-corpora 1200)" 2 "$(at_step 10-all-corpora 800)" 1 "$OUT/09-plan/model" 1
-stage 11-all-corpora 10-all-corpora init="$OUT/mean-of-plans/model" training.steps=1000 data.tasks.read.weight=7 \
+stage 11-all-corpora 10-all-corpora init="$OUT/mean-of-plans/model" training.steps=1000 data.tasks.tts-wordwise.weight=7 \
   mask.speech_given_text=0.2
 stage 12-letters 12-letters init="$OUT/11-all-corpora/model"
 average mean-of-letters "$OUT/12-letters/model" 2 "$(at_step 12-letters 1000)" 1 "$OUT/11-all-corpora/model" 1

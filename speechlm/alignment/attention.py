@@ -75,11 +75,11 @@ class AttentionAligner(Aligner):
         first = np.searchsorted(at[:, 0], np.cumsum([0, *map(len, pieces)]))
         *begins, over = (at[first.clip(max=len(at) - 1), 1] * STEP).tolist()
         loudness = levels(wave)
-        edges = [*settled(loudness, begins), end(loudness, over, len(wave) / RATE)]
+        edges = [*snap_to_energy_minimum(loudness, begins), end(loudness, over, len(wave) / RATE)]
         return between(words, np.maximum.accumulate(edges).tolist())
 
 
-def settled(loudness: Floats, times: list[float]) -> list[float]:
+def snap_to_energy_minimum(loudness: Floats, times: list[float]) -> list[float]:
     """``times`` in seconds at which words begin, moved to where it is quiet nearby, by the levels
     of the wave.
 

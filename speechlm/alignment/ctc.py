@@ -90,17 +90,17 @@ class AlignerNetwork(nn.Module):
         return self.out(h).float().log_softmax(dim=2)
 
 
-def spelled(text: str) -> str:
+def normalize(text: str) -> str:
     """The letters and digits of a text, composed and without case."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFC", text.casefold())))
 
 
-def classes(text: str, letters: str) -> list[int]:
+def encode_text(text: str, letters: str) -> list[int]:
     """The classes of what a text spells, without what is none of ``letters``."""
-    return [place + 1 for each in spelled(text) if (place := letters.find(each)) >= 0]
+    return [place + 1 for each in normalize(text) if (place := letters.find(each)) >= 0]
 
 
-def shortest(letters: list[int]) -> int:
+def min_frames(letters: list[int]) -> int:
     """Frames that spelling classes of letters takes: one each, and a blank between two alike."""
     return len(letters) + sum(one == other for one, other in itertools.pairwise(letters))
 
@@ -147,12 +147,12 @@ class CTCAligner(Aligner):
 
         letters, owners = [], []
         for number, word in enumerate(words):
-            own = classes(word, self.letters)
+            own = encode_text(word, self.letters)
             if not own:
                 raise SpeechLMError("has a word of which the aligner knows no letter")
             letters += own
             owners += [number] * len(own)
-        if shortest(letters) > len(x):
+        if min_frames(letters) > len(x):
             raise SpeechLMError("too short for its transcript")
         path, _ = forced_align(self.network(x[None]), torch.tensor([letters]), blank=0)
         spells = path[0].numpy()

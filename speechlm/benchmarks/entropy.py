@@ -94,12 +94,12 @@ def run(
     """Code the ``splits`` of ``sources`` (prepared corpora, or folders) with and without.
 
     Raises:
-        SpeechLMError: when there is nothing to code, or the model has no context model.
+        SpeechLMError: when there is nothing to code, or the model has no entropy model.
     """
     codec = NeuralCodec.from_pretrained(model)
     if codec.entropy is None:
         raise SpeechLMError(
-            f"{codec.model_id} has no context model: speechlm train recipes/entropy-model.yaml"
+            f"{codec.model_id} has no entropy model: speechlm train recipes/entropy-model.yaml"
         )
     clips = [clip for source in sources for clip in speech.find(source) if clip.split in splits]
     if not clips:

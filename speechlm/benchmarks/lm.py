@@ -212,11 +212,11 @@ def _jobs(model: UnitLM, writer: Generator, peer: Any) -> dict[str, Job]:
     generator = torch.Generator().manual_seed(0)
     prompt = torch.randint(SPECIALS, model.size, (1, PROMPT), generator=generator)
     ids = torch.randint(SPECIALS, model.size, (sum(map(len, MIXED)), LENGTH), generator=generator)
-    sampling = replace(GREEDY, loop=0)
+    sampling = replace(GREEDY, repetition_window=0)
 
     def generate() -> list[int | None]:
         pieces = [each for each in range(model.size) if each != NEVER]
-        steps = writer.write([prompt.numpy()], pieces, NEVER, TOKENS, sampling)
+        steps = writer.generate_text([prompt.numpy()], pieces, NEVER, TOKENS, sampling)
         return [each for [each] in steps]
 
     def generate_there() -> list[int]:
@@ -287,7 +287,7 @@ def _speak(speaker: Generator, codec: Codec) -> tuple[Cost, Cost]:
     wall, cpu = time.perf_counter(), time.process_time()
     heard = codec.stream_encoder(levels=LEVELS).push(wave)
     decoder = codec.stream_decoder()
-    steps = speaker.speak(
+    steps = speaker.generate_speech(
         [prompt], [heard[0].numpy()], NEVER, frames, codec.frame_rate, Sampling(1.0)
     )
     first: Cost | None = None

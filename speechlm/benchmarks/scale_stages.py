@@ -101,8 +101,8 @@ def _codec_step(made: Path, out: Path, count: int) -> Measured:
 def _lm_step(made: Path, out: Path, count: int, own: Path) -> Measured:
     """A language model of the default's size, on 8 rows of 512 columns, nearly all frames."""
     TextTokenizer.train(["no text is trained on"]).save(own / "text.model")
-    config = LMConfig(name="bench", dim=256, layers=6, heads=4, kv_heads=2, hidden=704)
-    config.depth = DepthConfig(dim=192, layers=2, heads=4, hidden=384)
+    config = LMConfig(name="bench", dim=256, num_layers=6, num_heads=4, num_kv_heads=2, ffn_dim=704)
+    config.depth = DepthConfig(dim=192, num_layers=2, num_heads=4, ffn_dim=384)
     tasks: dict[str, TaskConfig | None] = {"speech": TaskConfig()}
     data = MixtureConfig([str(made / "tokens")], 4, str(own / "text.model"), tasks, validation=1)
     recipe = LMRecipe(lm=config, data=data, training=_training(out))

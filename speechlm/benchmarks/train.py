@@ -159,7 +159,7 @@ def synthetic(kind: str, steps: int) -> TrainingReport:
         tokens, text = Path(name) / "tokens", str(hub.find_model("lm-16k") / TEXT_MODEL)
         tokenize(corpus, tokens, levels=2)
         mixture = MixtureConfig([str(tokens)], 2, text, {"speech": TaskConfig()})
-        lm = LMConfig(dim=192, hidden=512, depth=DepthConfig(64, 1, 4, 128))
+        lm = LMConfig(dim=192, ffn_dim=512, depth=DepthConfig(64, 1, 4, 128))
         return measure(kind, LMRecipe(lm=lm, data=mixture, training=training), steps)
 
 

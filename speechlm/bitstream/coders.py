@@ -18,7 +18,7 @@ from speechlm.bitstream.level_counts import pack_counts, unpack_counts
 
 ABSENT = -1
 PACKED, RAGGED, ENTROPY = 0, 1, 2
-"""Codings: all levels of all frames; levels per frame, then their codes; by a context model."""
+"""Codings: all levels of all frames; levels per frame, then their codes; by an entropy model."""
 
 
 class PayloadCoder(Protocol):

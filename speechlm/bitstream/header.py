@@ -19,7 +19,7 @@ _EXTENSION = 0x80  # an extension block follows the model's name
 _RESERVED = 0x70
 _MAX_NAME = 127
 _MAX_EXTENSION = 4096
-_CONTEXT = 1  # the kind of the extension's field that names the context model
+_CONTEXT = 1  # the kind of the extension's field that names the entropy model
 _HASH = re.compile("[0-9a-f]{8}")
 
 
@@ -35,7 +35,7 @@ class Header:
         bits: per code, 1 to 16.
         levels: codes per frame, 1 to 255; a chunk may hold fewer.
         chunk_frames: frames per chunk; a chunk may hold fewer. At most 2**18 codes per chunk.
-        context: the first 8 hex digits of the hash of the context model by which chunks may be
+        context: the first 8 hex digits of the hash of the entropy model by which chunks may be
             entropy-coded; None when none is.
 
     Raises:

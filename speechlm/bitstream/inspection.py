@@ -45,7 +45,7 @@ class Info:
         sample_rate, hop: of the sound, Hz and samples per frame.
         bits, levels: per code, and codes per frame at most.
         chunk_frames: frames per chunk at most.
-        context: the context model that its chunks may need besides; None when they need none.
+        context: the entropy model that its chunks may need besides; None when they need none.
         frames: in all, with those that were lost.
         samples: exact length of the sound; None when the end of the file is lost.
         chunks: good ones.
@@ -58,7 +58,7 @@ class Info:
         payloads: good chunks by the way in which they hold their codes.
         level_codes: how many codes of each level there are.
         level_bytes: what the codes of each level take; None when some are entropy-coded, unless
-            they were looked at with their context model.
+            they were looked at with their entropy model.
         each: the good chunks one by one, if they were asked for.
     """
 
@@ -129,13 +129,13 @@ def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = Fa
     """Read a file through, damage included.
 
     Args:
-        entropy: the context model of its codec, by which entropy-coded chunks are decoded to tell
+        entropy: the entropy model of its codec, by which entropy-coded chunks are decoded to tell
             what their levels take (to some bytes a chunk). Without it no code is decoded.
         each: tell of every chunk.
 
     Raises:
         BitstreamError: when it cannot be opened, its header is not that of a stream, or it needs
-            another context model.
+            another entropy model.
     """
     damaged, framing, counted, coded = 0, 0, 0, 0
     kinds: Counter[str] = Counter()
@@ -145,7 +145,7 @@ def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = Fa
         reader = Reader(file, True, entropy, name)
         if entropy is not None and reader.header.context not in (None, entropy.hash):
             raise BitstreamError(
-                f"{name}: coded by the context model {reader.header.context}, not "
+                f"{name}: coded by the entropy model {reader.header.context}, not "
                 f"{entropy.hash}: name the version that wrote it"
             )
         level_codes = np.zeros(_LEVELS, np.int64)

@@ -48,8 +48,8 @@ class Reader:
     A stream that claims more sound than its bytes can pay for
     (:mod:`speechlm.bitstream.allowance`) is an error; a gap is made no longer than that.
 
-    ``entropy`` decodes the chunks that the model's context model coded. Without it, or with that of
-    another context model than the header names, everything but their codes is there.
+    ``entropy`` decodes the chunks that the model's entropy model coded. Without it, or with that of
+    another entropy model than the header names, everything but their codes is there.
 
     Attributes:
         header: what the stream states about itself; of several that were joined, the first.

@@ -25,7 +25,7 @@ from speechlm.errors import SpeechLMError
 
 if TYPE_CHECKING:
     from speechlm.lm.language_model import LikelihoodScore
-    from speechlm.lm.pipelines import Spoken
+    from speechlm.lm.pipelines import GenerationTiming
 
 app = typer.Typer()
 
@@ -75,7 +75,7 @@ def continue_(
     from speechlm.lm.generate.sampling import Sampling
     from speechlm.lm.language_model import LanguageModel
 
-    sampling = Sampling(temperature, top_k, top_p, seed=seed, least=min_seconds)
+    sampling = Sampling(temperature, top_k, top_p, seed=seed, min_seconds=min_seconds)
     loaded = LanguageModel.from_pretrained(model)
     _report(
         pipelines.continue_recording(
@@ -120,9 +120,9 @@ def say(
     from speechlm.lm.generate.sampling import Sampling
     from speechlm.lm.language_model import LanguageModel
 
-    sampling = Sampling(temperature, top_k, top_p, guidance=guidance, attempts=best_of, seed=seed)
+    sampling = Sampling(temperature, top_k, top_p, guidance=guidance, best_of=best_of, seed=seed)
     loaded = LanguageModel.from_pretrained(model)
-    _report(pipelines.say(text, target, loaded, loaded.tokenizer(units), voice, sampling))
+    _report(pipelines.synthesize(text, target, loaded, loaded.tokenizer(units), voice, sampling))
 
 
 @app.command()
@@ -233,11 +233,11 @@ def _check(model: str | None, *recordings: Path | None) -> None:
             check_audio(recording)
 
 
-def _report(spoken: Spoken) -> None:
+def _report(spoken: GenerationTiming) -> None:
     print_row(
         {
             "seconds": f"{spoken.seconds:.2f}",
-            "first audio after": f"{spoken.first:.3f} s",
+            "first audio after": f"{spoken.first_seconds:.3f} s",
             "RTF": f"{spoken.rtf:.3f}",
         }
     )

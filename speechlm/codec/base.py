@@ -1,4 +1,4 @@
-"""The codec seam: what compression, tokenization and evaluation ask of any codec."""
+"""The codec interface that compression, tokenization and evaluation use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from speechlm.nn import State
 class Codec(ABC):
     """Mono waveform (batch, samples) to codes (batch, levels, frames) and back.
 
-    Copied and pickled codecs, and their streams, give what the original gives.
+    Codecs and their streams can be copied and pickled.
 
     Attributes:
         device: where it computes, and what it returns is.
@@ -43,9 +43,9 @@ class Codec(ABC):
     model_id: str
     weights_hash: str
     entropy: ModelCoder | None = None
-    graded = False
-    """Whether a frame may hold fewer levels than the next one, and :meth:`errors` tells at what
-    price. Rate control needs that; other codecs keep to the nearest number of levels."""
+    supports_variable_rate = False
+    """Whether frames may differ in their number of levels, with :meth:`truncation_distortion`, as
+    rate control needs; other codecs use the nearest constant number of levels."""
 
     @staticmethod
     def from_pretrained(
@@ -135,16 +135,16 @@ class Codec(ABC):
             )
         if not codes.numel():
             return
-        least = int(codes.min())
-        if not -1 <= least <= int(codes.max()) < self.cardinality:
+        lowest = int(codes.min())
+        if not -1 <= lowest <= int(codes.max()) < self.cardinality:
             raise SpeechLMError(f"codes of {self.model_id} lie in [0, {self.cardinality})")
-        if least < 0 and bool(((codes[:, :-1] < 0) & (codes[:, 1:] >= 0)).any()):
+        if lowest < 0 and bool(((codes[:, :-1] < 0) & (codes[:, 1:] >= 0)).any()):
             raise SpeechLMError(f"codes of {self.model_id} lack a level below one that is there")
 
-    def errors(self, codes: Tensor) -> Tensor:
-        """What keeping fewer levels costs: float (batch, levels + 1, frames) of ``codes``.
+    def truncation_distortion(self, codes: Tensor) -> Tensor:
+        """Distortion of truncated frames: float (batch, levels + 1, frames) of ``codes``.
 
-        At place k, the squared distance per dimension between the latents of the first k levels
+        At index k, the squared distance per dimension between the latents of the first k levels
         and of all.
 
         Raises:
@@ -209,5 +209,5 @@ def check_wave(wave: Tensor) -> None:
         )
     peak = float(wave.detach().abs().max()) if wave.numel() else 0.0
     if not peak <= LOUDEST:
-        found = f"samples of {peak:g}" if math.isfinite(peak) else "NaN or infinite samples"
-        raise SpeechLMError(f"the waveform holds {found}, where full scale is 1")
+        content = f"samples of {peak:g}" if math.isfinite(peak) else "NaN or infinite samples"
+        raise SpeechLMError(f"the waveform holds {content}, where full scale is 1")

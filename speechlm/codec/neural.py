@@ -26,11 +26,11 @@ from speechlm.quantize import Quantizer
 
 BLOCK_SECONDS = 10.0
 """Offline coding runs in blocks of this length or more, below twice it: in bounded memory."""
-FADE = 0.9
-"""What is left after a lost frame of the distance from silence of what is played in its place."""
-TRUST = 0.3
-"""How far it goes from what was heard last to what the context model expects."""
-FADED = 64
+CONCEALMENT_DECAY = 0.9
+"""Factor per lost frame by which the concealed latent decays towards silence."""
+EXPECTATION_WEIGHT = 0.3
+"""Interpolation weight from the last received latent to the entropy model's expectation."""
+MAX_CONCEALED_FRAMES = 64
 """Lost frames in a row after which it is silence."""
 SILENT_FRAMES = 100
 """So long a silence is all that an encoder remembers."""
@@ -45,7 +45,7 @@ class NeuralCodec(Codec):
 
     entropy: EntropyCoder | None = None
 
-    graded = True
+    supports_variable_rate = True
 
     def __init__(self, network: CodecNetwork, device: str | torch.device = "cpu"):
         self.network = network.eval().requires_grad_(False)
@@ -113,14 +113,14 @@ class NeuralCodec(Codec):
         except SpeechLMError as error:
             raise SpeechLMError(f"{name}: {error}") from None
         codec = NeuralCodec(network, device)
-        codec.entropy = hub.load_context(name, codec.weights_hash)
+        codec.entropy = hub.load_entropy_model(name, codec.weights_hash)
         return codec
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write a model folder. Weights are stored in half precision: their hash changes once."""
         saved = hub.save_model(folder, self.network.config, self.network.weights())
         if self.entropy is not None:
-            hub.save_context(saved, self.entropy.model, self.weights_hash)
+            hub.save_entropy_model(saved, self.entropy.model, self.weights_hash)
         return saved
 
     def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
@@ -166,12 +166,12 @@ class NeuralCodec(Codec):
         return self.network.quantizer.decode(codes)[0]
 
     @torch.inference_mode()
-    def errors(self, codes: Tensor) -> Tensor:
-        return graded(self.network.quantizer, codes.to(self.device), self.silence)[1]
+    def truncation_distortion(self, codes: Tensor) -> Tensor:
+        return prefix_latents(self.network.quantizer, codes.to(self.device), self.silence)[1]
 
 
-def graded(quantizer: Quantizer, codes: Tensor, silence: Tensor) -> tuple[Tensor, Tensor]:
-    """What a frame holds that keeps none, one, two ... of its levels, and what that costs.
+def prefix_latents(quantizer: Quantizer, codes: Tensor, silence: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents of the first 0, 1, 2 ... levels of each frame, and their distortion.
 
     Args:
         codes: (batch, levels, frames).
@@ -272,17 +272,17 @@ class NeuralStreamDecoder(StreamDecoder):
 
     @torch.inference_mode()
     def conceal(self, frames: int) -> Tensor:
-        """What was heard last, on its way to what probably follows, fading to silence.
+        """The last received latent, interpolated towards the expected one, decaying to silence.
 
-        That is the mean of level 0's entries by the context model's shares of them. It is nearer in
-        squares than what was heard last, but has no fine structure: alone it sounds worse. A codec
-        without a context model holds what was heard last.
+        The expected latent is the mean of level 0's entries under the entropy model. It is closer
+        in mean square than the last latent, but has no fine structure and alone sounds worse. A
+        codec without an entropy model repeats the last latent.
         """
         silence = self.codec.silence.expand(self.batch, -1, -1)
         guessed = []
-        for _ in range(min(frames, FADED - self.lost)):
+        for _ in range(min(frames, MAX_CONCEALED_FRAMES - self.lost)):
             self.lost += 1
-            guessed.append(silence + FADE**self.lost * (self._guess() - silence))
+            guessed.append(silence + CONCEALMENT_DECAY**self.lost * (self._guess() - silence))
         rest = frames - len(guessed)
         return self._decoded(torch.cat([*guessed, silence.expand(-1, -1, rest)], dim=2))
 
@@ -297,15 +297,15 @@ class NeuralStreamDecoder(StreamDecoder):
             return self.held
         model = codec.entropy.model
         recent = np.concatenate([_padded(codes, codec.levels) for codes in self.recent], axis=2)
-        each = [model.expected(codes[:, -model.reach :]) for codes in recent]
+        each = [model.expected_probs(codes[:, -model.reach :]) for codes in recent]
         shares = torch.from_numpy(np.stack(each)).to(codec.entries)
         frame = shares.argmax(1)[:, None, None].cpu().numpy()
         self.recent = (*self.recent, frame)[-codec.reach :]
-        return self.held.lerp((shares @ codec.entries.mT)[:, :, None], TRUST)
+        return self.held.lerp((shares @ codec.entries.mT)[:, :, None], EXPECTATION_WEIGHT)
 
     def _remember(self, codes: Tensor) -> None:
-        heard = codes.cpu().numpy()[:, :, -self.codec.reach :].copy()
-        self.recent, self.lost = (*self.recent, heard)[-self.codec.reach :], 0
+        received = codes.cpu().numpy()[:, :, -self.codec.reach :].copy()
+        self.recent, self.lost = (*self.recent, received)[-self.codec.reach :], 0
 
     @torch.inference_mode()
     def _decoded(self, z: Tensor) -> Tensor:

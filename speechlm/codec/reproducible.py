@@ -107,15 +107,15 @@ class VerifiedEncoder:
 
     def step_frame(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State] | None:
         """:meth:`step` for a single hop, if there is a faster path; None if not."""
-        heard = None if self.frame is None else self.frame.pack_state(wave, state)
-        if self.frame is None or heard is None:
+        packed = None if self.frame is None else self.frame.pack_state(wave, state)
+        if self.frame is None or packed is None:
             return None
-        codes, near_ties, heard = self.frame.step(wave, levels, LATENT_ERROR_BOUND, heard)
+        codes, near_ties, packed = self.frame.step(wave, levels, LATENT_ERROR_BOUND, packed)
         if near_ties:
             with torch.inference_mode():
-                latents = self._doubles([torch.from_numpy(heard.recent[-self.reach :])])
+                latents = self._doubles([torch.from_numpy(packed.recent[-self.reach :])])
             codes = self.search.exact(latents.numpy(), levels)[0]
-        return torch.from_numpy(codes).view(1, levels, 1), heard
+        return torch.from_numpy(codes).view(1, levels, 1), packed
 
     def _doubles(self, windows: list[Tensor]) -> Tensor:
         """Float64 latents (n, latent) of the last frame of each wave (samples,)."""

@@ -34,9 +34,9 @@ def encode_stream(
     Raises:
         SpeechLMError: when the codec does not reach the rate, or a stream cannot.
     """
-    if codec.graded and rate.max_bytes is not None:
+    if codec.supports_variable_rate and rate.max_bytes is not None:
         raise SpeechLMError("a stream ends nobody knows when: a size is for files")
-    levels = None if codec.graded else _fixed_levels(codec, rate)
+    levels = None if codec.supports_variable_rate else _fixed_levels(codec, rate)
     frame_bits = _frame_bits(codec, rate) if levels is None else levels * codec.bits_per_code
     chunk = chunk_frames or default_chunk_frames(round(frame_bits), codec.frame_rate)
     entropy = rate.entropy_coder(codec)
@@ -49,7 +49,7 @@ def encode_stream(
         loudness.push(wave)
         if control is not None:
             with clock:
-                codes = control.cut(codes, loudness.take_weights(codes.shape[1]))
+                codes = control.truncate(codes, loudness.take_weights(codes.shape[1]))
         kept += int((codes >= 0).sum())
         frames += codes.shape[1]
         writer.write(codes)
@@ -93,7 +93,7 @@ def encode_whole(
         frame_bits = max(1.0, float(bits.sum(axis=0) @ counts) / codec.levels / max(1, frames))
         chunk = default_chunk_frames(round(frame_bits), codec.frame_rate)
         writer = Writer(file, _header(codec, chunk, codec.levels, entropy), entropy)
-        writer.write(rate_control.cut(codes, counts))
+        writer.write(rate_control.truncate(codes, counts))
         writer.finish(samples)
         return writer.size
 
@@ -103,13 +103,15 @@ def encode_whole(
     with clock:
         if rate.quality is not None:
             price = rate_control.quality_price(rate.quality)
-            counts = rate_control.keep(loss, rate_control.cumulative(bits), price, codec.levels)
+            counts = rate_control.viterbi_levels(
+                loss, rate_control.cumulative(bits), price, codec.levels
+            )
         elif rate.max_bytes is not None:
-            counts = rate_control.fit(bits, loss, size, rate.max_bytes, at_most=True)
+            counts = rate_control.fit_size(bits, loss, size, rate.max_bytes, at_most=True)
         else:
             assert rate.kbps is not None
             target = rate.kbps * 125 * samples / codec.sample_rate
-            counts = rate_control.fit(bits, loss, size, target)
+            counts = rate_control.fit_size(bits, loss, size, target)
         total = written(counts, file)
     if rate.max_bytes is not None and total > rate.max_bytes:
         raise SpeechLMError(
@@ -165,13 +167,13 @@ class _Control:
         self._cost = cost
         self._seen = writer.sent, writer.size
 
-    def cut(self, codes: Codes, weights: Floats) -> Codes:
+    def truncate(self, codes: Codes, weights: Floats) -> Codes:
         """``codes`` (levels, frames) with as many levels a frame as may stay."""
         constant = isinstance(
             self._choice, rate_control.ConstantRate
         )  # which does not ask what is lost
         loss = np.zeros((1, 1)) if constant else _errors(self._codec, codes) * weights
-        return rate_control.cut(codes, self._choice.choose(self._cost(codes), loss))
+        return rate_control.truncate(codes, self._choice.choose(self._cost(codes), loss))
 
     def settle(self) -> None:
         """Tell the budget what was written since the last time."""
@@ -237,7 +239,7 @@ def _fixed_levels(codec: Codec, rate: RateTarget) -> int:
 
 
 def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-    return codec.errors(torch.from_numpy(codes)[None])[0].float().cpu().numpy()
+    return codec.truncation_distortion(torch.from_numpy(codes)[None])[0].float().cpu().numpy()
 
 
 def _cost(codec: Codec, entropy: ModelCoder | None) -> rate_control.Cost:

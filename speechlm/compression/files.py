@@ -162,6 +162,6 @@ def check_model(header: Header, codec: Codec, source: object) -> None:
     context = codec.entropy.hash if codec.entropy else "none"
     if header.context not in (None, context):
         raise BitstreamError(
-            f"{source}: coded by the context model {header.context}, and this {codec.model_id} has "
+            f"{source}: coded by the entropy model {header.context}, and this {codec.model_id} has "
             f"{context}: name the version that wrote it with --model"
         )

@@ -55,7 +55,9 @@ class RateTarget:
     def needs_two_passes(self, codec: Codec) -> bool:
         """Whether the bits of a file are allocated with all its frames known."""
         fitted = self.max_bytes is not None or self.quality is not None
-        return codec.graded and (fitted or (self.kbps is not None and self.mode == "vbr"))
+        return codec.supports_variable_rate and (
+            fitted or (self.kbps is not None and self.mode == "vbr")
+        )
 
 
 @dataclass(frozen=True)

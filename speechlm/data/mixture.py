@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -41,6 +42,11 @@ class TaskConfig:
 @dataclass
 class MixtureConfig:
     """Corpora, tasks (by the names of ``speechlm.lm.tasks``) and batches."""
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "tasks.read": "tasks.tts-wordwise",
+        "tasks.read-voice": "tasks.tts-wordwise-voice",
+    }
 
     corpora: list[str] = field(default_factory=list)
     """Folders that ``speechlm tokenize`` wrote, all with the same units."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from speechlm.data.splits import SPLITS
 from speechlm.data.tokens import Entry, Tokens
-from speechlm.lm.patterns import below_unknown
+from speechlm.lm.patterns import prepend_unknown_levels
 from speechlm.units.text import TextTokenizer
 
 ROW = np.dtype(
@@ -48,7 +48,7 @@ class TokenizedUtterance:
     def codes(self) -> np.ndarray:
         codes = self.tokens.codes(self.entry)
         if self.planned and self.tokens.units.codec is None:
-            return below_unknown(codes[: self.levels - 1])
+            return prepend_unknown_levels(codes[: self.levels - 1])
         return codes[: self.levels]
 
 

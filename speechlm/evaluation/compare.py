@@ -13,9 +13,9 @@ from rich.text import Text
 
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
+from speechlm.evaluation.format import NONE, number, signed, verdict
 from speechlm.evaluation.results import Results
 from speechlm.evaluation.statistics import Interval
-from speechlm.evaluation.wording import NONE, number, signed, verdict
 
 
 @dataclass(frozen=True)

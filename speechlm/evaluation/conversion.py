@@ -13,17 +13,17 @@ from omegaconf import DictConfig
 from speechlm.config import to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip, find
-from speechlm.evaluation.columns import Column
 from speechlm.evaluation.config import ClipsConfig, PageConfig, RecogniserConfig, check_page
 from speechlm.evaluation.lm import report
-from speechlm.evaluation.lm.ears import ASRJudges, texts
+from speechlm.evaluation.lm.asr_judges import ASRJudges, texts
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.lm.results import LMResults
-from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import Unscored, failed
 from speechlm.evaluation.metrics.speaker import SPEAKER, embedding
 from speechlm.evaluation.page.cards import Card, Shown
-from speechlm.evaluation.plan import listeners
+from speechlm.evaluation.schema import Column
+from speechlm.evaluation.setup import listeners
 from speechlm.evaluation.store import Store, default_folder
 from speechlm.types import Wave
 from speechlm.utils.processes import progress

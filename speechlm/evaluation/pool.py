@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.work import Outcome, RowTask, perform
+from speechlm.evaluation.worker import Outcome, RowTask, perform
 from speechlm.utils.processes import cores, processes, progress
 
 

@@ -25,13 +25,13 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.codebooks import usage
-from speechlm.evaluation.columns import Column, cells, columns
+from speechlm.evaluation.format import number
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.plan import Plan
+from speechlm.evaluation.schema import Column, cells, columns
+from speechlm.evaluation.setup import Plan
 from speechlm.evaluation.statistics import Interval
 from speechlm.evaluation.systems import Spec, System
-from speechlm.evaluation.wording import number
-from speechlm.evaluation.work import Outcome
+from speechlm.evaluation.worker import Outcome
 from speechlm.utils.files import atomic_path
 
 FORMAT = "speechlm-evaluation-1"

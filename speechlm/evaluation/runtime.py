@@ -9,7 +9,7 @@ from typing import Any
 from speechlm.evaluation import systems
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.metrics.resample import resample
-from speechlm.evaluation.plan import Plan
+from speechlm.evaluation.setup import Plan
 from speechlm.evaluation.systems import Spec
 from speechlm.evaluation.systems.model import Model
 from speechlm.utils.processes import processes, progress

@@ -7,16 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import alignment, coding, page, pool, runtime
-from speechlm.evaluation.coding import Coded
+from speechlm.evaluation import alignment, page, pool, roundtrip, runtime
 from speechlm.evaluation.config import SuiteConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Shown
-from speechlm.evaluation.plan import Plan, prepare
 from speechlm.evaluation.results import ResultRow, Results, assemble
+from speechlm.evaluation.roundtrip import Coded
+from speechlm.evaluation.setup import Plan, prepare
 from speechlm.evaluation.store import Store, default_folder, key
-from speechlm.evaluation.work import Outcome, RowTask
+from speechlm.evaluation.worker import Outcome, RowTask
 
 
 def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Results:
@@ -57,7 +57,7 @@ def _rows(plan: Plan, store: Store) -> Iterator[ResultRow]:
     for clip in plan.clips:
         for spec, system in plan.present.items():
             rate = plan.config.sample_rate
-            versions = coding.VERSION, alignment.VERSION
+            versions = roundtrip.VERSION, alignment.VERSION
             name = key("coded", *versions, clip.digest, rate, system.fingerprint)
             yield ResultRow(spec, clip, name, store.audio(name), Outcome())
 

@@ -14,7 +14,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import config, conversion, suite
 from speechlm.evaluation.lm import config as lm_config
 from speechlm.evaluation.lm import suite as lm_suite
-from speechlm.evaluation.plan import prepare
+from speechlm.evaluation.setup import prepare
 from speechlm.evaluation.store import Store, default_folder
 from speechlm.utils.distributed import Shard
 

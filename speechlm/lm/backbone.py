@@ -101,22 +101,22 @@ def build_backbone(config: LMConfig) -> Transformer | StreamingBackbone:
         SpeechLMError: for another name.
         ValueError: for sizes of which none can be made.
     """
-    dim, layers, dropout = config.dim, config.layers, config.dropout
+    dim, layers, dropout = config.dim, config.num_layers, config.dropout
     if config.backbone == "llama":
         return Transformer(
             dim,
             layers,
-            config.heads,
-            config.kv_heads,
-            config.hidden,
+            config.num_heads,
+            config.num_kv_heads,
+            config.ffn_dim,
             dropout,
-            config.rotary,
-            config.epsilon,
+            config.rope_theta,
+            config.norm_eps,
         )
     if config.backbone == "gru":
         return StreamingBackbone(Gru(dim, layers, dropout))
     if config.backbone == "wavenet":
-        return StreamingBackbone(WaveNet(dim, layers, config.hidden, config.kernel, dropout))
+        return StreamingBackbone(WaveNet(dim, layers, config.ffn_dim, config.kernel, dropout))
     raise SpeechLMError(f"backbone is one of {', '.join(BACKBONES)}, not {config.backbone}")
 
 

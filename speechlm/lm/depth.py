@@ -25,16 +25,21 @@ class DepthTransformer(nn.Module):
 
     def __init__(self, dim: int, config: DepthConfig, ids: IdsConfig, dropout: float):
         super().__init__()
-        self.levels, self.cardinality = ids.levels, ids.cardinality
+        self.levels, self.cardinality = ids.num_codebooks, ids.codebook_size
         self.first = ids.specials + ids.text
         self.enter = nn.Linear(dim, config.dim, bias=False)
-        self.embedding = nn.Embedding((ids.levels - 1) * ids.cardinality, config.dim)
+        self.embedding = nn.Embedding((ids.num_codebooks - 1) * ids.codebook_size, config.dim)
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.transformer = Transformer(
-            config.dim, config.layers, config.heads, config.heads, config.hidden, dropout
+            config.dim,
+            config.num_layers,
+            config.num_heads,
+            config.num_heads,
+            config.ffn_dim,
+            dropout,
         )
         self.heads = nn.Parameter(
-            torch.randn(ids.levels - 1, ids.cardinality, config.dim) * config.dim**-0.5
+            torch.randn(ids.num_codebooks - 1, ids.codebook_size, config.dim) * config.dim**-0.5
         )
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -42,8 +47,8 @@ class DepthTransformer(nn.Module):
 
         Zeros for what is no unit: a level that is not told.
         """
-        found: Tensor = self.embedding((ids - self.first).clamp(min=0))
-        return found * (ids >= self.first).unsqueeze(-1)
+        embeddings: Tensor = self.embedding((ids - self.first).clamp(min=0))
+        return embeddings * (ids >= self.first).unsqueeze(-1)
 
     def forward(self, h: Tensor, ids: Tensor) -> Tensor:
         """What predicts levels 1 and up: (frames, levels - 1, dim of depth).

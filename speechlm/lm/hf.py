@@ -62,7 +62,7 @@ def export(model: UnitLM, folder: str | Path) -> Path:
     weights = model.state_dict()
     tensors = dict(_to_llama(config, weights))
     tensors["model.embed_tokens.weight"] = weights["embedding.weight"]
-    if not config.tied:
+    if not config.tie_word_embeddings:
         head = weights["embedding.weight"].new_zeros(model.size, config.dim)
         head[: model.outputs] = weights["head"]
         tensors["lm_head.weight"] = head
@@ -117,7 +117,7 @@ def warm_start(model: UnitLM, folder: str | Path, pieces: list[str]) -> int:
             raise SpeechLMError(f"{folder}: its tokenizer has none of this recipe's pieces of text")
     loaded["embedding.weight"] = _extended(embedding, known, model.size)
     loaded["embedding.weight"][model.config.ids.pad] = 0
-    if not model.config.tied:
+    if not model.config.tie_word_embeddings:
         loaded["head"] = _extended(head, known, model.outputs)
     try:
         missing, unexpected = model.load_state_dict(loaded, strict=False)
@@ -130,7 +130,10 @@ def warm_start(model: UnitLM, folder: str | Path, pieces: list[str]) -> int:
 
 def has_ids(folder: Path, ids: IdsConfig) -> bool:
     """Whether :func:`export` wrote the folder, of a model with as many ids of each part."""
-    return _json(folder / CONFIG).get("speechlm") == asdict(ids)
+    exported = _json(folder / CONFIG).get("speechlm") or {}
+    return {IdsConfig.RENAMED_KEYS.get(key, key): size for key, size in exported.items()} == asdict(
+        ids
+    )
 
 
 def _config(model: UnitLM) -> dict[str, Any]:
@@ -140,18 +143,18 @@ def _config(model: UnitLM) -> dict[str, Any]:
         "model_type": "llama",
         "vocab_size": model.size,
         "hidden_size": config.dim,
-        "intermediate_size": config.hidden,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.dim // config.heads,
+        "intermediate_size": config.ffn_dim,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_kv_heads,
+        "head_dim": config.dim // config.num_heads,
         "hidden_act": "silu",
-        "rms_norm_eps": config.epsilon,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rotary},
-        "max_position_embeddings": config.context,
+        "rms_norm_eps": config.norm_eps,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "max_position_embeddings": config.max_position_embeddings,
         "attention_bias": False,
         "mlp_bias": False,
-        "tie_word_embeddings": config.tied,
+        "tie_word_embeddings": config.tie_word_embeddings,
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": config.ids.pad,
@@ -161,24 +164,24 @@ def _config(model: UnitLM) -> dict[str, Any]:
 
 
 def _check(config: LMConfig, theirs: dict[str, Any], folder: Path) -> None:
-    rotary = theirs.get("rope_parameters") or theirs.get("rope_scaling") or {}
+    rope = theirs.get("rope_parameters") or theirs.get("rope_scaling") or {}
     heads = theirs.get("num_attention_heads")
     found = {
         "model_type": theirs.get("model_type"),
         "dim": theirs.get("hidden_size"),
-        "layers": theirs.get("num_hidden_layers"),
-        "heads": heads,
-        "kv_heads": theirs.get("num_key_value_heads") or heads,
-        "hidden": theirs.get("intermediate_size"),
-        "epsilon": theirs.get("rms_norm_eps", 1e-6),
-        "rotary": float(rotary.get("rope_theta") or theirs.get("rope_theta") or 10000.0),
-        "scaling of rotary positions": rotary.get("rope_type", rotary.get("type", "default")),
+        "num_layers": theirs.get("num_hidden_layers"),
+        "num_heads": heads,
+        "num_kv_heads": theirs.get("num_key_value_heads") or heads,
+        "ffn_dim": theirs.get("intermediate_size"),
+        "norm_eps": theirs.get("rms_norm_eps", 1e-6),
+        "rope_theta": float(rope.get("rope_theta") or theirs.get("rope_theta") or 10000.0),
+        "rope_type": rope.get("rope_type", rope.get("type", "default")),
         "biases": bool(theirs.get("attention_bias") or theirs.get("mlp_bias")),
         "activation": theirs.get("hidden_act", "silu"),
     }
     wanted = {
         "model_type": "llama",
-        "scaling of rotary positions": "default",
+        "rope_type": "default",
         "biases": False,
         "activation": "silu",
     }
@@ -192,7 +195,7 @@ def _check(config: LMConfig, theirs: dict[str, Any], folder: Path) -> None:
 
 def _names(config: LMConfig) -> Iterator[tuple[str, list[str]]]:
     """Our names of tensors, and of Llama's that make it up, one below the other."""
-    for layer in range(config.layers):
+    for layer in range(config.num_layers):
         for ours, theirs in BLOCK.items():
             yield (
                 f"backbone.blocks.{layer}.{ours}.weight",
@@ -202,9 +205,9 @@ def _names(config: LMConfig) -> Iterator[tuple[str, list[str]]]:
 
 
 def _to_llama(config: LMConfig, weights: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    head_dim = config.dim // config.heads
-    kv = config.kv_heads * head_dim
-    sizes = {"qkv": [config.dim, kv, kv], "gate_up": [config.hidden] * 2}
+    head_dim = config.dim // config.num_heads
+    kv = config.num_kv_heads * head_dim
+    sizes = {"qkv": [config.dim, kv, kv], "gate_up": [config.ffn_dim] * 2}
     for ours, theirs in _names(config):
         weight = weights[ours]
         parts = weight.split(sizes.get(ours.split(".")[-2], len(weight)))
@@ -215,7 +218,7 @@ def _to_llama(config: LMConfig, weights: dict[str, Tensor]) -> Iterator[tuple[st
 
 
 def _from_llama(config: LMConfig, tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    head_dim = config.dim // config.heads
+    head_dim = config.dim // config.num_heads
     for ours, theirs in _names(config):
         parts = []
         for name in theirs:

@@ -113,7 +113,7 @@ def transcribe(
     """
     heads = generator.heads
     columns = torch.from_numpy(prompt).to(heads.device)
-    head = heads.of([*pieces, end])
+    head = heads.projection([*pieces, end])
     limit = min(limit, generator.context - columns.shape[1])
     steps = generator.decoder.new_state(beam, columns.shape[1] + limit)
     h = steps.prefill([generator.embed(columns.t())] * beam)[:1]

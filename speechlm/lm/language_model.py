@@ -1,4 +1,4 @@
-"""Language models ready for use: between text and codes."""
+"""Language models between text and codes: generation, recognition, scoring."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from speechlm.lm import joint
 from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
 from speechlm.lm.generate.generator import Generator
-from speechlm.lm.generate.sampling import COLD, GREEDY, Sampling
+from speechlm.lm.generate.sampling import GREEDY, GREEDY_BELOW, Sampling
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import below_unknown
+from speechlm.lm.patterns import prepend_unknown_levels
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn import PackedSequences
@@ -30,17 +30,17 @@ from speechlm.units.load import load as load_units
 from speechlm.units.text import FILE as TEXT_MODEL
 from speechlm.units.text import TextTokenizer
 
-WORD = 2.0
-"""Seconds of a word that is read aloud, at most, with the pause after it."""
+MAX_WORD_SECONDS = 2.0
+"""Maximum length of a word in word-by-word synthesis, with the pause after it."""
 
 
 @dataclass(frozen=True)
 class LikelihoodScore:
-    """How probable something is to a model.
+    """A negative log2-likelihood.
 
     Attributes:
-        bits: of information in all, by level of units, or of the one kind of pieces.
-        tokens: predicted.
+        bits: in total, by level of units; one number for text.
+        tokens: number of predicted tokens.
         length: seconds of speech, or characters of text.
     """
 
@@ -50,28 +50,29 @@ class LikelihoodScore:
 
     @property
     def rate(self) -> float:
-        """Bits a second, or a character; NaN for nothing."""
+        """Bits per second or per character; NaN for a length of 0."""
         return sum(self.bits) / self.length if self.length else math.nan
 
 
 class LanguageModel:
     """A model with its vocabulary and text tokenizer. Codes are int64 (levels, frames).
 
-    One that plans (:class:`~speechlm.lm.config.LMConfig`) hears and gives codes without its plan.
+    Codes of a model with a semantic stream (:class:`~speechlm.lm.config.LMConfig`) are those of the
+    levels below it.
 
     Attributes:
-        units: what the codes are.
+        units: the units of the codes.
     """
 
     def __init__(self, network: UnitLM, vocabulary: Vocabulary, text: TextTokenizer):
         self.network = network.eval().requires_grad_(False)
         self.vocabulary, self.text = vocabulary, text
-        sound = vocabulary.units.sound if network.config.plans else None
+        sound = vocabulary.units.sound if network.config.semantic_stream else None
         self.units = sound or vocabulary.units
-        self.plans = vocabulary.units.levels - self.units.levels
-        """Levels of the plan."""
+        self.semantic_levels = vocabulary.units.levels - self.units.levels
+        """Levels of the semantic stream."""
         self.layout = Layout(vocabulary, network.pattern)
-        self.context = network.config.context
+        self.context = network.config.max_position_embeddings
 
     @classmethod
     def from_pretrained(
@@ -113,7 +114,7 @@ class LanguageModel:
         return {name: value for name, value in vars(self).items() if name != "generator"}
 
     def tokenizer(self, name: str | Path | None = None) -> UnitTokenizer:
-        """The tokenizer of these units, to hear and, if it has a vocoder, to speak with.
+        """The tokenizer of these units, which also decodes them if it has a vocoder.
 
         Raises:
             SpeechLMError: when ``name`` (None: what the model's configuration names) is that of
@@ -131,126 +132,129 @@ class LanguageModel:
 
     @cached_property
     def generator(self) -> Generator:
-        """Ready to generate, once asked."""
+        """The generator, created on first use."""
         return Generator(self.network)
 
-    def continue_speech(self, heard: Codes, frames: int, sampling: Sampling) -> Iterator[Codes]:
-        """Frames (levels,) that go on after ``heard``, until the speech ends or ``frames`` are."""
+    def continue_speech(self, past: Codes, frames: int, sampling: Sampling) -> Iterator[Codes]:
+        """Continue speech by up to ``frames`` frames (levels,), until the model ends it."""
         prompt = self.layout.prompt(TASKS["speech"], Example())
-        return self._speak(prompt, heard, frames, sampling)
+        return self._generate_speech(prompt, past, frames, sampling)
 
-    def say(
+    def synthesize(
         self,
         text: str,
         frames: int,
         sampling: Sampling,
         voice: Codes | None = None,
-        unended: list[int] | None = None,
+        truncated: list[int] | None = None,
     ) -> Iterator[Codes]:
-        """Frames (levels,) of speech that says ``text``, in the voice of other speech.
+        """Synthesise ``text`` as frames (levels,), in the voice of the codes ``voice``.
 
-        A model that reads word by word ends each; ``unended`` gets the numbers of those that it
-        went on with until they were cut. Of several attempts, none comes before all are made: the
-        one from which the text is most probable, as the model hears it.
+        In word-by-word synthesis, ``truncated`` receives the indices of words that the model did
+        not end. With ``best_of`` candidates, all are generated before the first frame is returned:
+        the one from which the model's ASR scores the text highest.
 
         Raises:
             SpeechLMError: when there is no text, or more than the context holds.
         """
-        unended = [] if unended is None else unended
-        if sampling.attempts is None:
-            sampling = replace(sampling, attempts=self.network.config.attempts)
-        attempts = 1 if sampling.temperature < COLD else sampling.attempts or 1  # else all alike
-        heard = None if voice is None else self._unplanned(voice)
-        example = Example(text=self._pieces(text), voice=heard)
-        if attempts == 1:
-            return self._attempt(example, text, frames, sampling, unended)
-        return self._best(example, text, frames, sampling, unended, attempts)
+        truncated = [] if truncated is None else truncated
+        if sampling.best_of is None:
+            sampling = replace(sampling, best_of=self.network.config.best_of)
+        greedy = sampling.temperature < GREEDY_BELOW  # all candidates are the same
+        best_of = 1 if greedy else sampling.best_of or 1
+        prompt = None if voice is None else self._with_unknown_semantic(voice)
+        example = Example(text=self._pieces(text), voice=prompt)
+        if best_of == 1:
+            return self._candidate(example, text, frames, sampling, truncated)
+        return self._best_of(example, text, frames, sampling, truncated, best_of)
 
-    def _best(
+    def _best_of(
         self,
         example: Example,
         text: str,
         frames: int,
         sampling: Sampling,
-        unended: list[int],
-        attempts: int,
+        truncated: list[int],
+        best_of: int,
     ) -> Iterator[Codes]:
-        least, best, left = math.inf, list[Codes](), list[int]()
-        for attempt in range(attempts):
+        lowest, best, best_truncated = math.inf, list[Codes](), list[int]()
+        for candidate in range(best_of):
             cut: list[int] = []
-            how = replace(sampling, seed=sampling.seed + (attempt << 32))
-            said = list(self._attempt(example, text, frames, how, cut))
-            bits = self.text_bits(text, np.stack(said, axis=1)) if said else math.inf
-            if attempt == 0 or bits < least:
-                least, best, left = bits, said, cut
-        unended.extend(left)
+            seeded = replace(sampling, seed=sampling.seed + (candidate << 32))
+            generated = list(self._candidate(example, text, frames, seeded, cut))
+            bits = self.text_bits(text, np.stack(generated, axis=1)) if generated else math.inf
+            if candidate == 0 or bits < lowest:
+                lowest, best, best_truncated = bits, generated, cut
+        truncated.extend(best_truncated)
         yield from best
 
     def text_bits(self, text: str, codes: Codes) -> float:
-        """The information in a text to one who hears it said; infinite beyond the context.
+        """Negative log2-likelihood of a text given its speech; infinite beyond the context.
 
         Raises:
             SpeechLMError: when there is no text.
         """
-        example = Example(speech=self._unplanned(codes), text=self._pieces(text))
+        example = Example(speech=self._with_unknown_semantic(codes), text=self._pieces(text))
         tokens, mask = self.layout.sequence(TASKS["asr"], example)
         if tokens.shape[1] > self.context:
             return math.inf
         return float(self._nll(tokens, mask)[mask].sum()) / math.log(2)
 
-    def _attempt(
-        self, example: Example, text: str, frames: int, sampling: Sampling, unended: list[int]
+    def _candidate(
+        self, example: Example, text: str, frames: int, sampling: Sampling, truncated: list[int]
     ) -> Iterator[Codes]:
         voice = example.voice
-        name = "read" if self.network.config.reads else "tts"
+        name = "tts-wordwise" if self.network.config.wordwise_tts else "tts"
         prompt = self.layout.prompt(TASKS[name if voice is None else f"{name}-voice"], example)
         if name == "tts":
-            return self._speak(prompt, self.nothing, frames, sampling, text=True)
-        return self._read(prompt, text, frames, sampling, unended)
+            return self._generate_speech(prompt, self.no_codes, frames, sampling, text=True)
+        return self._generate_wordwise(prompt, text, frames, sampling, truncated)
 
     @property
-    def nothing(self) -> Codes:
-        """No frame."""
+    def no_codes(self) -> Codes:
+        """Codes of no frames (levels, 0)."""
         return np.zeros((self.units.levels, 0), np.int64)
 
     def transcribe(self, codes: Codes) -> str:
-        """The most probable text of speech; at most as many pieces as a third of the context.
+        """The text of speech, of at most as many tokens as a third of the context.
 
-        By joint decoding if the model has a CTC output, else piece by piece.
+        By joint CTC/attention decoding if the model has a CTC output, else greedily.
         """
-        prompt = self.layout.prompt(TASKS["asr"], Example(speech=self._unplanned(codes)))
+        prompt = self.layout.prompt(
+            TASKS["asr"], Example(speech=self._with_unknown_semantic(codes))
+        )
         pieces, end = self.vocabulary.text, self.vocabulary.id(names.END_OF_TEXT)
         limit = self.context // 3
         if self.network.ctc is None:
-            written = self.generator.write([prompt], pieces, end, limit, GREEDY)
-            found = [each for [each] in written if each is not None]
+            written = self.generator.generate_text([prompt], pieces, end, limit, GREEDY)
+            ids = [each for [each] in written if each is not None]
         else:
-            found = joint.transcribe(
-                self.generator, prompt, self._heard(prompt), pieces, end, limit
+            ids = joint.transcribe(
+                self.generator, prompt, self._ctc_log_probs(prompt), pieces, end, limit
             )
-        return self.text.decode(self.vocabulary.to_pieces(np.array(found, np.int64)))
+        return self.text.decode(self.vocabulary.to_pieces(np.array(ids, np.int64)))
 
     @torch.no_grad()
-    def _heard(self, prompt: Codes) -> torch.Tensor:
-        """What CTC says of a prompt's speech: log-probabilities (columns, pieces + 1)."""
+    def _ctc_log_probs(self, prompt: Codes) -> torch.Tensor:
+        """CTC log-probabilities (columns, pieces + 1) of the speech in a prompt."""
         assert self.network.ctc is not None
         tokens = torch.from_numpy(prompt)[None].to(self.device)
         h = self.network(tokens, PackedSequences(torch.zeros_like(tokens[:, 0])))
         spoken = (tokens[0] >= self.vocabulary.level(0).start).any(dim=0)
-        heard: torch.Tensor = self.network.ctc(h[0, spoken]).log_softmax(1)
-        return heard
+        log_probs: torch.Tensor = self.network.ctc(h[0, spoken]).log_softmax(1)
+        return log_probs
 
     @property
-    def frames_at_once(self) -> int:
-        """Frames that leave room for text: two thirds of the context."""
+    def max_asr_frames(self) -> int:
+        """Maximum number of frames for recognition: two thirds of the context."""
         return self.context * 2 // 3 // self.generator.stride - self.units.levels
 
     @torch.no_grad()
     def score(self, codes: Codes) -> LikelihoodScore:
-        """The information in speech, to a model that knows it must be speech that begins here.
+        """Negative log2-likelihood of speech, given that it is speech and starts here.
 
-        Where it is longer than the context, it is read in windows that overlap by half: then every
-        frame is predicted from at least half a context, as far as there is so much before it.
+        Beyond the context, windows that overlap by half are scored: every frame is predicted from
+        at least half a context, where so much precedes it.
         """
         frames = codes.shape[1]
         window = (self.context - 1) // self.generator.stride - self.units.levels
@@ -267,19 +271,21 @@ class LanguageModel:
     def bits(self, codes: Codes, known: int = 0) -> np.ndarray:
         """Bits (levels,) of ``codes`` after the first ``known`` frames; the context holds all."""
         task = TASKS["speech"]
-        heard = self._unplanned(codes)
-        tokens = self.layout.sequence(task, Example(speech=heard, whole=False)).tokens
-        counted = (heard >= 0).astype(np.int64)
+        full = self._with_unknown_semantic(codes)
+        tokens = self.layout.sequence(task, Example(speech=full, complete=False)).tokens
+        counted = (full >= 0).astype(np.int64)
         counted[:, :known] = 0
         laid = self.network.pattern.build(counted) == 1
         mask = np.pad(laid, ((0, 0), (tokens.shape[1] - laid.shape[1], 0)))
         nll = self._nll(tokens, mask)
-        levels = (tokens[mask] - self.vocabulary.level(self.plans).start) // self.units.cardinality
+        levels = (
+            tokens[mask] - self.vocabulary.level(self.semantic_levels).start
+        ) // self.units.cardinality
         return np.bincount(levels, nll[mask], self.units.levels) / math.log(2)
 
     @torch.no_grad()
     def score_text(self, text: str) -> LikelihoodScore:
-        """The information in a text, its end included.
+        """Negative log2-likelihood of a text, its end included.
 
         Raises:
             SpeechLMError: when there is none, or more than the context holds.
@@ -297,12 +303,12 @@ class LanguageModel:
     def _nll(self, tokens: Codes, mask: np.ndarray) -> np.ndarray:
         batch, asked = (torch.from_numpy(each)[None].to(self.device) for each in (tokens, mask))
         nll = self.network.nll(batch, asked, torch.zeros_like(batch[:, 0]))[0].cpu()
-        found: np.ndarray = nll.numpy()
-        return found
+        values: np.ndarray = nll.numpy()
+        return values
 
-    def _unplanned(self, codes: Codes) -> Codes:
-        """``codes`` below a plan that nobody knows."""
-        return below_unknown(codes, self.plans)
+    def _with_unknown_semantic(self, codes: Codes) -> Codes:
+        """``codes`` below unknown codes of the semantic stream."""
+        return prepend_unknown_levels(codes, self.semantic_levels)
 
     def _pieces(self, text: str) -> list[int]:
         pieces = self.text.encode(text)
@@ -310,21 +316,25 @@ class LanguageModel:
             raise SpeechLMError("there is no text: give some")
         return pieces
 
-    def _read(
-        self, prompt: Codes, text: str, frames: int, sampling: Sampling, unended: list[int]
+    def _generate_wordwise(
+        self, prompt: Codes, text: str, frames: int, sampling: Sampling, truncated: list[int]
     ) -> Iterator[Codes]:
         words = [pieces for word in text.split() if (pieces := self.text.encode(word))]
-        told = [self.layout.word(pieces) for pieces in words]
+        given = [self.layout.word_prompt(pieces) for pieces in words]
         end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
-        longest = round(WORD * rate)
-        read = self.generator.read(prompt, told, end, frames, longest, rate, sampling, unended)
-        yield from (frame[self.plans :] for [frame] in read if frame is not None)
+        longest = round(MAX_WORD_SECONDS * rate)
+        read = self.generator.generate_wordwise(
+            prompt, given, end, frames, longest, rate, sampling, truncated
+        )
+        yield from (frame[self.semantic_levels :] for [frame] in read if frame is not None)
 
-    def _speak(
-        self, prompt: Codes, heard: Codes, frames: int, sampling: Sampling, text: bool = False
+    def _generate_speech(
+        self, prompt: Codes, past: Codes, frames: int, sampling: Sampling, text: bool = False
     ) -> Iterator[Codes]:
         end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
-        given = [self._unplanned(heard)]
-        for [frame] in self.generator.speak([prompt], given, end, frames, rate, sampling, text):
+        given = [self._with_unknown_semantic(past)]
+        for [frame] in self.generator.generate_speech(
+            [prompt], given, end, frames, rate, sampling, text
+        ):
             if frame is not None:
-                yield frame[self.plans :]
+                yield frame[self.semantic_levels :]

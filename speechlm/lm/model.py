@@ -41,19 +41,19 @@ class UnitLM(nn.Module):
         super().__init__()
         ids = config.ids
         self.config = config
-        self.pattern = pattern(config.pattern, ids.levels)
+        self.pattern = pattern(config.pattern, ids.num_codebooks)
         self.first = ids.specials + ids.text
         """The id of unit 0 of level 0."""
-        self.size = self.first + ids.levels * ids.cardinality
-        self.outputs = self.size if config.pattern != "depth" else self.first + ids.cardinality
+        self.size = self.first + ids.num_codebooks * ids.codebook_size
+        self.outputs = self.size if config.pattern != "depth" else self.first + ids.codebook_size
         """Ids that the backbone itself predicts: 0 to this one."""
-        if min(ids.specials, ids.cardinality) < 1 or not 0 <= ids.pad < ids.specials:
+        if min(ids.specials, ids.codebook_size) < 1 or not 0 <= ids.pad < ids.specials:
             raise SpeechLMError("a language model needs special tokens, pad among them, and units")
         _check_sizes(config)
         try:
             self.backbone = build_backbone(config)
             self.depth = None
-            if config.pattern == "depth" and ids.levels > 1:
+            if config.pattern == "depth" and ids.num_codebooks > 1:
                 self.depth = DepthTransformer(config.dim, config.depth, ids, config.dropout)
         except (ValueError, RuntimeError) as error:  # torch's, for a size below zero
             raise SpeechLMError(f"language model: {str(error).splitlines()[0]}") from None
@@ -62,9 +62,11 @@ class UnitLM(nn.Module):
         nn.init.zeros_(self.embedding.weight[ids.pad])
         self.ctc = nn.Linear(config.dim, ids.text + 1) if config.ctc else None
         """What each output over speech says of pieces of text; the last is none, the blank."""
-        if not config.tied:
+        if not config.tie_word_embeddings:
             self.head = nn.Parameter(torch.randn(self.outputs, config.dim) * config.dim**-0.5)
-        kinds = torch.arange(self.size).sub(self.first).div(ids.cardinality, rounding_mode="floor")
+        kinds = (
+            torch.arange(self.size).sub(self.first).div(ids.codebook_size, rounding_mode="floor")
+        )
         kinds = (kinds + 2).clamp(min=1)
         kinds[: ids.specials] = 0
         self.register_buffer("kinds_of_ids", kinds, persistent=False)
@@ -74,7 +76,7 @@ class UnitLM(nn.Module):
         return [] if self.ctc is None else [self.ctc]
 
     @torch.no_grad()
-    def start_from(self, vectors: Tensor) -> None:
+    def init_embeddings(self, vectors: Tensor) -> None:
         """Begin with what need not be learned from the units: which of them are alike.
 
         Their embeddings, and the matrices that predict them, become the principal components of
@@ -88,31 +90,33 @@ class UnitLM(nn.Module):
             parts = parts * (norm / parts.norm(dim=1).mean())
             table[:, : parts.shape[1]] = parts
 
-        units = self.config.ids.levels * self.config.ids.cardinality
+        units = self.config.ids.num_codebooks * self.config.ids.codebook_size
         put(self.embedding.weight[self.first : self.first + units], vectors, UNIT_NORM)
         if self.depth is not None:
             put(self.depth.embedding.weight, vectors[:-1], UNIT_NORM)
             put(self.depth.heads.flatten(0, 1), vectors[1:], 1.0)
-        if not self.config.tied:
+        if not self.config.tie_word_embeddings:
             put(self.head[self.first :], vectors[:1] if self.depth is not None else vectors, 1.0)
 
     @property
     def kinds(self) -> list[str]:
         """What predicted tokens are told apart by: ``special``, ``text``, ``level 0``, ..."""
-        levels = range(self.config.ids.levels)
+        levels = range(self.config.ids.num_codebooks)
         return ["special", "text", *(f"level {level}" for level in levels)]
 
     @property
     def output(self) -> Tensor:
         """The matrix (outputs, dim) that gives logits of the backbone's output."""
-        return self.embedding.weight[: self.outputs] if self.config.tied else self.head
+        return (
+            self.embedding.weight[: self.outputs] if self.config.tie_word_embeddings else self.head
+        )
 
     def row(self, row: int) -> slice:
         """The ids that a row may hold, as far as the backbone predicts them."""
         if self.pattern.rows == 1:
             return slice(0, self.outputs)
-        start = self.first + row * self.config.ids.cardinality
-        return slice(start if row else 0, start + self.config.ids.cardinality)
+        start = self.first + row * self.config.ids.codebook_size
+        return slice(start if row else 0, start + self.config.ids.codebook_size)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embeddings (batch, time, dim) of tokens (batch, rows, time): summed over the rows."""
@@ -215,13 +219,13 @@ class UnitLM(nn.Module):
         y = self.depth(h[example, column - 1], above)
         for row in range(1, rows):
             asked = mask[example, row, column]
-            first = self.first + row * self.config.ids.cardinality
+            first = self.first + row * self.config.ids.codebook_size
             places = place(example[asked], row, column[asked])
             yield y[asked, row - 1], self.depth.heads[row - 1], first, places
 
 
 def _check_sizes(config: LMConfig) -> None:
-    names = ("dim", "layers", "heads", "kv_heads", "hidden", "kernel")
+    names = ("dim", "num_layers", "num_heads", "num_kv_heads", "ffn_dim", "kernel")
     sizes = {name: getattr(config, name) for name in names}
     sizes |= {f"depth.{name}": size for name, size in asdict(config.depth).items()}
     for name, size in sizes.items():

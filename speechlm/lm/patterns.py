@@ -1,7 +1,7 @@
-"""How frames of several levels become the columns that a language model reads one by one.
+"""Codebook patterns: how the codes of several levels become the columns of a language model.
 
-A pattern is a pure value: it knows the number of levels and the layout, and holds no state. It lays
-codes (levels, frames) out as rows and columns, and takes them back. After the codebook patterns of
+A pattern is a value: the number of levels and the layout, no state. It lays codes (levels, frames)
+out as rows and columns, and back. After the codebook patterns of
 MusicGen (Copet et al. 2023). Below, ``c2`` is the third code of level c, and ``.`` is no code.
 """
 
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from speechlm.errors import SpeechLMError
 from speechlm.types import Codes
 
-NONE = -1
-"""Where there is no code."""
+NO_TOKEN = -1
+"""Marks positions without a code."""
 
 
-def below_unknown(codes: NDArray[np.integer], levels: int = 1) -> Codes:
-    """``codes`` (rows, frames) under so many levels that nobody knows."""
-    return np.pad(codes.astype(np.int64), ((levels, 0), (0, 0)), constant_values=NONE)
+def prepend_unknown_levels(codes: NDArray[np.integer], levels: int = 1) -> Codes:
+    """``codes`` (rows, frames) below so many levels of unknown codes."""
+    return np.pad(codes.astype(np.int64), ((levels, 0), (0, 0)), constant_values=NO_TOKEN)
 
 
-def shifted(codes: NDArray[np.integer], firsts: Codes) -> Codes:
+def offset_codes(codes: NDArray[np.integer], firsts: Codes) -> Codes:
     """Ids (levels, frames): ``codes`` counted from the first id (levels,) of each level."""
     known = codes.astype(np.int64)
-    return np.where(known < 0, NONE, known + firsts[:, None])
+    return np.where(known < 0, NO_TOKEN, known + firsts[:, None])
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class DelayPattern(Pattern):
     def build(self, codes: Codes) -> Codes:
         self.check(codes, "levels", self.levels)
         frames = codes.shape[1]
-        laid = np.full((self.levels, self.columns(frames)), NONE, np.int64)
+        laid = np.full((self.levels, self.columns(frames)), NO_TOKEN, np.int64)
         for level, row in enumerate(codes):
             laid[level, level : level + frames] = row
         return laid

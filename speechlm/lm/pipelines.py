@@ -1,4 +1,4 @@
-"""What the command line does with a language model: sound files in, sound files and text out."""
+"""Pipelines of a language model: recordings and texts in, recordings and texts out."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from speechlm.text.sentences import split_sentences
 from speechlm.types import Codes
 from speechlm.units.base import UnitStream, UnitTokenizer
 
-CHARACTER = 0.2
-"""Seconds that saying a character may take, and the whole two more: half as fast as speech is."""
+SECONDS_PER_CHARACTER = 0.2
+"""Maximum seconds of speech per character of text, plus two: half the usual speech rate."""
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """Seconds of sound that were generated; of work on all, and until the first of it came."""
+class GenerationTiming:
+    """Seconds of audio generated, of wall time until its first chunk, and of wall time in all."""
 
     seconds: float
-    first: float
-    work: float
+    first_seconds: float
+    wall_seconds: float
 
     @property
     def rtf(self) -> float:
-        """Work for a second of sound; NaN for none."""
-        return self.work / self.seconds if self.seconds else math.nan
+        """Real-time factor: wall time per second of audio; NaN for none."""
+        return self.wall_seconds / self.seconds if self.seconds else math.nan
 
 
 def continue_recording(
@@ -46,49 +46,49 @@ def continue_recording(
     model: LanguageModel,
     tokenizer: UnitTokenizer,
     seconds: float,
-    how: Sampling,
-) -> Spoken:
-    """Write ``source``, as its units give it back, and up to ``seconds`` of speech that goes on.
+    sampling: Sampling,
+) -> GenerationTiming:
+    """Write ``source``, resynthesised from its units, and a continuation of up to ``seconds``.
 
-    Of a recording beyond three quarters of the context, the model hears the last half context.
+    Of a recording beyond three quarters of the context, the model sees the last half context.
 
     Raises:
-        SpeechLMError: when the source cannot be read or the target not be written, or for a time
-            that is none.
+        SpeechLMError: when the source cannot be read or the target not be written, or for a
+            length that is not positive.
     """
     units = model.units
     most = frames_in(seconds, units.frame_rate)
-    wave, heard = begin_of(source, tokenizer)
+    wave, codes = encode_prompt(source, tokenizer)
     stream = tokenizer.stream_decoder(wave)
     with audio.AudioWriter(target, tokenizer.units.sample_rate) as writer:
-        for piece in np.array_split(heard, 1 + heard.shape[1] // 500, axis=1):
+        for piece in np.array_split(codes, 1 + codes.shape[1] // 500, axis=1):
             writer.write(stream.push(torch.from_numpy(piece)[None])[0].cpu().numpy())
-        frames = model.continue_speech(heard, most, how)
+        frames = model.continue_speech(codes, most, sampling)
         # Units that differ in length are so many a second on average alone.
         longest = seconds if units.variable else math.inf
-        return _write(sound(frames, stream), writer, units.sample_rate, longest)
+        return _write(decode_frames(frames, stream), writer, units.sample_rate, longest)
 
 
-def say(
+def synthesize(
     text: str,
     target: Path,
     model: LanguageModel,
     tokenizer: UnitTokenizer,
     voice: Path | None,
-    how: Sampling,
-) -> Spoken:
-    """Write speech that says ``text``, in the voice of a recording, or in one that the model picks.
+    sampling: Sampling,
+) -> GenerationTiming:
+    """Synthesise ``text`` to a file, in the voice of a recording or in one that the model samples.
 
-    :func:`speech_frames` has how the text is read.
+    :func:`speech_frames` describes how the text is normalised and split.
 
     Raises:
         SpeechLMError: when the text has no reading, a file cannot be read, or the target not be
             written.
     """
-    wave, heard = (None, None) if voice is None else begin_of(voice, tokenizer)
+    wave, codes = (None, None) if voice is None else encode_prompt(voice, tokenizer)
     stream = tokenizer.stream_decoder(wave)
     with audio.AudioWriter(target, tokenizer.units.sample_rate) as writer:
-        frames = sound(speech_frames(text, model, heard, how), stream)
+        frames = decode_frames(speech_frames(text, model, codes, sampling), stream)
         return _write(frames, writer, tokenizer.units.sample_rate)
 
 
@@ -100,29 +100,31 @@ def transcribe(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> 
     Raises:
         SpeechLMError: when the source cannot be read.
     """
-    return written(audio.blocks(source, tokenizer.units.sample_rate), model, tokenizer)
+    return transcribe_waves(audio.blocks(source, tokenizer.units.sample_rate), model, tokenizer)
 
 
-def written(waves: Iterable[np.ndarray], model: LanguageModel, tokenizer: UnitTokenizer) -> str:
-    """The text of waves (samples,) that follow one another, as :func:`transcribe` finds it."""
+def transcribe_waves(
+    waves: Iterable[np.ndarray], model: LanguageModel, tokenizer: UnitTokenizer
+) -> str:
+    """The text of consecutive chunks (samples,) of a recording, as :func:`transcribe`."""
     hop = tokenizer.units.hop
-    found = []
-    for piece in quiet_cuts(waves, model.frames_at_once * hop, hop):
+    texts = []
+    for piece in quiet_cuts(waves, model.max_asr_frames * hop, hop):
         units = tokenizer.encode(torch.from_numpy(piece)[None])
-        found.append(model.transcribe(units[0, :, : model.frames_at_once].cpu().numpy()))
-    return " ".join(found).strip()
+        texts.append(model.transcribe(units[0, :, : model.max_asr_frames].cpu().numpy()))
+    return " ".join(texts).strip()
 
 
 def score(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> LikelihoodScore:
-    """The information in a recording, to the model.
+    """Negative log2-likelihood of a recording.
 
     Raises:
         SpeechLMError: when the source cannot be read.
     """
     rate = tokenizer.units.sample_rate
     wave, _ = audio.read(source, rate)
-    found = model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
-    return replace(found, length=len(wave) / rate)  # of which the last frame may be a part
+    likelihood = model.score(tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy())
+    return replace(likelihood, length=len(wave) / rate)  # of which the last frame may be a part
 
 
 def score_transcript(
@@ -145,8 +147,8 @@ def score_transcript(
     )
 
 
-def begin_of(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Codes]:
-    """A recording (1, samples) and the codes of its whole frames: more may follow.
+def encode_prompt(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Codes]:
+    """A recording (1, samples) and the codes of its complete frames.
 
     Raises:
         SpeechLMError: when it cannot be read, or has no whole frame.
@@ -158,8 +160,8 @@ def begin_of(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor, Code
     return wave, codes[0].cpu().numpy()
 
 
-def sound(frames: Iterator[Codes], stream: UnitStream) -> Iterator[np.ndarray]:
-    """Sound (samples,) of each frame (levels,) as it comes; some frames give none yet."""
+def decode_frames(frames: Iterator[Codes], stream: UnitStream) -> Iterator[np.ndarray]:
+    """Chunks (samples,) of audio, frame (levels,) by frame; a chunk may be empty."""
     for frame in frames:
         yield stream.push(torch.from_numpy(frame.copy())[None, :, None])[0].cpu().numpy()
     yield stream.flush()[0].cpu().numpy()
@@ -167,8 +169,8 @@ def sound(frames: Iterator[Codes], stream: UnitStream) -> Iterator[np.ndarray]:
 
 def _write(
     waves: Iterator[np.ndarray], writer: audio.AudioWriter, rate: int, seconds: float = math.inf
-) -> Spoken:
-    """Write ``waves``, so many ``seconds`` of them at most."""
+) -> GenerationTiming:
+    """Write ``waves``, at most ``seconds`` of them."""
     start = time.perf_counter()
     first = samples = 0.0
     for wave in waves:
@@ -180,11 +182,11 @@ def _write(
         writer.write(wave)
         if samples >= seconds * rate:
             break
-    return Spoken(samples / rate, first, time.perf_counter() - start)
+    return GenerationTiming(samples / rate, first, time.perf_counter() - start)
 
 
 def speech_frames(
-    text: str, model: LanguageModel, voice: Codes | None, how: Sampling
+    text: str, model: LanguageModel, voice: Codes | None, sampling: Sampling
 ) -> Iterator[Codes]:
     """Frames (levels,) of speech of ``text``, as they are generated.
 
@@ -196,7 +198,7 @@ def speech_frames(
     Raises:
         SpeechLMError: when the text has no reading.
     """
-    return _sentence_frames(to_sentences(text, model), model, voice, how)
+    return _sentence_frames(to_sentences(text, model), model, voice, sampling)
 
 
 def to_sentences(text: str, model: LanguageModel) -> list[str]:
@@ -214,23 +216,23 @@ def to_sentences(text: str, model: LanguageModel) -> list[str]:
 
 
 def _sentence_frames(
-    sentences: Iterable[str], model: LanguageModel, voice: Codes | None, how: Sampling
+    sentences: Iterable[str], model: LanguageModel, voice: Codes | None, sampling: Sampling
 ) -> Iterator[Codes]:
     rate, stride = model.units.frame_rate, model.generator.stride
-    room = int(model.context // 2 / (1 + CHARACTER / 2 * rate * stride))
+    room = int(model.context // 2 / (1 + SECONDS_PER_CHARACTER / 2 * rate * stride))
     longest = model.context // 4 // stride
     for part in (part for each in sentences for part in text_parts(each, max(room, 1))):
         given = None if voice is None else voice[:, :longest]
-        said = []
-        for frame in model.say(part, most_frames(part, rate), how, given):
-            said.append(frame)
+        generated = []
+        for frame in model.synthesize(part, max_frames(part, rate), sampling, given):
+            generated.append(frame)
             yield frame
-        if voice is None and said:
-            voice = np.stack(said, axis=1)
+        if voice is None and generated:
+            voice = np.stack(generated, axis=1)
 
 
 def frames_in(seconds: float, rate: float) -> int:
-    """Frames in so many seconds, at ``rate`` a second: one at least.
+    """Number of frames in ``seconds`` at ``rate`` frames per second: at least one.
 
     Raises:
         SpeechLMError: unless the seconds are above 0, and finite.
@@ -240,13 +242,13 @@ def frames_in(seconds: float, rate: float) -> int:
     return max(round(seconds * rate), 1)
 
 
-def most_frames(text: str, rate: float) -> int:
-    """Frames in which a text must have been said, at ``rate`` a second."""
-    return round((2 + CHARACTER * len(text)) * rate)
+def max_frames(text: str, rate: float) -> int:
+    """Maximum number of frames of a text at ``rate`` frames per second."""
+    return round((2 + SECONDS_PER_CHARACTER * len(text)) * rate)
 
 
 def text_parts(text: str, size: int) -> list[str]:
-    """A text in parts of up to ``size`` characters: sentences where they fit, words otherwise."""
+    """Split a text into parts of up to ``size`` characters, at sentences, else at words."""
     parts: list[str] = []
     for sentence in re.split(r"(?<=[.!?;:])\s+", text.strip()):
         for piece in textwrap.wrap(sentence, size):
@@ -258,10 +260,10 @@ def text_parts(text: str, size: int) -> list[str]:
 
 
 def quiet_cuts(waves: Iterable[np.ndarray], size: int, hop: int) -> Iterator[np.ndarray]:
-    """Pieces of up to ``size`` samples, cut where the last quarter of each is quietest.
+    """Split audio into pieces of up to ``size`` samples, at the quietest point of the last quarter.
 
-    Loudness is taken over five steps of ``hop`` samples. Of waves that follow one another no more
-    than a piece and a wave are held.
+    Power is averaged over five steps of ``hop`` samples. At most a piece and a chunk of ``waves``
+    are in memory.
     """
     held = np.zeros(0, np.float32)
     for wave in waves:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm import pipelines
-from speechlm.lm.generate.sampling import CLEAR, Sampling
+from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
 from speechlm.lm.language_model import LanguageModel, LikelihoodScore
 from speechlm.types import Codes
 from speechlm.units.base import UnitTokenizer
@@ -105,7 +105,7 @@ class SpeechLM:
         session = self._session(text, speech, speaker, max_seconds, sampling)
         waves = list(session.waves())
         wave = torch.cat(waves)[None] if waves else torch.zeros(1, 0)
-        tokens = np.stack(session.frames, axis=1) if session.frames else self.model.nothing
+        tokens = np.stack(session.frames, axis=1) if session.frames else self.model.no_codes
         return Generated(wave, self.sample_rate, torch.from_numpy(tokens), session.finished)
 
     def stream(
@@ -125,7 +125,7 @@ class SpeechLM:
         Raises:
             SpeechLMError: when ``wave`` is no waveform.
         """
-        return pipelines.written([_samples(wave).numpy()], self.model, self.tokenizer)
+        return pipelines.transcribe_waves([_samples(wave).numpy()], self.model, self.tokenizer)
 
     def score(self, wave: Tensor | None = None, text: str | None = None) -> LikelihoodScore:
         """Negative log2-likelihood of speech, of a text, or of a text given its speech.
@@ -162,7 +162,7 @@ class SpeechLM:
         wave, codes = (None, None) if prompt is None else self._prompt(prompt)
         if text is not None:
             limit = None if max_seconds is None else pipelines.frames_in(max_seconds, rate)
-            frames = pipelines.speech_frames(text, self.model, codes, sampling or CLEAR)
+            frames = pipelines.speech_frames(text, self.model, codes, sampling or TTS_SAMPLING)
         else:
             assert codes is not None
             limit = pipelines.frames_in(8.0 if max_seconds is None else max_seconds, rate)

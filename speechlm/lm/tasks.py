@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm import vocabulary as names
-from speechlm.lm.patterns import NONE, Pattern
+from speechlm.lm.patterns import NO_TOKEN, Pattern
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.types import AnyCodes, Ids
 
@@ -32,8 +32,8 @@ FORMATS = {
     "tts": "<text> {text} <generate speech> | {speech} <end of speech>",
     "tts-voice": ("<speech> {voice} <text> {text} <generate speech> | {speech} <end of speech>"),
     "interleaved": "| {spans} <end>",
-    "read": "<text> {text} <end of text> | {words}",
-    "read-voice": "<speech> {voice} <text> {text} <end of text> | {words}",
+    "tts-wordwise": "<text> {text} <end of text> | {words}",
+    "tts-wordwise-voice": "<speech> {voice} <text> {text} <end of text> | {words}",
 }
 
 
@@ -56,8 +56,8 @@ class Example:
     text: list[int] | None = None
     voice: AnyCodes | None = None
     spans: tuple[Span, ...] = ()
-    whole: bool = True
-    """Whether the speech ends with the example: one that was cut short has no end to predict."""
+    complete: bool = True
+    """Whether the speech ends with the example; a cropped one has no end to predict."""
 
 
 class TokenSequence(NamedTuple):
@@ -124,27 +124,27 @@ class Layout:
         self.pad = vocabulary.id(names.PAD)
 
     def prompt(self, task: Task, example: Example) -> Ids:
-        """What is given (rows, columns), from which a model goes on."""
+        """The ids (rows, columns) of the given part."""
         return self._lay(_filled(task.given, example))
 
     def sequence(self, task: Task, example: Example) -> TokenSequence:
-        """What is given, and the answer, which is to be predicted.
+        """The ids of the given part and of the answer, and the mask of what is predicted.
 
-        Nothing predicts a first column, for it follows nothing.
+        The first column is not predicted: nothing precedes it.
         """
         given = self.prompt(task, example)
         tokens = np.concatenate([given, self._lay(_filled(task.answer, example))], axis=1)
         mask = tokens != self.pad
         mask[:, : max(given.shape[1], 1)] = False
-        if "words" in task.fields:  # what to say is told, and only how it sounds is not
-            told = tokens[0] < self.vocabulary.level(0).start
-            told &= tokens[0] != self.vocabulary.id(names.END_OF_SPEECH)
+        if "words" in task.fields:  # the text is given, only its speech is predicted
+            is_text = tokens[0] < self.vocabulary.level(0).start
+            is_text &= tokens[0] != self.vocabulary.id(names.END_OF_SPEECH)
             spoken = (tokens >= self.vocabulary.level(0).start).any(axis=0)
-            mask[:, told & ~spoken] = False
+            mask[:, is_text & ~spoken] = False
         return TokenSequence(tokens, mask)
 
-    def word(self, pieces: list[int]) -> Ids:
-        """Columns (rows, columns) after which a word of ``{words}`` is spoken."""
+    def word_prompt(self, pieces: list[int]) -> Ids:
+        """Ids (rows, columns) that precede the speech of a word of ``{words}``."""
         return self._lay([Span("text", pieces), names.GENERATE_SPEECH])
 
     def columns(self, task: Task, speech: int = 0, text: int = 0, voice: int = 0) -> int:
@@ -171,7 +171,7 @@ class Layout:
         Special tokens part them. Speech ends before its first frame that is not whole, so tokens
         may stop anywhere.
         """
-        found: list[Span] = []
+        spans: list[Span] = []
         spoken = (tokens >= self.vocabulary.level(0).start).any(axis=0)
         written = np.isin(tokens[0], self.vocabulary.text) & ~spoken
         kinds = np.where(spoken, 2, np.where(written, 1, 0))
@@ -179,10 +179,10 @@ class Layout:
         for start, stop in itertools.pairwise(edges.tolist()):
             if kinds[start] == 1:
                 pieces = self.vocabulary.to_pieces(tokens[0, start:stop])
-                found.append(Span("text", pieces))
+                spans.append(Span("text", pieces))
             elif kinds[start] == 2 and (codes := self._codes(tokens[:, start:stop])).size:
-                found.append(Span("speech", codes))
-        return found
+                spans.append(Span("speech", codes))
+        return spans
 
     def _lay(self, parts: list[str | Span]) -> Ids:
         columns = [np.zeros((self.pattern.rows, 0), np.int64)]
@@ -203,7 +203,7 @@ class Layout:
 
     def _speech(self, codes: AnyCodes, ends: bool) -> Ids:
         laid = self.pattern.build(self.vocabulary.from_codes(codes))
-        laid[laid == NONE] = self.pad
+        laid[laid == NO_TOKEN] = self.pad
         if ends:
             end = self.pattern.end(codes.shape[1])
             more = max(end + 1 - laid.shape[1], 0)
@@ -215,7 +215,7 @@ class Layout:
         """Codes of the whole frames of a stretch of speech."""
         width = laid.shape[1]
         frames = next(f for f in range(width, -1, -1) if self.pattern.columns(f) <= width)
-        spoken = np.where(laid >= self.vocabulary.level(0).start, laid, NONE)
+        spoken = np.where(laid >= self.vocabulary.level(0).start, laid, NO_TOKEN)
         ids = self.pattern.revert(spoken[:, : self.pattern.columns(frames)])
         codes = self.vocabulary.to_codes(ids)
         wrong = (codes < 0) | (codes >= self.vocabulary.units.cardinality)
@@ -240,7 +240,7 @@ def _filled(parts: tuple[str, ...], example: Example) -> list[str | Span]:
             case "{words}":
                 for span in example.spans:
                     filled += [span] if span.kind == "text" else _spoken(span)
-            case names.END_OF_SPEECH if not example.whole:
+            case names.END_OF_SPEECH if not example.complete:
                 pass
             case _:
                 filled.append(part)

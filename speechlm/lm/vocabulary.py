@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm.patterns import shifted
+from speechlm.lm.patterns import offset_codes
 from speechlm.types import Ids
 from speechlm.units.base import Units
 from speechlm.utils.files import atomic_path
@@ -93,7 +93,7 @@ class Vocabulary:
 
     def from_codes(self, codes: NDArray[np.integer]) -> Ids:
         """Ids (levels, frames) of codes (levels, frames); -1 where there is no code, below 0."""
-        return shifted(codes, self._firsts())
+        return offset_codes(codes, self._firsts())
 
     def to_codes(self, ids: Ids) -> Ids:
         """The inverse of :meth:`from_codes`."""
@@ -130,12 +130,19 @@ class Vocabulary:
         try:
             content = json.loads(path.read_text("utf-8"))
             start, stop = content["text"]
-            made = cls(stop - start, Units(**content["units"]), tuple(content["specials"]))
-            levels = [[made.level(k).start, made.level(k).stop] for k in range(made.units.levels)]
-            if (content["format"], start, content["levels"]) != (FORMAT, made.text.start, levels):
+            vocabulary = cls(stop - start, Units(**content["units"]), tuple(content["specials"]))
+            levels = [
+                [vocabulary.level(k).start, vocabulary.level(k).stop]
+                for k in range(vocabulary.units.levels)
+            ]
+            if (content["format"], start, content["levels"]) != (
+                FORMAT,
+                vocabulary.text.start,
+                levels,
+            ):
                 raise ValueError("another layout than this version's")
         except FileNotFoundError:
             raise SpeechLMError(f"{path}: no such file; is {folder} a language model?") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpeechLMError(f"{path}: not a vocabulary: {error}") from None
-        return made
+        return vocabulary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from speechlm.rate_control.budget import Budget
-from speechlm.rate_control.lagrangian import MOVE, STAY, cumulative
+from speechlm.rate_control.lagrangian import STAY_BITS, SWITCH_BITS, cumulative
 from speechlm.types import Floats, Ints
 
 _SLACK = 2.0  # frames' worth of bits that the stream may be ahead or behind
@@ -30,8 +30,8 @@ class ConstantRate:
         budget = self.budget
         for frame in range(len(counts)):
             budget.earn()
-            cost = spent[:, frame] + MOVE
-            cost[self._before] += STAY - MOVE
+            cost = spent[:, frame] + SWITCH_BITS
+            cost[self._before] += STAY_BITS - SWITCH_BITS
             if abs(budget.ahead - cost[self._before]) > _SLACK * budget.per_frame:
                 wanted = budget.income + (budget.ahead - budget.income) / _RETURN
                 self._before = 1 + int(np.abs(cost[1:] - wanted).argmin())

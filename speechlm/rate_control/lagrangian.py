@@ -1,4 +1,4 @@
-"""Bits against error, frame by frame: the Lagrangian way (Shoham & Gersho 1988)."""
+"""Lagrangian bit allocation over frames (Shoham & Gersho 1988)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from speechlm.types import Floats, Ints
 
 Cost = Callable[[NDArray[np.int64]], Floats]
 
-STAY, MOVE = 0.5, 4.0
-"""Bits that the number of levels of a frame takes when it is the last frame's, and when not."""
+STAY_BITS, SWITCH_BITS = 0.5, 4.0
+"""Bits of the number of levels of a frame: the same as the frame before, or another."""
 
 _MIDDLE_PRICE, _PRICE_STEP = 1.25e-3, 0.7
 
@@ -28,13 +28,13 @@ def cumulative(bits: Floats) -> Floats:
     return np.concatenate([np.zeros((1, bits.shape[1])), np.cumsum(bits, axis=0)])
 
 
-def cut(codes: NDArray[np.int64], counts: Ints) -> NDArray[np.int64]:
-    """Ragged codes: of ``codes`` (levels, frames), so many of each frame (frames,)."""
+def truncate(codes: NDArray[np.int64], counts: Ints) -> NDArray[np.int64]:
+    """Ragged codes: the first ``counts`` (frames,) levels of ``codes`` (levels, frames)."""
     return np.where(np.arange(len(codes))[:, None] < counts, codes, ABSENT)
 
 
 def quality_price(quality: float) -> float:
-    """What a bit is worth, in error, at a quality of 0 to 10.
+    """The Lagrange multiplier (error per bit) of a quality of 0 to 10.
 
     A step is a fixed ratio. Prices are in squared error per dimension of unit variance, of a frame
     as loud as a recording's loudest, so they mean much the same for any model.
@@ -42,16 +42,16 @@ def quality_price(quality: float) -> float:
     return _MIDDLE_PRICE * _PRICE_STEP ** (quality - 5)
 
 
-def keep(loss: Floats, bits: Floats, price: float, before: int) -> Ints:
-    """Levels of each frame, with the least sum of loss and priced bits over all frames.
+def viterbi_levels(loss: Floats, bits: Floats, price: float, before: int) -> Ints:
+    """Levels of each frame that minimise loss + price * bits over all frames.
 
-    By dynamic programming (Viterbi), since a frame that stays with the number of levels of the one
-    before says so in fewer bits. ``loss`` and ``bits`` are (levels + 1, frames), ``bits`` of the
+    By dynamic programming (Viterbi): a frame with the number of levels of the one before takes
+    fewer bits for that number. ``loss`` and ``bits`` are (levels + 1, frames), ``bits`` of the
     first k levels together; ``before`` is the number of levels of the frame before the first.
     """
     choices, frames = loss.shape
     total = (loss + price * bits).T
-    penalty = price * (MOVE - STAY)
+    penalty = price * (SWITCH_BITS - STAY_BITS)
     best = np.full(choices, penalty)
     best[before] = 0.0
     came = np.empty((frames, choices), np.int16)
@@ -69,17 +69,17 @@ def keep(loss: Floats, bits: Floats, price: float, before: int) -> Ints:
     return counts
 
 
-def price_for(loss: Floats, bits: Floats, budget: float) -> float:
+def price_of_budget(loss: Floats, bits: Floats, budget: float) -> float:
     """The price at which the frames, each by itself, spend ``budget`` bits on their levels."""
     frames = np.arange(loss.shape[1])
 
     def spent(price: float) -> float:
         return float(bits[(loss + price * bits).argmin(axis=0), frames].sum())
 
-    return solve(spent, budget)
+    return bisect_price(spent, budget)
 
 
-def solve(spent: Callable[[float], float], budget: float) -> float:
+def bisect_price(spent: Callable[[float], float], budget: float) -> float:
     """The least price at which no more than ``budget`` bits are spent, which rise as it falls."""
     low, high = -25.0, 10.0  # of the logarithm
     for _ in range(20):

@@ -6,14 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from speechlm.rate_control.lagrangian import MOVE, STAY, cumulative, keep, solve
+from speechlm.rate_control.lagrangian import (
+    STAY_BITS,
+    SWITCH_BITS,
+    bisect_price,
+    cumulative,
+    viterbi_levels,
+)
 from speechlm.types import Floats, Ints
 
 _TRIES = 6
 _CLOSE = 0.003
 
 
-def fit(
+def fit_size(
     bits: Floats, loss: Floats, size: Callable[[Ints], int], target: float, at_most: bool = False
 ) -> Ints:
     """Levels (frames,) with which a recording takes ``target`` bytes, at the least loss.
@@ -37,16 +43,16 @@ def fit(
         return full
 
     def at(price: float) -> Ints:
-        return keep(loss, spent, price, levels)
+        return viterbi_levels(loss, spent, price, levels)
 
     def reckoned(counts: Ints) -> float:
         moves = np.count_nonzero(np.diff(counts))
-        return float(spent[counts, each].sum()) + (MOVE - STAY) * moves
+        return float(spent[counts, each].sum()) + (SWITCH_BITS - STAY_BITS) * moves
 
     nearest = abs(target - size(best))
     beside, goal = float(8 * size(best)), target * (1 - _CLOSE / 2) if at_most else target
     for _ in range(_TRIES):
-        counts = at(solve(lambda price: reckoned(at(price)), goal * 8 - beside))
+        counts = at(bisect_price(lambda price: reckoned(at(price)), goal * 8 - beside))
         real = size(counts)
         if abs(target - real) < nearest and not (at_most and real > target):
             best, nearest = counts, abs(target - real)

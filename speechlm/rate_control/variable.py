@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from speechlm.rate_control.budget import Budget
-from speechlm.rate_control.lagrangian import MOVE, STAY, cumulative, price_for
+from speechlm.rate_control.lagrangian import STAY_BITS, SWITCH_BITS, cumulative, price_of_budget
 from speechlm.types import Floats, Ints
 
 _MEMORY_SECONDS = 10.0
@@ -27,8 +27,8 @@ class FixedQuality:
         return np.array([self._one(spent[:, t], loss[:, t]) for t in range(bits.shape[1])], int)
 
     def _one(self, spent: Floats, loss: Floats) -> int:
-        total = loss + self.price * (spent + MOVE)
-        total[self._before] += self.price * (STAY - MOVE)
+        total = loss + self.price * (spent + SWITCH_BITS)
+        total[self._before] += self.price * (STAY_BITS - SWITCH_BITS)
         self._before = int(total.argmin())
         return self._before
 
@@ -71,15 +71,15 @@ class VariableRate:
         if self._frames // self._period > due or self._frames <= self._period:
             frames = self._spent.shape[1]
             frame_bits = self.budget.income + self.budget.ahead / self._memory - _COUNT_BITS
-            self._price = price_for(self._loss, self._spent, frame_bits * frames)
+            self._price = price_of_budget(self._loss, self._spent, frame_bits * frames)
 
     def _one(self, spent: Floats, loss: Floats) -> int:
         budget = self.budget
         budget.earn()
         budget.ahead = min(budget.ahead, self.reservoir)
         price = self._price * 2.0 ** (-budget.ahead / self.reservoir)
-        cost = spent + MOVE
-        cost[self._before] += STAY - MOVE
+        cost = spent + SWITCH_BITS
+        cost[self._before] += STAY_BITS - SWITCH_BITS
         within = cost <= max(budget.ahead + self.reservoir, cost.min())
         total = np.where(within, loss, np.inf) + price * cost
         self._before = int(total.argmin())

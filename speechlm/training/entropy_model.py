@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechlm import hub
-from speechlm.bitstream.entropy import ContextModel
+from speechlm.bitstream.entropy import EntropyModel
 from speechlm.codec import NeuralCodec
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
@@ -161,11 +161,11 @@ class EntropyModelObjective(Objective):
         if metadata["step"] == self.recipe.training.steps:
             targets.append(self.folder)
         try:
-            made = ContextModel(model.arrays())
+            made = EntropyModel(model.arrays())
         except ValueError as error:
             raise SpeechLMError(f"{error}: raise training.optimizer.weight_decay") from None
         for target in targets:
-            hub.save_context(target, made, self.weights_hash, metadata)
+            hub.save_entropy_model(target, made, self.weights_hash, metadata)
 
 
 def _bits(model: nn.Module, codes: Tensor, whole: bool, drawn: Sequence[int]) -> list[Tensor]:

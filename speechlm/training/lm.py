@@ -70,11 +70,15 @@ class LMRecipe:
 
 
 LOST_WITHOUT = {
-    "reads": "data.tasks.read, the task that uses them",
+    "wordwise_tts": "data.tasks.tts-wordwise, the task that uses them",
     "ctc": "loss.ctc above 0",
-    "plans": "mask.semantic_dropout above 0",
+    "semantic_stream": "mask.semantic_dropout above 0",
 }
 """Parts that a model to start from may have and a recipe leave out, and what keeps them."""
+
+
+FREE = "name", "dropout", "ctc", "wordwise_tts", "semantic_stream", "guidance", "best_of", "units"
+"""Fields of ``lm`` that may differ from those of the model that ``init`` names."""
 
 
 @dataclass
@@ -105,9 +109,10 @@ class LMObjective(Objective):
     def __init__(self, recipe: LMRecipe):
         super().__init__()
         torch.manual_seed(recipe.training.seed)
-        if recipe.data.length > recipe.lm.context:
+        if recipe.data.length > recipe.lm.max_position_embeddings:
             raise SpeechLMError(
-                f"data.length={recipe.data.length} is longer than lm.context={recipe.lm.context}"
+                f"data.length={recipe.data.length} is longer than "
+                f"lm.max_position_embeddings={recipe.lm.max_position_embeddings}"
             )
         self.recipe = recipe
         self.data = Mixture(recipe.data, recipe.lm.pattern, recipe.training.seed)
@@ -116,15 +121,17 @@ class LMObjective(Objective):
         text = hashlib.sha256(self.data.text.model).hexdigest()
         self.identity = f"{units.weights} {text}"
         ids = ids_of(self.data.vocabulary)
-        plans = recipe.mask.semantic_dropout > 0
-        if plans and (units.codec is None or recipe.lm.pattern != "depth"):
+        semantic = recipe.mask.semantic_dropout > 0
+        if semantic and (units.codec is None or recipe.lm.pattern != "depth"):
             raise SpeechLMError("mask.semantic_dropout: needs stacked units, and lm.pattern=depth")
         ctc_weight = Schedule.parse(recipe.loss.ctc, "loss.ctc")
-        has_ctc, reads = not ctc_weight.is_zero, "read" in self.data.tasks
-        config = replace(recipe.lm, ids=ids, ctc=has_ctc, reads=reads, plans=plans)
+        has_ctc, wordwise = not ctc_weight.is_zero, "tts-wordwise" in self.data.tasks
+        config = replace(
+            recipe.lm, ids=ids, ctc=has_ctc, wordwise_tts=wordwise, semantic_stream=semantic
+        )
         self.model: UnitLM = UnitLM(config)
         if recipe.codec is not None:
-            self.model.start_from(_vectors(recipe.codec, units))
+            self.model.init_embeddings(_vectors(recipe.codec, units))
         if recipe.init is not None:
             _start(self.model, recipe.init, self.data)
         self.register_buffer(
@@ -220,8 +227,8 @@ def ids_of(vocabulary: Vocabulary) -> IdsConfig:
     return IdsConfig(
         specials=len(vocabulary.specials),
         text=vocabulary.pieces,
-        cardinality=vocabulary.units.cardinality,
-        levels=vocabulary.units.levels,
+        codebook_size=vocabulary.units.cardinality,
+        num_codebooks=vocabulary.units.levels,
         pad=vocabulary.id(PAD),
     )
 
@@ -275,10 +282,7 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     grows = ours.units.sound is not None and theirs == replace(ours, units=ours.units.sound)
     _check_ids(name, ours if grows else theirs, folder / TEXT_MODEL, data)
     config = replace(config, ids=own.ids)
-    free = {
-        name: getattr(own, name)
-        for name in ("name", "dropout", "ctc", "reads", "plans", "guidance", "attempts", "units")
-    }
+    free = {name: getattr(own, name) for name in FREE}
     if replace(config, **free) != own:
         raise SpeechLMError(f"{name}: another architecture than that of the recipe")
     for part, key in LOST_WITHOUT.items():
@@ -340,7 +344,7 @@ def _below_a_plan(weights: dict[str, Tensor], model: UnitLM) -> dict[str, Tensor
 
     That level, and what predicts the first below it, stay as they are in ``model``.
     """
-    own, first, size = model.state_dict(), model.first, model.config.ids.cardinality
+    own, first, size = model.state_dict(), model.first, model.config.ids.codebook_size
     grown = dict(weights)
     if "head" in weights:
         grown["head"] = torch.cat([weights["head"][:first], own["head"][first:]])

@@ -91,7 +91,7 @@ def drop_semantic(
     alone. Arguments are as for :func:`masked_columns`.
     """
     first_unit, example = ids.specials + ids.text, segments.clamp(min=0)
-    is_unit = (tokens[:, 0] >= first_unit) & (tokens[:, 0] < first_unit + ids.cardinality)
+    is_unit = (tokens[:, 0] >= first_unit) & (tokens[:, 0] < first_unit + ids.codebook_size)
     is_given, length = is_unit & ~mask[:, 0], _count_by_example(segments >= 0, example)
     shape, device = length.shape, tokens.device
     chosen = torch.rand(shape, device=device) < prob

@@ -1,6 +1,6 @@
-"""The context model as it is trained: in floats, with the whole numbers of the shipped one within.
+"""The entropy model as it is trained: in floats, with the whole numbers of the shipped one within.
 
-:class:`speechlm.bitstream.entropy.ContextModel` says what it is. Here everything is in real units:
+:class:`speechlm.bitstream.entropy.EntropyModel` says what it is. Here everything is in real units:
 activations are multiples of 2**-5, and a weight of 8 bits is a multiple of a power of two that the
 largest of its matrix sets. With ``whole``, weights and activations are rounded to these and the
 gradient passes as if they were not (Bengio et al. 2013; quantization-aware training as in Jacob et
@@ -29,7 +29,7 @@ _BIAS = 1 << 22
 
 @dataclass
 class EntropyModelConfig:
-    """Sizes of a context model: of an embedding, of a frame in the trunk, of the hidden layer of
+    """Sizes of an entropy model: of an embedding, of a frame in the trunk, of the hidden layer of
     each of its layers, and of the hidden layer of a head."""
 
     width: int = 48
@@ -116,7 +116,7 @@ class QuantizedEntropyModel(nn.Module):
 
     @torch.no_grad()
     def arrays(self) -> dict[str, np.ndarray]:
-        """The whole numbers, as :class:`speechlm.bitstream.entropy.ContextModel` takes them."""
+        """The whole numbers, as :class:`speechlm.bitstream.entropy.EntropyModel` takes them."""
         arrays = {
             "embedding": _numbers(self.embedding, _GRID, _WEIGHT).astype(np.int8),
             "number": _numbers(self.number_entries, _GRID, _WEIGHT).astype(np.int8),

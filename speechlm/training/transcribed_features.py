@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from speechlm.alignment.ctc import classes, shortest, spelled
+from speechlm.alignment.ctc import encode_text, min_frames, normalize
 from speechlm.data import speech
 from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
@@ -58,7 +58,7 @@ class TranscribedFeatures:
         train, dev = self._transcribed("train"), self._transcribed("dev")
         dev = dev[:: max(1, len(dev) // config.validation)][: config.validation]
         self._enough(len(train), len(dev))
-        self.letters = "".join(sorted(set("".join(spelled(each.text or "") for each in train))))
+        self.letters = "".join(sorted(set("".join(normalize(each.text or "") for each in train))))
         self.train = self._examples("train", train)
         self.train.sort(key=lambda example: len(example[0]))
         self.held_out = self._examples("dev", dev)
@@ -78,7 +78,7 @@ class TranscribedFeatures:
             for corpus in self.config.corpora
             for each in speech.find(corpus)
             if (each.split, each.language) == (split, self.config.language)
-            and spelled(each.text or "")
+            and normalize(each.text or "")
         ]
 
     def _examples(self, split: str, found: list[Utterance]) -> list[Example]:
@@ -87,8 +87,8 @@ class TranscribedFeatures:
         kept = Kept(self.out / f"features-{split}", self.teacher, found)
         examples = []
         for each, x in zip(found, kept, strict=True):
-            letters = classes(each.text or "", self.letters)
-            if letters and shortest(letters) <= len(x) <= most:
+            letters = encode_text(each.text or "", self.letters)
+            if letters and min_frames(letters) <= len(x) <= most:
                 examples.append((x, letters))
         return examples
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speechlm import rate_control
 from speechlm.codec.network import CodecNetwork
-from speechlm.codec.neural import SILENT_FRAMES, graded
+from speechlm.codec.neural import SILENT_FRAMES, prefix_latents
 
 HIGHEST = 7.0
 """Quality (of ``speechlm compress --quality``, 0 to 10) above which nearly all keep all levels."""
@@ -38,15 +38,15 @@ def latents(
     quantizer, hop = network.quantizer, network.config.hop
     z = network.encoder(network.padded(wave)).float()
     with torch.autocast(wave.device.type, enabled=False):
-        kept, lacking = graded(quantizer, quantizer.encode(z), silence)
+        kept, lacking = prefix_latents(quantizer, quantizer.encode(z), silence)
     errors = lacking.cpu().numpy()
     bits = float(np.log2(quantizer.codebook_size))
     counts = levels[:, None].repeat(1, kept.shape[3])
     for row, quality in enumerate(qualities.tolist()):
         if not np.isnan(quality):
-            heard = rate_control.Loudness(hop, network.config.sample_rate)
-            heard.push(wave[row].cpu().numpy())
-            loss = errors[row] * rate_control.weights(heard.take(kept.shape[3]))
+            loudness = rate_control.Loudness(hop, network.config.sample_rate)
+            loudness.push(wave[row].cpu().numpy())
+            loss = errors[row] * rate_control.weights(loudness.take(kept.shape[3]))
             counts[row] = torch.from_numpy(_cut(loss, bits, quality))
     place = counts[:, None, None].expand(-1, 1, kept.shape[2], -1)
     return kept.gather(1, place)[:, 0]
@@ -55,4 +55,4 @@ def latents(
 def _cut(loss: NDArray[np.float64], bits: float, quality: float) -> NDArray[np.int64]:
     most, frames = len(loss) - 1, loss.shape[1]
     spent = rate_control.cumulative(np.full((most, frames), bits))
-    return rate_control.keep(loss, spent, rate_control.quality_price(quality), most)
+    return rate_control.viterbi_levels(loss, spent, rate_control.quality_price(quality), most)

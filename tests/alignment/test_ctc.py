@@ -136,7 +136,7 @@ def test_what_cannot_be_aligned_is_said(aligner: Aligner, corpus: Path, model: P
 
 
 def test_accents_are_letters_however_they_are_written() -> None:
-    assert ctc.spelled("Cafe\u0301, 3 _x_!") == "café3x"
+    assert ctc.normalize("Cafe\u0301, 3 _x_!") == "café3x"
 
 
 @settings(max_examples=10)

@@ -77,7 +77,7 @@ def test_levels_of_entropy_coded_chunks_need_the_context_model(tmp_path):
     assert 0 <= blind.code_bytes - sum(seen.level_bytes) < 3 * 2
     assert seen.level_codes == (codes >= 0).sum(axis=1).tolist()
     assert min(seen.level_bytes) > 0
-    with pytest.raises(BitstreamError, match=f"by the context model {coder.hash}, not"):
+    with pytest.raises(BitstreamError, match=f"by the entropy model {coder.hash}, not"):
         inspect(path, EntropyCoder(model(seed=2)))
 
 

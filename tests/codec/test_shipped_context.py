@@ -1,4 +1,4 @@
-"""The shipped codec and its context model belong together."""
+"""The shipped codec and its entropy model belong together."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pystoi import stoi
 
 from speechlm import audio
-from speechlm.bitstream.entropy import ContextModel, EntropyCoder
+from speechlm.bitstream.entropy import EntropyCoder, EntropyModel
 from speechlm.codec import CodecConfig, NeuralCodec
 from speechlm.codec.config import QuantizerConfig, SeanetConfig, SpectralConfig
 from speechlm.errors import SpeechLMError
@@ -212,7 +212,7 @@ def test_concealed_frames_hold_what_was_last_and_fade(architecture, kind):
 def test_concealed_frames_tend_to_what_the_context_model_expects():
     model = codec()
     model.entropy = EntropyCoder(
-        ContextModel(models.arrays(levels=model.levels, cardinality=model.cardinality))
+        EntropyModel(models.arrays(levels=model.levels, cardinality=model.cardinality))
     )
     codes = model.encode(waves(2, 30 * HOP))
     stream = model.stream_decoder()
@@ -222,7 +222,7 @@ def test_concealed_frames_tend_to_what_the_context_model_expects():
     z, silence = model.latents(heard), model.silence
     held = z[:, :, -1:]
     for age in (1, 2):
-        expected = model.entropy.model.expected
+        expected = model.entropy.model.expected_probs
         shares = torch.from_numpy(np.stack([expected(each) for each in heard.numpy()])).float()
         mean = shares @ model.latents(torch.arange(model.cardinality)[None, None])[0].T
         guess = 0.7 * held + 0.3 * mean[:, :, None]
@@ -240,7 +240,7 @@ def test_a_long_loss_ends_in_silence_and_costs_little(context):
     model = codec()
     if context:
         arrays = models.arrays(levels=model.levels, cardinality=model.cardinality)
-        model.entropy = EntropyCoder(ContextModel(arrays))
+        model.entropy = EntropyCoder(EntropyModel(arrays))
     stream = model.stream_decoder()
     stream.push(model.encode(waves(1, 20 * HOP)))
     parts = [stream.conceal(40), stream.conceal(10_000), stream.conceal(1)]
@@ -262,7 +262,7 @@ def test_with_nothing_heard_yet_losses_are_silence(architecture, kind):
 def test_errors_are_distances_to_all_levels(architecture, kind):
     model = codec(architecture, kind)
     codes = model.encode(waves(2, 20 * HOP))
-    errors = model.errors(codes)
+    errors = model.truncation_distortion(codes)
     assert errors.shape == (2, codes.shape[1] + 1, codes.shape[2])
     full = model.latents(codes)
     for k in range(codes.shape[1] + 1):

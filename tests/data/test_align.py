@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm import whisper
-from speechlm.alignment.attention import EARLIEST, LATEST, AttentionAligner, settled
+from speechlm.alignment.attention import EARLIEST, LATEST, AttentionAligner, snap_to_energy_minimum
 from speechlm.alignment.words import RATE, levels
 from speechlm.cli import main
 from speechlm.data.prepare import prepare
@@ -56,7 +56,7 @@ def test_edges_settle_between_letters_that_are_spelled() -> None:
     gap = np.zeros(RATE * 8 // 100)
     wave = np.concatenate([part for _ in range(5) for part in (gap, tone)]).astype(np.float32)
     begins = [0.08 + 0.33 * number for number in range(5)]
-    found = settled(levels(wave), [0.0, *(each + 0.1 for each in begins[1:])])
+    found = snap_to_energy_minimum(levels(wave), [0.0, *(each + 0.1 for each in begins[1:])])
     for edge, begin in zip(found[1:], begins[1:], strict=True):
         assert begin - 0.08 <= edge <= begin
 
@@ -65,7 +65,7 @@ def test_edges_settle_between_letters_that_are_spelled() -> None:
 def test_settled_edges_stay_in_order_and_near(times: list[float], seed: int) -> None:
     noise = np.random.default_rng(seed).standard_normal(2 * RATE)
     loud = np.repeat(np.random.default_rng(seed).random(20), RATE // 10)
-    found = settled(levels((0.1 * noise * loud).astype(np.float32)), times)
+    found = snap_to_energy_minimum(levels((0.1 * noise * loud).astype(np.float32)), times)
     assert found == sorted(found)
     assert found[0] == times[0]
     moved = np.array(found) - times

@@ -23,7 +23,7 @@ from speechlm.lm.tasks import TASKS, Span
 from speechlm.units.text import TextTokenizer
 from tests.lm.corpora import text_model, tokenized, units
 
-ANYHOW = [name for name in TASKS if not name.startswith("read")]
+ANYHOW = [name for name in TASKS if not name.startswith("tts-wordwise")]
 """The tasks that do without segments."""
 
 
@@ -95,7 +95,7 @@ def test_examples_are_utterances_of_the_corpus(kind: str, corpus: Path, text: Pa
 
 @pytest.mark.parametrize("kind", PATTERNS)
 def test_words_are_written_and_then_spoken(kind: str, aligned: Path, text: Path) -> None:
-    made = Mixture(config(aligned, text, "read", "read-voice"), kind, seed=0)
+    made = Mixture(config(aligned, text, "tts-wordwise", "tts-wordwise-voice"), kind, seed=0)
     tokens = Tokens(aligned)
     known = [
         [(s.text, tokens.codes(e)[:, s.start : s.stop].tolist()) for s in e.segments]
@@ -123,7 +123,7 @@ def test_short_words_are_read_with_the_next(text: Path, tmp_path: Path) -> None:
     claim(folder, made, "made up", 1)
     lines = [line | {"split": split} for split in ("train", "dev")]
     write_shard(folder, 0, [codes], lines, made.levels)
-    mixture = Mixture(config(folder, text, "read"), "depth", seed=0)
+    mixture = Mixture(config(folder, text, "tts-wordwise"), "depth", seed=0)
     sequence, _ = examples(mixture.batches(0))[0]
     whole, *words = said(mixture, mixture.layout.spans(sequence))
     shortest = round(SHORTEST * made.frame_rate)

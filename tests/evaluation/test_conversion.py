@@ -115,7 +115,7 @@ def found(world: SimpleNamespace) -> LMResults:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "embedding", heard)
         patch.setattr(VocodedUnits, "decode", repeat)
-        patch.setattr("speechlm.evaluation.plan.recognition.build", judge)
+        patch.setattr("speechlm.evaluation.setup.recognition.build", judge)
         second = "recognisers.base={kind: whisper, model: /a/folder}"
         made = suites.run(SUITE, settings(world, second), world.folder / "out")
     assert isinstance(made, LMResults)

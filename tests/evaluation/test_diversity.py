@@ -18,8 +18,8 @@ from speechlm.data import words as lists
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.diversity import auto_bleu, self_bleu
-from speechlm.evaluation.lm.operating import points
-from speechlm.evaluation.words import WordModel
+from speechlm.evaluation.lm.gslm_operating_points import points
+from speechlm.evaluation.word_ngram_lm import WordModel
 from tests.data.trees import fetched
 
 TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=6), min_size=2, max_size=5)

@@ -23,18 +23,18 @@ from speechlm.config import load_yaml
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import suites
+from speechlm.evaluation.kneser_ney import UnitNgrams
 from speechlm.evaluation.lm import config as lm_config
-from speechlm.evaluation.lm import generating, tts
-from speechlm.evaluation.lm.choice import find as windows
-from speechlm.evaluation.lm.config import ChoiceConfig, LMSuiteConfig, SayingConfig
-from speechlm.evaluation.lm.generating import generate
+from speechlm.evaluation.lm import generation_stats, tts
+from speechlm.evaluation.lm.config import DiscriminationConfig, LMSuiteConfig, TTSConfig
+from speechlm.evaluation.lm.discrimination import find as windows
+from speechlm.evaluation.lm.generation_stats import generate
 from speechlm.evaluation.lm.likelihood import NGRAMS
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.lm.results import LMResults
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import ModelUnderTest
 from speechlm.evaluation.lm.table import markdown
 from speechlm.evaluation.lm.tts import Prompt
-from speechlm.evaluation.ngrams import UnitNgrams
 from speechlm.evaluation.recognition import Recogniser
 from speechlm.evaluation.recognition.text import character_errors
 from speechlm.lm.generate.sampling import Sampling
@@ -115,7 +115,7 @@ def parrot() -> Parrot:
 def found(world: SimpleNamespace, parrot: Parrot) -> LMResults:
     """The smoke suite, every part of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("speechlm.evaluation.plan.recognition.build", lambda who: parrot)
+        patch.setattr("speechlm.evaluation.setup.recognition.build", lambda who: parrot)
         more = ["likelihood.utterances=20", "choice.pairs=60", "choice.prompt=0.1"]
         more += ["choice.seconds=0.2", "asr.clips.limit=3", "tts.clips.limit=3"]
         made = suites.run(SMOKE, settings(world, *more), world.folder / "out")
@@ -202,15 +202,15 @@ def test_windows_do_not_overlap_and_the_first_of_each_come_first(world: SimpleNa
     subject = ModelUnderTest(
         LMSuiteConfig(model=str(world.model), tokens=[str(world.tokens)]), None
     )  # type: ignore[arg-type]
-    found = windows(ChoiceConfig(pairs=1000, prompt=0.1, seconds=0.1), subject)
+    found = windows(DiscriminationConfig(pairs=1000, prompt=0.1, seconds=0.1), subject)
     starts = [window.start for window in found]
     assert starts == sorted(starts)
     assert set(starts) == {0, 10}
     assert all(window.prompt.shape == window.rest.shape == (2, 5) for window in found)
-    least = windows(ChoiceConfig(pairs=1000, prompt=0.001, seconds=0.001), subject)
+    least = windows(DiscriminationConfig(pairs=1000, prompt=0.001, seconds=0.001), subject)
     assert all(window.prompt.shape == window.rest.shape == (2, 1) for window in least)
     with pytest.raises(SpeechLMError, match="fewer than two test utterances last 9 s"):
-        windows(ChoiceConfig(prompt=4, seconds=5), subject)
+        windows(DiscriminationConfig(prompt=4, seconds=5), subject)
 
 
 def test_errors_stand_beside_the_recognisers(found: LMResults) -> None:
@@ -245,7 +245,7 @@ def test_what_is_said_is_new_and_stands_beside_its_floors(
 def test_a_second_run_asks_no_recogniser_about_the_same_sound(
     found: LMResults, world: SimpleNamespace, parrot: Parrot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("speechlm.evaluation.plan.recognition.build", lambda who: parrot)
+    monkeypatch.setattr("speechlm.evaluation.setup.recognition.build", lambda who: parrot)
     before = len(parrot.heard)
     more = ["likelihood=null", "choice=null", "tts.clips.limit=3", "asr.clips.limit=3"]
     again = suites.run(SMOKE, settings(world, *more), world.folder / "again")
@@ -262,7 +262,7 @@ def test_a_second_run_asks_no_recogniser_about_the_same_sound(
 def test_a_sweep_is_a_suite_of_its_own(
     world: SimpleNamespace, parrot: Parrot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("speechlm.evaluation.plan.recognition.build", lambda who: parrot)
+    monkeypatch.setattr("speechlm.evaluation.setup.recognition.build", lambda who: parrot)
     texts = tmp_path / "texts.txt"
     texts.write_text("one two three\none two\n", "utf-8")
     own = [f"model={world.model}", f"units={world.codec}", f"cache={world.folder / 'cache'}"]
@@ -462,8 +462,8 @@ def test_what_is_generated_is_timed_and_its_end_seen(world: SimpleNamespace) -> 
     nothing = generate(iter(frames[:0]), 3, 2, tokenizer.stream_decoder())
     assert nothing.ended and nothing.codes.shape == (2, 0)
     assert math.isnan(nothing.first) == (len(nothing.wave) == 0)
-    assert generating.cells(nothing, 16000)["unlooped"].reason == "nothing was said"
-    assert generating.cells(made, 16000)["unlooped"].value == 100
+    assert generation_stats.cells(nothing, 16000)["unlooped"].reason == "nothing was said"
+    assert generation_stats.cells(made, 16000)["unlooped"].value == 100
     cut = generate(iter(frames), 4, 2, tokenizer.stream_decoder(), len(made.wave) - 100)
     assert not cut.ended and np.array_equal(cut.wave, made.wave[:-100])
     assert generate(iter(frames), 4, 2, tokenizer.stream_decoder(), len(made.wave)).ended
@@ -481,21 +481,21 @@ def test_a_word_that_had_to_be_cut_is_no_end(
 ) -> None:
     model = LanguageModel.from_pretrained(world.model)
 
-    def say(text: str, frames: int, how: Sampling, unended: list[int]) -> Iterator[np.ndarray]:
-        unended += cut
+    def say(text: str, frames: int, how: Sampling, truncated: list[int]) -> Iterator[np.ndarray]:
+        truncated += cut
         return iter(np.zeros((3, 2), np.int64))
 
     subject = SimpleNamespace(
-        model=SimpleNamespace(units=model.units, say=say),
+        model=SimpleNamespace(units=model.units, synthesize=say),
         tokenizer=model.tokenizer(world.codec),
         ears=SimpleNamespace(hear=lambda wave, rate: {}, cells=lambda text, heard: {}),
         levels=2,
         rate=RATE,
     )
-    section = Section("Said", "", generating.COLUMNS)
+    section = Section("Said", "", generation_stats.COLUMNS)
     section.system("model", "")
     section.item("sentence")
-    card = tts._said(section, "model", Prompt("sentence", "one two"), 0, SayingConfig(), subject)
+    card = tts._said(section, "model", Prompt("sentence", "one two"), 0, TTSConfig(), subject)
     [row] = section.rows["model"]
     assert row["cells"]["ended"]["value"] == ended
     assert (card.note == "") == (not cut)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.evaluation.lm.loops import longest_loop
+from speechlm.evaluation.lm.repetition import longest_loop
 
 
 def test_a_loop_is_a_cycle_that_comes_again() -> None:

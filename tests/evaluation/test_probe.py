@@ -20,11 +20,11 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import (
     abx,
-    figures,
     information,
     labels,
+    metrics,
     run,
-    subjects,
+    tokenizers,
     xwaves,
 )
 from speechlm.evaluation.probe.config import LabelsConfig
@@ -54,7 +54,7 @@ def test_what_is_told() -> None:
     def told(units: np.ndarray, kinds: int = 8) -> tuple[float, float, float]:
         pairs = zip(units, said, strict=True)
         counts = np.stack([information.joint_counts(u, a, (kinds, 4)) for u, a in pairs])
-        interval = statistics.mean(*information.shares(counts))
+        interval = statistics.mean(*information.uncertainty_coefficients(counts))
         assert interval.n == 60
         return interval.low, interval.mean, interval.high
 
@@ -224,8 +224,10 @@ def probed(hop: int, values: dict[str, int], seconds: float) -> dict[str, Interv
             (Utterance(str(number), "train", partial(_sound, sound), speaker="a"), phones)
         )
     known = {"phones": (LabelsConfig("a", triples=2), spoken)}
-    material = figures.Material(known, "a", [each for each, _ in spoken])
-    return figures.probe(subjects.of("hears", Hears(hop)), material)["hears"].figures
+    material = metrics.Material(known, "a", [each for each, _ in spoken])
+    return metrics.probe(tokenizers.probed_tokenizer("hears", Hears(hop)), material)[
+        "hears"
+    ].figures
 
 
 def _sound(sound: np.ndarray) -> tuple[np.ndarray, int]:
@@ -251,7 +253,7 @@ def test_discrimination_judges_what_is_said_most_often() -> None:
     said = [np.arange(60)]
     times = [("rare", 2), ("often", 4), ("oftener", 5)]
     known = [Label(name, n, n + 0.1) for name, count in times for n in range(count)]
-    some = figures._tokens(
+    some = metrics._tokens(
         said, [(Utterance("0", "train", lambda: None), known)], LabelsConfig("", most=2), 10
     )
     assert sorted(some) == ["often", "oftener"]

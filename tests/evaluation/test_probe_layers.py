@@ -14,7 +14,7 @@ from rich.table import Table
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import layers, run
-from speechlm.evaluation.probe.figures import ProbeResult
+from speechlm.evaluation.probe.metrics import ProbeResult
 from speechlm.training import registry
 from speechlm.units.features.pretrained import TransformersTeacher
 from tests.teachers import tiny_hubert

@@ -18,12 +18,12 @@ import yaml
 
 from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import pool, runtime, suites, work
+from speechlm.evaluation import pool, runtime, suites, worker
 from speechlm.evaluation.config import SuiteConfig, fill
 from speechlm.evaluation.metrics import named
-from speechlm.evaluation.plan import prepare
 from speechlm.evaluation.recognition import Listener
 from speechlm.evaluation.results import Results
+from speechlm.evaluation.setup import prepare
 from speechlm.evaluation.systems import Spec, specs
 from speechlm.utils.distributed import Shard
 
@@ -37,7 +37,7 @@ def counted(monkeypatch):
 
     def perform(task):
         done.append(task)
-        return work.perform(task)
+        return worker.perform(task)
 
     monkeypatch.setattr(pool, "perform", perform)
     return done
@@ -205,7 +205,7 @@ def test_worker_processes_give_what_this_process_gives(suite_file, tmp_path):
 
 
 def test_a_worker_that_dies_is_reported(monkeypatch, clips):
-    task = object.__new__(work.RowTask)
+    task = object.__new__(worker.RowTask)
     object.__setattr__(task, "spec", Spec("opus", "opus", 6, RATE))
     object.__setattr__(task, "clip", type("Clip", (), {"id": "c"}))
     with pytest.raises(

@@ -16,10 +16,10 @@ import torch
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import ClipsConfig
 from speechlm.evaluation.lm import sweep
+from speechlm.evaluation.lm.asr_judges import Transcript
 from speechlm.evaluation.lm.config import SweepConfig
-from speechlm.evaluation.lm.ears import Transcript
-from speechlm.evaluation.lm.operating import points
-from speechlm.evaluation.lm.section import Section
+from speechlm.evaluation.lm.gslm_operating_points import points
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.results import Results
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.types import Codes

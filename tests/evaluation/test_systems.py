@@ -11,10 +11,10 @@ import pytest
 
 from speechlm import audio
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.coding import code, decoded, lined_up
 from speechlm.evaluation.config import SystemConfig
 from speechlm.evaluation.metrics import METRICS
 from speechlm.evaluation.metrics.resample import resample
+from speechlm.evaluation.roundtrip import code, decoded, lined_up
 from speechlm.evaluation.store import key
 from speechlm.evaluation.systems import Absent, Failed, Spec, build, specs
 from speechlm.evaluation.systems import model as systems_model

@@ -43,7 +43,12 @@ def test_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "TOKENS", 12)
     monkeypatch.setattr(benchmark, "SECONDS_SPOKEN", 0.4)
     config = LMConfig(
-        dim=32, layers=1, heads=2, kv_heads=1, hidden=32, depth=DepthConfig(16, 1, 2, 16)
+        dim=32,
+        num_layers=1,
+        num_heads=2,
+        num_kv_heads=1,
+        ffn_dim=32,
+        depth=DepthConfig(16, 1, 2, 16),
     )
     found = benchmark.run(2, config)
     assert found.same is True
@@ -60,7 +65,12 @@ def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "find_spec", lambda name: None)
     monkeypatch.setattr(benchmark, "SECONDS_SPOKEN", 0.4)
     config = LMConfig(
-        dim=32, layers=1, heads=2, kv_heads=1, hidden=32, depth=DepthConfig(16, 1, 2, 16)
+        dim=32,
+        num_layers=1,
+        num_heads=2,
+        num_kv_heads=1,
+        ffn_dim=32,
+        depth=DepthConfig(16, 1, 2, 16),
     )
     found = benchmark.run(1, config)
     assert found.same is None

@@ -13,24 +13,24 @@ from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.generate.generator import Generator
-from speechlm.lm.generate.sampling import GREEDY, Loops, Sampler, Sampling, Views
+from speechlm.lm.generate.sampling import GREEDY, CFGBranches, LoopPenalty, Sampler, Sampling
 from speechlm.lm.model import UnitLM
 from speechlm.types import Codes
 from tests.lm import tiny
 
 END = 5
 RATE = 10.0
-NOTHING = np.zeros((tiny.IDS.levels, 0), np.int64)
+NOTHING = np.zeros((tiny.IDS.num_codebooks, 0), np.int64)
 everything = pytest.mark.parametrize(
     ("kind", "backbone"),
     [*((kind, "llama") for kind in tiny.KINDS), ("depth", "gru"), ("delay", "wavenet")],
 )
-warm = Sampling(temperature=1.3, top_k=9, top_p=0.9, loop=0.5, seed=3)
+warm = Sampling(temperature=1.3, top_k=9, top_p=0.9, repetition_window=0.5, seed=3)
 
 
 def codes(frames: int, seed: int = 0) -> Codes:
     random = np.random.default_rng(seed)
-    return random.integers(tiny.IDS.cardinality, size=(tiny.IDS.levels, frames))
+    return random.integers(tiny.IDS.codebook_size, size=(tiny.IDS.num_codebooks, frames))
 
 
 def prompt(model: UnitLM, length: int = 3, seed: int = 0) -> Codes:
@@ -48,7 +48,7 @@ def spoken(
     """Codes (levels, frames) that each example gave until it ended."""
     found: list[list[Codes]] = [[] for _ in prompts]
     generator = Generator(model)
-    for frame in generator.speak(prompts, heard, END, frames, RATE, sampling):
+    for frame in generator.generate_speech(prompts, heard, END, frames, RATE, sampling):
         for example, column in zip(found, frame, strict=True):
             if column is not None:
                 example.append(column)
@@ -63,7 +63,9 @@ def test_with_memory_and_without(kind: str, backbone: str) -> None:
     start, heard = prompt(model), codes(3)
     [new] = spoken(model, [start], [heard], frames=6, sampling=GREEDY)
     frames = np.concatenate([heard, new], axis=1)
-    ids = frames + (model.first + tiny.IDS.cardinality * np.arange(tiny.IDS.levels))[:, None]
+    ids = (
+        frames + (model.first + tiny.IDS.codebook_size * np.arange(tiny.IDS.num_codebooks))[:, None]
+    )
     laid = model.pattern.build(ids)
     laid[laid < 0] = tiny.IDS.pad
     tokens = torch.from_numpy(np.concatenate([start, laid], axis=1))[None]
@@ -74,10 +76,10 @@ def test_with_memory_and_without(kind: str, backbone: str) -> None:
         for row in range(model.pattern.rows):
             if (here := int(tokens[0, row, column])) == tiny.IDS.pad:
                 continue
-            level = (here - model.first) // tiny.IDS.cardinality
+            level = (here - model.first) // tiny.IDS.codebook_size
             units = range(
-                model.first + level * tiny.IDS.cardinality,
-                model.first + (level + 1) * tiny.IDS.cardinality,
+                model.first + level * tiny.IDS.codebook_size,
+                model.first + (level + 1) * tiny.IDS.codebook_size,
             )
             variants = tokens.repeat(len(units), 1, 1)
             variants[:, row, column] = torch.tensor(list(units))
@@ -86,7 +88,7 @@ def test_with_memory_and_without(kind: str, backbone: str) -> None:
             nll = model.nll(variants, mask, segments.expand(len(units), -1))[:, row, column]
             assert units[int(nll.argmin())] == here
             checked += 1
-    assert checked >= 6 * tiny.IDS.levels - 3
+    assert checked >= 6 * tiny.IDS.num_codebooks - 3
 
 
 @everything
@@ -108,7 +110,7 @@ def test_batch_is_single_beyond_the_context(kind: str, backbone: str) -> None:
     """What one example drops of what it said is not what a longer one beside it must."""
     model = tiny.model(kind, backbone, seed=1)
     model.head.data[END] = 0
-    model.config.context = 32 * model.pattern.stride
+    model.config.max_position_embeddings = 32 * model.pattern.stride
     prompts, heard = [prompt(model, 3), prompt(model, 3)], [codes(20, 0), codes(1, 1)]
     together = spoken(model, prompts, heard, frames=40, sampling=GREEDY)
     for said, start, before in zip(together, prompts, heard, strict=True):
@@ -119,7 +121,7 @@ def test_batch_is_single_beyond_the_context(kind: str, backbone: str) -> None:
 
 def read(model: UnitLM, words: Sequence[Codes], longest: int, sampling: Sampling) -> list[Codes]:
     generator = Generator(model)
-    found = generator.read(prompt(model), words, END, 40, longest, RATE, sampling, [])
+    found = generator.generate_wordwise(prompt(model), words, END, 40, longest, RATE, sampling, [])
     return [frame for [frame] in found if frame is not None]
 
 
@@ -132,7 +134,7 @@ def test_words_are_told_one_after_the_other(kind: str, backbone: str) -> None:
     words = [torch.cat([tiny.text(model, n, n), say], dim=1).numpy() for n in (1, 3, 2)]
     longest = 4
     given, expected = prompt(model), []
-    offsets = (model.first + tiny.IDS.cardinality * np.arange(tiny.IDS.levels))[:, None]
+    offsets = (model.first + tiny.IDS.codebook_size * np.arange(tiny.IDS.num_codebooks))[:, None]
     for word in words:
         given = np.concatenate([given, word], axis=1)
         [speech] = spoken(model, [given], [NOTHING], longest, GREEDY)
@@ -163,10 +165,10 @@ def test_a_word_has_a_ceiling_and_reading_one_too() -> None:
 def test_speech_may_not_end_before_its_least(kind: str, seconds: float) -> None:
     model = tiny.model(kind)
     generator = Generator(model)
-    generator.heads.of = partial(_with_an_end_of, generator.heads.of, 1e4)
+    generator.heads.projection = partial(_with_an_end_of, generator.heads.projection, 1e4)
     for how in (GREEDY, warm):
-        speech = generator.speak(
-            [prompt(model)], [codes(2)], END, 20, RATE, replace(how, least=seconds)
+        speech = generator.generate_speech(
+            [prompt(model)], [codes(2)], END, 20, RATE, replace(how, min_seconds=seconds)
         )
         frames = [frame for [frame] in speech if frame is not None]
         assert len(frames) == round(seconds * RATE)
@@ -179,8 +181,8 @@ def test_words_that_were_cut_are_told(kind: str) -> None:
     for likely, cut in ((-1e4, [0, 1, 2]), (1e4, [])):
         unended: list[int] = []
         generator = Generator(model)
-        generator.heads.of = partial(_with_an_end_of, generator.heads.of, likely)
-        list(generator.read(prompt(model), words, END, 40, 5, RATE, GREEDY, unended))
+        generator.heads.projection = partial(_with_an_end_of, generator.heads.projection, likely)
+        list(generator.generate_wordwise(prompt(model), words, END, 40, 5, RATE, GREEDY, unended))
         assert unended == cut
 
 
@@ -215,7 +217,9 @@ def test_ends_by_itself(kind: str) -> None:
     model = UnitLM(tiny.config(kind))
     start = prompt(model)
     speech = codes(4)
-    ids = speech + (model.first + tiny.IDS.cardinality * np.arange(tiny.IDS.levels))[:, None]
+    ids = (
+        speech + (model.first + tiny.IDS.codebook_size * np.arange(tiny.IDS.num_codebooks))[:, None]
+    )
     laid = model.pattern.build(ids)
     end = model.pattern.end(4)
     laid = np.pad(laid, ((0, 0), (0, max(end + 1 - laid.shape[1], 0))), constant_values=-1)
@@ -244,7 +248,7 @@ def test_ceiling_and_range(kind: str, backbone: str) -> None:
         [found] = spoken(model, [prompt(model)], [codes(2)], frames)
         assert found.shape[1] <= frames
         assert found.min() >= 0
-        assert found.max() < tiny.IDS.cardinality
+        assert found.max() < tiny.IDS.codebook_size
 
 
 def test_seed() -> None:
@@ -263,7 +267,7 @@ def test_beyond_the_context(kind: str) -> None:
     with torch.no_grad():
         model.head[END] = 0  # less likely than the likeliest, everywhere
     [found] = spoken(model, [prompt(model)], [codes(100)], frames=200, sampling=GREEDY)
-    assert found.shape == (tiny.IDS.levels, 200)
+    assert found.shape == (tiny.IDS.num_codebooks, 200)
     with pytest.raises(SpeechLMError, match="give less"):
         spoken(model, [prompt(model, 60)], [NOTHING])
 
@@ -276,7 +280,7 @@ def test_writes_text_only() -> None:
         pieces = range(8, 20)
         generator = Generator(model)
         for sampling in (GREEDY, warm):
-            written = list(generator.write([start, start[:, 2:]], pieces, 6, 15, sampling))
+            written = list(generator.generate_text([start, start[:, 2:]], pieces, 6, 15, sampling))
             assert 0 < len(written) <= 15
             assert {each for both in written for each in both} <= {*pieces, None}
 
@@ -297,7 +301,7 @@ def test_sampling_follows_probabilities() -> None:
 
 def test_loops_leave_steady_sounds_alone() -> None:
     """Of ten tokens: a vowel of nine is free, then every token of the same costs a nat more."""
-    loops = Loops(10)
+    loops = LoopPenalty(10)
     costs = []
     for _ in range(14):
         loops.push(7)
@@ -309,7 +313,7 @@ def test_loops_leave_steady_sounds_alone() -> None:
 
 
 def test_loops_of_several_tokens() -> None:
-    loops = Loops(6)
+    loops = LoopPenalty(6)
     for token in [1, 2, 3] * 3:
         loops.push(token)
     assert set(loops.penalties()) == {1}
@@ -324,8 +328,10 @@ def test_loops_end() -> None:
     with torch.no_grad():
         model.head.zero_()
     start = [prompt(model)]
-    free = spoken(model, start, [NOTHING], 60, Sampling(temperature=0, loop=0))[0][0]
-    freed = spoken(model, start, [NOTHING], 60, Sampling(temperature=0, loop=0.5))[0][0]
+    free = spoken(model, start, [NOTHING], 60, Sampling(temperature=0, repetition_window=0))[0][0]
+    freed = spoken(model, start, [NOTHING], 60, Sampling(temperature=0, repetition_window=0.5))[0][
+        0
+    ]
     assert longest_loop(free) == 59
     assert longest_loop(freed) == 5
 
@@ -343,7 +349,13 @@ def longest_loop(tokens: Codes) -> int:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"temperature": -1.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.5}, {"loop": -1.0}],
+    [
+        {"temperature": -1.0},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"repetition_window": -1.0},
+    ],
 )
 def test_bad_sampling(wrong: dict[str, float]) -> None:
     with pytest.raises(SpeechLMError, match=r"-|\.0|1\.5|not 0"):
@@ -351,19 +363,21 @@ def test_bad_sampling(wrong: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("views", "level_0", "lower"),
+    ("branches", "level_0", "lower"),
     [
-        (Views(), "ab", "ab"),
-        (Views(untold=True), "abcd", "abcd"),
-        (Views(unplanned=True), "ab", "abcd"),
-        (Views(untold=True, unplanned=True), "abcd", "abef"),
+        (CFGBranches(), "ab", "ab"),
+        (CFGBranches(no_text=True), "abcd", "abcd"),
+        (CFGBranches(no_semantic=True), "ab", "abcd"),
+        (CFGBranches(no_text=True, no_semantic=True), "abcd", "abef"),
     ],
 )
-def test_the_guidance_branches_of_each_level(views: Views, level_0: str, lower: str) -> None:
+def test_the_guidance_branches_of_each_level(
+    branches: CFGBranches, level_0: str, lower: str
+) -> None:
     """Rows are those that see all (ab), no text, and no semantic stream, a batch of two each.
 
     Level 0 is guided by the rows without text, the lower levels by those without the stream.
     """
-    rows = torch.arange(2 * views.number)
-    for select, expected in ((views.plan, level_0), (views.sound, lower)):
+    rows = torch.arange(2 * branches.count)
+    for select, expected in ((branches.semantic, level_0), (branches.acoustic, lower)):
         assert "".join("abcdef"[row] for row in select(rows).tolist()) == expected

@@ -52,9 +52,9 @@ def llama(tied: bool = False) -> Any:
 
 
 def settings(kind: str = "depth", tied: bool = False) -> LMConfig:
-    ids = IdsConfig(specials=8, text=VOCABULARY, cardinality=16, levels=3)
+    ids = IdsConfig(specials=8, text=VOCABULARY, codebook_size=16, num_codebooks=3)
     made = tiny.config(kind, ids=ids)
-    return replace(made, tied=tied, rotary=500.0, epsilon=1e-6)
+    return replace(made, tie_word_embeddings=tied, rope_theta=500.0, norm_eps=1e-6)
 
 
 def pieces_of(folder: Path) -> list[str]:
@@ -185,7 +185,7 @@ def test_no_model_of_ours_is_overwritten(tmp_path: Path) -> None:
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "llama3"),
         (
             {"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 4}},
-            "scaling of rotary positions is linear there",
+            "rope_type is linear there",
         ),
         ({"attention_bias": True}, "biases"),
         ({"num_key_value_heads": None}, "kv_heads is 4 there"),

@@ -150,7 +150,7 @@ def test_likelihood_is_that_of_cross_entropy(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_tied(kind: str) -> None:
     settings = tiny.config(kind)
-    settings.tied = True
+    settings.tie_word_embeddings = True
     model = UnitLM(settings)
     assert model.output.data_ptr() == model.embedding.weight.data_ptr()
     model.loss(*alone(tiny.example(model)))[0].backward()
@@ -176,9 +176,9 @@ def test_learns() -> None:
     [
         ({"backbone": "lstm"}, "llama, gru, wavenet, not lstm"),
         ({"pattern": "spiral"}, "not spiral"),
-        ({"heads": 5}, "5 heads"),
-        ({"kv_heads": 3}, "3 heads of keys"),
-        ({"hidden": -2}, "language model"),
+        ({"num_heads": 5}, "5 heads"),
+        ({"num_kv_heads": 3}, "3 heads of keys"),
+        ({"ffn_dim": -2}, "language model"),
         ({"ids": IdsConfig()}, "level"),
         ({"ids": IdsConfig(4, 5, 6, 2, pad=7)}, "pad"),
     ],
@@ -200,8 +200,8 @@ def test_units_that_sound_alike_begin_alike(kind: str) -> None:
     """Distances of embeddings, and of the rows that predict, are those of the vectors."""
     model = tiny.model(kind)
     ids = model.config.ids
-    vectors = torch.randn(ids.levels, ids.cardinality, 5)
-    model.start_from(vectors)
+    vectors = torch.randn(ids.num_codebooks, ids.codebook_size, 5)
+    model.init_embeddings(vectors)
     tables = [(model.embedding.weight[model.first :], vectors)]
     if model.depth is None:
         tables.append((model.head[model.first :], vectors))

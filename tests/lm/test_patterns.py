@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm.patterns import NONE, PATTERNS, pattern
+from speechlm.lm.patterns import NO_TOKEN, PATTERNS, pattern
 from speechlm.types import Codes
 
 kinds = st.sampled_from(sorted(PATTERNS))
@@ -25,16 +25,16 @@ def test_revert_undoes_build(kind: str, codes: Codes) -> None:
     assert laid.shape == (layout.rows, layout.columns(frames))
     assert np.array_equal(layout.revert(laid), codes)
     # Every code stands there once, and row 0 has none from the column of its end on.
-    assert np.array_equal(np.sort(laid[laid != NONE]), np.sort(codes, axis=None))
-    assert (laid[0, : layout.end(frames)] != NONE).all()
-    assert (laid[0, layout.end(frames) :] == NONE).all()
+    assert np.array_equal(np.sort(laid[laid != NO_TOKEN]), np.sort(codes, axis=None))
+    assert (laid[0, : layout.end(frames)] != NO_TOKEN).all()
+    assert (laid[0, layout.end(frames) :] == NO_TOKEN).all()
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
         ("depth", [[0, 1, 2], [10, 11, 12]]),
-        ("delay", [[0, 1, 2, NONE], [NONE, 10, 11, 12]]),
+        ("delay", [[0, 1, 2, NO_TOKEN], [NO_TOKEN, 10, 11, 12]]),
         ("flatten", [[0, 10, 1, 11, 2, 12]]),
     ],
 )
@@ -50,7 +50,7 @@ def test_later_frames_move_nothing(kind: str, codes: Codes, kept: int) -> None:
     layout = pattern(kind, len(codes))
     short, long = layout.build(codes[:, :kept]), layout.build(codes)
     width = short.shape[1]
-    assert np.array_equal(short[short != NONE], long[:, :width][short != NONE])
+    assert np.array_equal(short[short != NO_TOKEN], long[:, :width][short != NO_TOKEN])
 
 
 def test_misuse() -> None:

@@ -55,13 +55,13 @@ def folders(tokenizer: UnitTokenizer, tmp_path_factory: pytest.TempPathFactory) 
         config = LMConfig(
             name="tiny",
             dim=32,
-            layers=1,
-            heads=2,
-            kv_heads=1,
-            hidden=32,
-            context=400,
+            num_layers=1,
+            num_heads=2,
+            num_kv_heads=1,
+            ffn_dim=32,
+            max_position_embeddings=400,
             pattern=kind,
-            depth=DepthConfig(dim=16, layers=1, heads=2, hidden=16),
+            depth=DepthConfig(dim=16, num_layers=1, num_heads=2, ffn_dim=16),
             ids=ids_of(vocabulary),
         )
         folder = tmp_path_factory.mktemp(kind)
@@ -118,7 +118,7 @@ def test_the_least_is_a_frame(
     prompt, out = tmp_path / "prompt.wav", tmp_path / "out.wav"
     soundfile.write(prompt, np.zeros(RATE), RATE)
     run("continue", prompt, out, "--seconds", seconds, model=folders[kind])
-    _, heard = pipelines.begin_of(prompt, tokenizer)
+    _, heard = pipelines.encode_prompt(prompt, tokenizer)
     all_of_it = tokenizer.decode(torch.zeros(1, 2, heard.shape[1] + 1, dtype=torch.int64))
     assert soundfile.info(out).frames == all_of_it.shape[1]
 
@@ -146,7 +146,7 @@ def test_streamed_is_offline(
     how = Sampling(seed=5)
     out = tmp_path / "out.wav"
     spoken = pipelines.continue_recording(sample, out, model, tokenizer, 1.0, how)
-    _, heard = pipelines.begin_of(sample, tokenizer)
+    _, heard = pipelines.encode_prompt(sample, tokenizer)
     new = np.stack(list(model.continue_speech(heard, 50, how)), axis=1)
     whole = torch.from_numpy(np.concatenate([heard, new], axis=1))[None]
     expected = tokenizer.decode(whole)[0].clamp(-1, 1).numpy()
@@ -154,8 +154,8 @@ def test_streamed_is_offline(
     assert len(found) == len(expected)
     assert np.abs(found - expected).max() < 2e-4
     assert spoken.seconds == pytest.approx(new.shape[1] / tokenizer.units.frame_rate)
-    assert 0 < spoken.first <= spoken.work
-    pieces = list(pipelines.sound(iter(new.T), tokenizer.stream_decoder()))
+    assert 0 < spoken.first_seconds <= spoken.wall_seconds
+    pieces = list(pipelines.decode_frames(iter(new.T), tokenizer.stream_decoder()))
     assert len(pieces) == new.shape[1] + 1
     assert sum(map(len, pieces[:3])) > 0
 
@@ -196,7 +196,7 @@ def test_say_and_transcribe(
         run("say", "hello. world", out, *more, "--temperature", 0.5, model=model)
         assert 0 < soundfile.info(out).frames < 6 * RATE
     loaded = LanguageModel.from_pretrained(model)
-    _, heard = pipelines.begin_of(sample, tokenizer)
+    _, heard = pipelines.encode_prompt(sample, tokenizer)
     assert 0 < len(loaded.transcribe(heard[:, :100])) <= loaded.context
     assert run("transcribe", sample, model=model)
 
@@ -218,10 +218,10 @@ def test_the_voice_is_what_the_model_is_given(
         given.extend(prompts)
         return iter(())
 
-    monkeypatch.setattr(Generator, "speak", nothing)
+    monkeypatch.setattr(Generator, "generate_speech", nothing)
     run("say", "hello", tmp_path / "out.wav", "--voice", sample, model=folders[kind])
     model = LanguageModel.from_pretrained(folders[kind])
-    _, heard = pipelines.begin_of(sample, tokenizer)
+    _, heard = pipelines.encode_prompt(sample, tokenizer)
     voice = heard[:, : 50 if kind == "flatten" else 100]
     example = Example(text=model.text.encode("hello"), voice=voice)
     [prompt] = given
@@ -237,7 +237,7 @@ def test_guidance_moves_away_from_what_is_said_without_the_text(folders: dict[st
 
     def said(text: str, guidance: float | None) -> list[list[int]]:
         how = Sampling(temperature=0.0, guidance=guidance)
-        return [frame.tolist() for frame in model.say(text, 10, how)]
+        return [frame.tolist() for frame in model.synthesize(text, 10, how)]
 
     assert said("hello", 0.0) == said("world", 0.0)  # which does not see it
     assert said("hello", 1.0) != said("world", 1.0)
@@ -252,8 +252,8 @@ def test_of_several_attempts_the_best_understood_is_taken(folders: dict[str, Pat
     how = Sampling(temperature=1.0, seed=5)
 
     def said(attempts: int | None, seed: int = 5) -> list[list[int]]:
-        chosen = replace(how, attempts=attempts, seed=seed)
-        return [frame.tolist() for frame in model.say("hello", 10, chosen)]
+        chosen = replace(how, best_of=attempts, seed=seed)
+        return [frame.tolist() for frame in model.synthesize("hello", 10, chosen)]
 
     every = [said(1, 5 + (number << 32)) for number in range(4)]
     bits = [model.text_bits("hello", np.array(each).T) for each in every]
@@ -261,11 +261,11 @@ def test_of_several_attempts_the_best_understood_is_taken(folders: dict[str, Pat
     assert said(4) == every[int(np.argmin(bits))]
     assert said(2) == every[int(np.argmin(bits[:2]))]
     assert said(None) == said(1) == every[0]
-    model.network.config.attempts = 4
+    model.network.config.best_of = 4
     assert said(None) == said(4)
     assert model.text_bits("hello" * 100, np.array(every[0]).T) == math.inf
-    with pytest.raises(SpeechLMError, match="attempts is 1 or more, not 0"):
-        replace(how, attempts=0)
+    with pytest.raises(SpeechLMError, match="best-of is 1 or more, not 0"):
+        replace(how, best_of=0)
 
 
 def test_options_reach_the_verbs(
@@ -280,12 +280,12 @@ def test_options_reach_the_verbs(
         shutil.copy(sample, name)
     given: list[Any] = []
 
-    def note(*arguments: object) -> pipelines.Spoken:
+    def note(*arguments: object) -> pipelines.GenerationTiming:
         given.append(arguments)
-        return pipelines.Spoken(1.0, 0.1, 0.5)
+        return pipelines.GenerationTiming(1.0, 0.1, 0.5)
 
     monkeypatch.setattr(pipelines, "continue_recording", note)
-    monkeypatch.setattr(pipelines, "say", note)
+    monkeypatch.setattr(pipelines, "synthesize", note)
     options = ["--temperature", 0.5, "--top-k", 7, "--top-p", 0.6, "--seed", 3]
     run(
         "continue",
@@ -302,9 +302,9 @@ def test_options_reach_the_verbs(
     run("say", "hello", "out.wav", *options, *more, model=folders["depth"])
     went_on, said = given
     how = Sampling(temperature=0.5, top_k=7, top_p=0.6, seed=3)
-    on = (Path("in.wav"), Path("out.wav"), 2.5, replace(how, least=1.5))
+    on = (Path("in.wav"), Path("out.wav"), 2.5, replace(how, min_seconds=1.5))
     assert (went_on[0], went_on[1], *went_on[4:]) == on
-    how = replace(how, guidance=4.0, attempts=2)
+    how = replace(how, guidance=4.0, best_of=2)
     assert (said[0], said[1], *said[4:]) == ("hello", Path("out.wav"), Path("me.wav"), how)
 
 
@@ -414,7 +414,7 @@ def test_sentences_are_synthesised_one_by_one(
         parts.append((text, voice is None))
         yield from np.zeros((3, 2), np.int64)
 
-    monkeypatch.setattr(model, "say", note)
+    monkeypatch.setattr(model, "synthesize", note)
     frames = pipelines.speech_frames("Hello, Dr. Lee! Good day. We do.", model, None, Sampling())
     next(frames)
     assert parts == [("Hello do or Lee", True)]  # training saw no c and no t
@@ -459,7 +459,7 @@ def test_long_recordings(
     pipelines.continue_recording(tmp_path / "long.wav", out, model, tokenizer, 0.5, Sampling())
     assert soundfile.info(out).frames > len(wave) - 640
     text = "hello world. good day. " * 2
-    spoken = pipelines.say(text, out, model, tokenizer, None, Sampling())
+    spoken = pipelines.synthesize(text, out, model, tokenizer, None, Sampling())
     assert spoken.seconds > 0
 
 

@@ -13,7 +13,7 @@ from speechlm import whisper
 from speechlm.codec import NeuralCodec
 from speechlm.lm.generate.sampling import GREEDY
 from speechlm.lm.language_model import LanguageModel
-from speechlm.lm.pipelines import written
+from speechlm.lm.pipelines import transcribe_waves
 from speechlm.vocoder import VocodedUnits
 from speechlm.vocoder.convert import convert
 from tests.tools import require
@@ -23,7 +23,7 @@ def test_lm_16k_speaks_the_units_of_the_shipped_codec() -> None:
     model, codec = LanguageModel.from_pretrained("lm-16k"), NeuralCodec.from_pretrained()
     assert model.units.weights == codec.weights_hash
     assert model.tokenizer().units == model.units
-    said = np.stack(list(model.say("good morning", 8, GREEDY)), axis=1)
+    said = np.stack(list(model.synthesize("good morning", 8, GREEDY)), axis=1)
     assert said.shape == (4, 8)
     assert said.min() >= 0
     assert said.max() < codec.cardinality
@@ -43,13 +43,13 @@ def test_the_default_reads_what_it_has_said(sample: Path) -> None:
     assert isinstance(tokenizer, VocodedUnits)
     assert tokenizer.units == model.units
     text = "one two three four five"
-    said = np.stack(list(model.say(text, 400, GREEDY)), axis=1)
+    said = np.stack(list(model.synthesize(text, 400, GREEDY)), axis=1)
     wave = tokenizer.decode(torch.from_numpy(said)[None])[0].numpy()
     assert 1 < len(wave) / tokenizer.units.sample_rate < 6
-    heard = written([wave], model, tokenizer).split()
+    heard = transcribe_waves([wave], model, tokenizer).split()
     assert len(set(heard) & set(text.split())) >= 4
     wave, _ = soundfile.read(sample, dtype="float32")
-    assert len(written([wave], model, tokenizer)) > 20
+    assert len(transcribe_waves([wave], model, tokenizer)) > 20
 
 
 @pytest.mark.usefixtures("hearing")

@@ -31,12 +31,12 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> SpeechL
     config = LMConfig(
         name="tiny",
         dim=32,
-        layers=1,
-        heads=2,
-        kv_heads=1,
-        hidden=32,
-        context=400,
-        depth=DepthConfig(dim=16, layers=1, heads=2, hidden=16),
+        num_layers=1,
+        num_heads=2,
+        num_kv_heads=1,
+        ffn_dim=32,
+        max_position_embeddings=400,
+        depth=DepthConfig(dim=16, num_layers=1, num_heads=2, ffn_dim=16),
         ids=ids_of(vocabulary),
     )
     folder = tmp_path_factory.mktemp("lm")

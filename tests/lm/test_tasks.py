@@ -59,7 +59,7 @@ DEPTH = {
         ],
         [[0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]],
     ),
-    "read": (
+    "tts-wordwise": (
         [
             [TEXT, 9, 17, WRITTEN, 13, SAY, 22, SPOKEN, 14, 15, SAY, 18, 19, 20, SPOKEN],
             [0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 0, 27, 26, 25, 0],
@@ -69,7 +69,7 @@ DEPTH = {
             [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1, 0],
         ],
     ),
-    "read-voice": (
+    "tts-wordwise-voice": (
         [
             [
                 SPEECH, 22, TEXT, 9, 17, WRITTEN,
@@ -85,7 +85,7 @@ DEPTH = {
 }  # fmt: skip
 
 DELAY = {
-    "read": (
+    "tts-wordwise": (
         [
             [TEXT, 9, 17, WRITTEN, 13, SAY, 22, SPOKEN, 14, 15, SAY, 18, 19, 20, SPOKEN],
             [0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 0, 27, 26, 25],
@@ -114,7 +114,7 @@ WORDS = Example(
 
 
 def example(name: str) -> Example:
-    return WORDS if name.startswith("read") else EXAMPLE
+    return WORDS if name.startswith("tts-wordwise") else EXAMPLE
 
 
 FLATTEN = {
@@ -158,12 +158,12 @@ def test_a_prompt_is_what_comes_before_what_is_predicted(kind: str, name: str) -
     prompt, sequence = made.prompt(task(name), one), made.sequence(task(name), one)
     np.testing.assert_array_equal(sequence.tokens[:, : prompt.shape[1]], prompt)
     first = int(np.flatnonzero(sequence.mask.any(axis=0))[0])
-    told = made.word([5]).shape[1] if name.startswith("read") else 0
+    told = made.word_prompt([5]).shape[1] if name.startswith("tts-wordwise") else 0
     assert first == max(prompt.shape[1] + told, 1)
 
 
 def test_speech_that_was_cut_short_does_not_end() -> None:
-    cut = Example(speech=HELLO, whole=False)
+    cut = Example(speech=HELLO, complete=False)
     assert layout("depth").sequence(task("speech"), cut).tokens[0].tolist() == [SAY, 18, 19, 20]
     delayed = layout("delay").sequence(task("speech"), cut).tokens
     assert delayed.tolist() == [[SAY, 18, 19, 20, PAD], [PAD, PAD, 27, 26, 25]]
@@ -197,8 +197,12 @@ def test_tokens_say_what_was_said(made: tuple[Layout, Example], name: str) -> No
         "tts": [example.text, example.speech],
         "tts-voice": [example.voice, example.text, example.speech],
         "interleaved": [span.content for span in example.spans],
-        "read": [example.text, *(span.content for span in example.spans)],
-        "read-voice": [example.voice, example.text, *(span.content for span in example.spans)],
+        "tts-wordwise": [example.text, *(span.content for span in example.spans)],
+        "tts-wordwise-voice": [
+            example.voice,
+            example.text,
+            *(span.content for span in example.spans),
+        ],
     }[name]
     expected = [each for each in expected if np.size(each)]
     assert [np.asarray(span.content).tolist() for span in found] == [
@@ -212,7 +216,7 @@ def test_tokens_say_what_was_said(made: tuple[Layout, Example], name: str) -> No
 @given(made=examples(), name=st.sampled_from(sorted(TASKS)))
 def test_lengths_are_known_before(made: tuple[Layout, Example], name: str) -> None:
     layout, example = made
-    if name.startswith("read"):
+    if name.startswith("tts-wordwise"):
         pairs = list(zip(example.spans[::2], example.spans[1::2], strict=False))
         frames = sum(speech.content.shape[1] for _, speech in pairs)
         pieces = [piece for text, _ in pairs for piece in text.content]

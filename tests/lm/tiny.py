@@ -10,7 +10,7 @@ from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import PATTERNS
 
 KINDS = tuple(PATTERNS)
-IDS = IdsConfig(specials=8, text=12, cardinality=16, levels=3)
+IDS = IdsConfig(specials=8, text=12, codebook_size=16, num_codebooks=3)
 
 
 def config(kind: str = "depth", backbone: str = "llama", ids: IdsConfig = IDS) -> LMConfig:
@@ -18,14 +18,14 @@ def config(kind: str = "depth", backbone: str = "llama", ids: IdsConfig = IDS) -
         name="tiny",
         backbone=backbone,
         dim=32,
-        layers=2,
-        heads=4,
-        kv_heads=2,
-        hidden=48,
+        num_layers=2,
+        num_heads=4,
+        num_kv_heads=2,
+        ffn_dim=48,
         dropout=0.0,
-        context=64,
+        max_position_embeddings=64,
         pattern=kind,
-        depth=DepthConfig(dim=16, layers=2, heads=2, hidden=24),
+        depth=DepthConfig(dim=16, num_layers=2, num_heads=2, ffn_dim=24),
         ids=ids,
     )
 
@@ -48,8 +48,8 @@ def frames(model: UnitLM, number: int, seed: int = 0) -> Tensor:
     """Columns (rows, time) of joint ids of random units."""
     ids = model.config.ids
     generator = torch.Generator().manual_seed(seed)
-    codes = torch.randint(ids.cardinality, (ids.levels, number), generator=generator)
-    codes += model.first + ids.cardinality * torch.arange(ids.levels)[:, None]
+    codes = torch.randint(ids.codebook_size, (ids.num_codebooks, number), generator=generator)
+    codes += model.first + ids.codebook_size * torch.arange(ids.num_codebooks)[:, None]
     laid = torch.from_numpy(model.pattern.build(codes.numpy()))
     return torch.where(laid < 0, ids.pad, laid)
 

@@ -109,7 +109,7 @@ def test_the_levels_kept_cost_least_of_all_ways(levels, frames, price, seed):
         each = np.arange(frames)
         return loss[counts, each].sum() + price * (bits[counts, each].sum() + 3.5 * moves)
 
-    kept = rate_control.keep(loss, bits, price, before)
+    kept = rate_control.viterbi_levels(loss, bits, price, before)
     best = (
         min(total(np.array(way)) for way in np.ndindex(*[levels + 1] * frames))
         if ((levels + 1) ** frames < 3000)
@@ -127,12 +127,12 @@ def test_a_size_is_met_to_the_byte(target, at_most, seed, frames):
 
     def size(counts: np.ndarray) -> int:
         writer = Writer(io.BytesIO(), header)
-        writer.write(rate_control.cut(codes, counts))
+        writer.write(rate_control.truncate(codes, counts))
         writer.finish(0)
         return writer.size
 
     loss = made_up(frames, seed)[1]
-    counts = rate_control.fit(rate_control.fixed_cost(10)(codes), loss, size, target, at_most)
+    counts = rate_control.fit_size(rate_control.fixed_cost(10)(codes), loss, size, target, at_most)
     least, most = size(np.zeros(frames, int)), size(np.full(frames, LEVELS))
     if at_most and target >= least:
         assert size(counts) <= target

@@ -98,7 +98,12 @@ class Objectives:
             )
         if kind == "lm":
             lm = LMConfig(
-                dim=16, layers=1, heads=2, kv_heads=1, hidden=16, depth=DepthConfig(8, 1, 2, 8)
+                dim=16,
+                num_layers=1,
+                num_heads=2,
+                num_kv_heads=1,
+                ffn_dim=16,
+                depth=DepthConfig(8, 1, 2, 8),
             )
             tasks = {name: TaskConfig() for name in ("speech", "asr", "tts")}
             text = str(self.tokens.parent / "text.model")

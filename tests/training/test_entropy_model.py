@@ -1,4 +1,4 @@
-"""The recipe of a context model: what it learns makes files smaller, in whole numbers."""
+"""The recipe of an entropy model: what it learns makes files smaller, in whole numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from speechlm import hub
 from speechlm.bitstream import BitstreamError
-from speechlm.bitstream.entropy import ContextModel
+from speechlm.bitstream.entropy import EntropyModel
 from speechlm.codec import CodecNetwork, NeuralCodec
 from speechlm.compression.files import compress, decompress
 from speechlm.errors import SpeechLMError
@@ -95,7 +95,7 @@ def test_another_context_model_or_none_is_told_in_one_line(trained, codec_folder
     first = codec.entropy.hash
     arrays = dict(codec.entropy.model.arrays)
     arrays["number"] = arrays["number"] ^ 1
-    codec.entropy = type(codec.entropy)(ContextModel(arrays))
+    codec.entropy = type(codec.entropy)(EntropyModel(arrays))
     for other, named in ((codec.entropy, codec.entropy.hash), (None, "none")):
         codec.entropy = other
         with pytest.raises(BitstreamError, match=f"a.slm: .*{first}.* has {named}") as error:
@@ -134,7 +134,7 @@ def test_an_interrupted_run_goes_on(trained, codec_folder, corpus, cache, tmp_pa
         with pytest.raises(SpeechLMError, match="from step 20"):
             train(made.training, EntropyModelObjective(made))
     train(made.training, EntropyModelObjective(made))
-    models = [ContextModel.load(out / "model" / hub.CONTEXT) for out in (tmp_path, trained)]
+    models = [EntropyModel.load(out / "model" / hub.CONTEXT) for out in (tmp_path, trained)]
     assert models[0][0].hash == models[1][0].hash
     assert_same(dict(sorted(models[0][1].items())), dict(sorted(models[1][1].items())))
 
@@ -155,7 +155,7 @@ def test_rounded_it_is_the_integer_model_to_the_last_bit(seed):
             weight.mul_(3).add_(0.05 * torch.randn_like(weight))
         for score in network.score:
             score.weight.mul_(5)
-    whole = ContextModel(network.arrays())
+    whole = EntropyModel(network.arrays())
     random = np.random.default_rng(seed)
     codes = random.integers(0, 32, (4, 50))
     kept = random.integers(0, 5, 50)
@@ -166,9 +166,9 @@ def test_rounded_it_is_the_integer_model_to_the_last_bit(seed):
     below = [np.zeros((50, whole.width), np.float32)]
     for k, row in enumerate(codes):
         below.append(below[-1] + whole.embed(k, row))
-    entered = whole.enter(below[-1], kept)
+    entered = whole.input_proj(below[-1], kept)
     before = np.concatenate([np.zeros((1, whole.trunk), np.float32), entered[:-1]])
-    seen = whole.look(whole.start(), before)
+    seen = whole.trunk_outputs(whole.initial_history(), before)
     for k in range(4):
         there = codes[k] >= 0
         expected = whole.scores(k, seen, below[k])[there]

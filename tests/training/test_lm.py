@@ -20,7 +20,7 @@ from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.ngrams import UnitNgrams
+from speechlm.evaluation.kneser_ney import UnitNgrams
 from speechlm.lm import hf
 from speechlm.lm.config import LMConfig
 from speechlm.lm.generate.sampling import GREEDY
@@ -64,7 +64,13 @@ def settings(data: Path, out: Path, *more: str) -> list[str]:
 def recipe(data: Path, out: Path, *more: str) -> LMRecipe:
     """A few steps of a smaller model, with something random in each."""
     small = ["training.steps=6", "training.validate_every=3", "training.checkpoint_every=2"]
-    small += ["lm.dim=16", "lm.layers=1", "lm.hidden=16", "lm.depth.dim=8", "lm.depth.hidden=8"]
+    small += [
+        "lm.dim=16",
+        "lm.num_layers=1",
+        "lm.ffn_dim=16",
+        "lm.depth.dim=8",
+        "lm.depth.ffn_dim=8",
+    ]
     small += ["lm.dropout=0.2", "training.log_every=1", "data.batch=1", "data.validation=4"]
     declared = load_yaml(RECIPE, settings(data, out, *small, *more))
     return to_dataclass(LMRecipe, declared, RECIPE)
@@ -109,15 +115,15 @@ def test_seconds_of_training_teach_to_read_aloud(tmp_path: Path) -> None:
     """Sentences that it never saw: each word's codes, in order, and an end by itself."""
     tokenized(tmp_path / "toy", 240, aligned=True)
     text_model(tmp_path)
-    off = [f"data.tasks.{name}=null" for name in TASKS if not name.startswith("read")]
-    on = ["data.tasks.read={weight: 3}", "data.tasks.read-voice={weight: 1}"]
+    off = [f"data.tasks.{name}=null" for name in TASKS if not name.startswith("tts-wordwise")]
+    on = ["data.tasks.tts-wordwise={weight: 3}", "data.tasks.tts-wordwise-voice={weight: 1}"]
     folder = registry.train_recipe(RECIPE, settings(tmp_path, tmp_path / "run", *off, *on))
     model = LanguageModel.from_pretrained(folder)
-    assert model.network.config.reads
+    assert model.network.config.wordwise_tts
     voice = np.array([[2, 3, 4], [4, 6, 8]])
     for given in (None, voice):
         words = ["six", "one", "three", "two", "six", "five", "four"]
-        said = [int(frame[0]) for frame in model.say(" ".join(words), 80, GREEDY, given)]
+        said = [int(frame[0]) for frame in model.synthesize(" ".join(words), 80, GREEDY, given)]
         expected = [2 * WORDS[word] + frame for word in words for frame in range(FRAMES)]
         assert SequenceMatcher(None, said, expected).ratio() > 0.85
 
@@ -190,7 +196,7 @@ def test_units_of_a_peer_train_a_model(name: str, data: Path, tmp_path: Path) ->
     weights = save(name, tmp_path / "weights.pth")
     tokenize(tmp_path / "corpus", tmp_path / "units", f"{name}={weights}", levels=2)
     units = [f"data.corpora=[{tmp_path / 'units'}]", "data.levels=2", "data.length=512"]
-    made = recipe(data, tmp_path / "run", *units, "lm.context=512")
+    made = recipe(data, tmp_path / "run", *units, "lm.max_position_embeddings=512")
     made.data.tasks = {"speech": made.data.tasks["speech"]}
     assert Vocabulary.load(run(made)).units.model == name
 
@@ -254,7 +260,7 @@ def test_figures_are_sums_over_all_that_is_held_out(data: Path, tmp_path: Path) 
             assert figures[f"{name}/perplexity"] == pytest.approx(expected, rel=1e-5)
         loss += weights[name] * nats.mean() / sum(weights.values())
     assert figures["loss"] == pytest.approx(loss, rel=1e-5)
-    assert set(weights) == {name for name in TASKS if not name.startswith("read")}
+    assert set(weights) == {name for name in TASKS if not name.startswith("tts-wordwise")}
 
 
 def test_init_starts_from_a_model_or_from_a_llama(data: Path, tmp_path: Path) -> None:
@@ -268,7 +274,7 @@ def test_init_starts_from_a_model_or_from_a_llama(data: Path, tmp_path: Path) ->
         torch.testing.assert_close(other.model.state_dict()[name], value)
     run(recipe(data, tmp_path / "second", f"init={first}"))
     with pytest.raises(SpeechLMError, match="another architecture than that of the recipe"):
-        LMObjective(recipe(data, tmp_path, f"init={first}", "lm.layers=2"))
+        LMObjective(recipe(data, tmp_path, f"init={first}", "lm.num_layers=2"))
     TextTokenizer.train(["other words"]).save(tmp_path / "text.model")
     with pytest.raises(SpeechLMError, match="other pieces of text than this recipe's data"):
         LMObjective(recipe(data, tmp_path, f"init={first}", f"data.text={tmp_path / 'text.model'}"))
@@ -404,11 +410,14 @@ def test_the_mean_over_processes_and_parts_is_that_of_one(
         ("loss.levels=[1,1,1]", "weights are 0 or more, of at most 2 levels"),
         ("loss.text=-1", "weights are 0 or more"),
         ("init=nowhere", "nowhere: not a model folder"),
-        ("lm.context=100", r"data\.length=256 is longer than lm\.context=100"),
-        ("lm.layers=0", "layers is 1 or more, not 0"),
-        ("lm.heads=0", "heads is 1 or more, not 0"),
-        ("lm.kv_heads=0", "kv_heads is 1 or more, not 0"),
-        ("lm.depth.heads=0", r"depth\.heads is 1 or more, not 0"),
+        (
+            "lm.max_position_embeddings=100",
+            r"data\.length=256 is longer than lm\.max_position_embeddings=100",
+        ),
+        ("lm.num_layers=0", "num_layers is 1 or more, not 0"),
+        ("lm.num_heads=0", "num_heads is 1 or more, not 0"),
+        ("lm.num_kv_heads=0", "num_kv_heads is 1 or more, not 0"),
+        ("lm.depth.num_heads=0", r"depth\.num_heads is 1 or more, not 0"),
         ("lm.pattern=spiral", "pattern is one of depth, delay, flatten, not spiral"),
         ("data.tasks.sing={}", "a task is one of speech, .* not sing"),
         ("data.tasks.asr.weights=2", r"unknown key data\.tasks\.asr\.weights"),

@@ -5,7 +5,7 @@ import torch
 from speechlm.lm.config import IdsConfig
 from speechlm.training.masking import SPAN, MaskConfig, masked_columns
 
-IDS = IdsConfig(specials=4, text=6, cardinality=8, levels=2)
+IDS = IdsConfig(specials=4, text=6, codebook_size=8, num_codebooks=2)
 
 
 def batch(time: int = 400) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

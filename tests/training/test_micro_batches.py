@@ -89,7 +89,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(data: Path, out: Path, *more: str) -> list[str]:
-    small = ["lm.dim=16", "lm.layers=2", "lm.hidden=16", "lm.depth.dim=8", "lm.depth.hidden=8"]
+    small = [
+        "lm.dim=16",
+        "lm.num_layers=2",
+        "lm.ffn_dim=16",
+        "lm.depth.dim=8",
+        "lm.depth.ffn_dim=8",
+    ]
     small += ["data.batch=4", "data.validation=2", "training.steps=8", "training.log_every=1"]
     small += ["training.checkpoint_every=2", "training.validate_every=4"]
     paths = [f"data.corpora=[{data / 'toy'}]", f"data.text={data / 'text.model'}"]

@@ -61,12 +61,18 @@ def assigned(module: nn.Module, kind: str) -> dict[str, tuple[str, float]]:
 
 
 def lm(pattern: str, backbone: str, tied: bool = False) -> UnitLM:
-    ids = IdsConfig(specials=5, text=11, cardinality=7, levels=3)
-    sizes = {"dim": 16, "layers": 2, "heads": 2, "kv_heads": 1, "hidden": 24}
-    depth = DepthConfig(dim=8, layers=1, heads=2, hidden=12)
+    ids = IdsConfig(specials=5, text=11, codebook_size=7, num_codebooks=3)
+    sizes = {"dim": 16, "num_layers": 2, "num_heads": 2, "num_kv_heads": 1, "ffn_dim": 24}
+    depth = DepthConfig(dim=8, num_layers=1, num_heads=2, ffn_dim=12)
     return UnitLM(
         LMConfig(
-            backbone=backbone, pattern=pattern, tied=tied, ctc=True, depth=depth, ids=ids, **sizes
+            backbone=backbone,
+            pattern=pattern,
+            tie_word_embeddings=tied,
+            ctc=True,
+            depth=depth,
+            ids=ids,
+            **sizes,
         )
     )
 

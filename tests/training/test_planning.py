@@ -25,7 +25,7 @@ from speechlm.units.base import Units
 from tests.lm.corpora import text_model, tokenized
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "lm-smoke.yaml"
-IDS = IdsConfig(specials=4, text=6, cardinality=8, levels=3)
+IDS = IdsConfig(specials=4, text=6, codebook_size=8, num_codebooks=3)
 FIRST, TIME = 10, 120
 STACKED = Units("stacked", "89abcdef", 16000, 320, 3, 16, codec=("toy", "01234567"))
 
@@ -90,7 +90,7 @@ def recipe(data: Path, out: Path, *more: str, corpus: str = "toy") -> LMRecipe:
     return to_dataclass(LMRecipe, declared, RECIPE)
 
 
-PLANS = ("data.levels=3", "mask.semantic_dropout=0.8", "data.tasks.read={weight: 2}")
+PLANS = ("data.levels=3", "mask.semantic_dropout=0.8", "data.tasks.tts-wordwise={weight: 2}")
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +109,15 @@ def sound(frames: int, seed: int = 0) -> np.ndarray:
 
 
 def test_it_hears_and_gives_the_units_of_the_codec_alone(model: LanguageModel) -> None:
-    assert model.network.config.plans
+    assert model.network.config.semantic_stream
     assert model.units == STACKED.sound
     assert (model.units.model, model.units.weights, model.units.levels) == ("toy", "01234567", 2)
     assert model.vocabulary.units == STACKED
     how = Sampling(seed=3)
     for said in (
         model.continue_speech(sound(20), 12, how),
-        model.say("one two", 30, how),
-        model.say("one two", 30, how, sound(9)),
+        model.synthesize("one two", 30, how),
+        model.synthesize("one two", 30, how, sound(9)),
     ):
         codes = np.stack(list(said), axis=1)
         assert len(codes) == 2
@@ -140,7 +140,7 @@ def test_a_score_is_what_sound_takes_without_any_plan(model: LanguageModel) -> N
     """By the network itself, of tokens whose level 0 is padding throughout."""
     codes = sound(30)
     unknown = np.concatenate([np.full((1, 30), -1), codes])
-    sequence = model.layout.sequence(TASKS["speech"], Example(speech=unknown, whole=False))
+    sequence = model.layout.sequence(TASKS["speech"], Example(speech=unknown, complete=False))
     assert not sequence.mask[0].any()
     assert (sequence.tokens[0, 1:] == model.layout.pad).all()
     tokens, mask = torch.from_numpy(sequence.tokens)[None], torch.from_numpy(sequence.mask)[None]
@@ -158,10 +158,10 @@ def test_a_prompt_is_gone_on_with_as_if_it_were_read_at_once(model: LanguageMode
     generator = model.generator
     end = model.vocabulary.id("<end of speech>")
     prompt = model.layout.prompt(TASKS["speech"], Example())
-    whole = model._unplanned(heard)
+    whole = model._with_unknown_semantic(heard)
     found = []
     for _ in range(len(more)):
-        [frame] = next(generator.speak([prompt], [whole], end, 1, 50.0, GREEDY))
+        [frame] = next(generator.generate_speech([prompt], [whole], end, 1, 50.0, GREEDY))
         found.append(frame[1:])
         whole = np.concatenate([whole, frame[:, None]], axis=1)
     assert np.array_equal(np.stack(found), np.stack(more))
@@ -177,7 +177,7 @@ def test_guidance_moves_sound_away_from_that_without_a_plan(folder: Path, text: 
         if text is None:
             found = model.continue_speech(sound(12), 10, how)
         else:
-            found = model.say(text, 30, how, sound(9))
+            found = model.synthesize(text, 30, how, sound(9))
         return [frame.tolist() for frame in found]
 
     assert said(1.0) == said(1 + 1e-6) == said(None)
@@ -282,4 +282,4 @@ def test_what_cannot_plan_is_one_line(data: Path, tmp_path: Path) -> None:
                 corpus="other",
             )
         )
-    assert hub.load_model(first, LMConfig)[0].plans is False
+    assert hub.load_model(first, LMConfig)[0].semantic_stream is False

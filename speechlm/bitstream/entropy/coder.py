@@ -1,4 +1,4 @@
-"""Payloads: codes through the context model and a range coder, and back.
+"""Payloads: codes through the entropy model and a range coder, and back.
 
 A payload is the number of levels of each frame, as in a ragged one, and then the codes, frame after
 frame and in a frame from level 0 up, in the range coder of ``constriction`` (Martin 1979; words of
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from speechlm.bitstream.coders import ABSENT, count_levels
 from speechlm.bitstream.entropy.frequencies import PRECISION
-from speechlm.bitstream.entropy.model import ContextModel
+from speechlm.bitstream.entropy.model import EntropyModel
 from speechlm.bitstream.errors import BitstreamError
 from speechlm.bitstream.level_counts import pack_counts, unpack_counts
 
@@ -27,18 +27,18 @@ _WORD = 32  # bits
 
 
 class EntropyCoder:
-    """Writes the codes of a chunk in about as many bits as ``model`` finds them surprising.
+    """Writes the codes of a chunk in about as many bits as their information under ``model``.
 
     Attributes:
         hash: of the model, by which a stream's header names it.
     """
 
-    def __init__(self, model: ContextModel) -> None:
+    def __init__(self, model: EntropyModel) -> None:
         self.model = model
         self.hash = model.hash
         self._family = constriction.stream.model.Categorical(perfect=False)
 
-    def __reduce__(self) -> tuple[type[EntropyCoder], tuple[ContextModel]]:
+    def __reduce__(self) -> tuple[type[EntropyCoder], tuple[EntropyModel]]:
         return EntropyCoder, (self.model,)  # what constriction has is not copied
 
     def accepts(self, codes: np.ndarray) -> bool:
@@ -68,14 +68,14 @@ class EntropyCoder:
         What :meth:`decode` computes frame by frame, many frames at once.
         """
         model = self.model
-        lines, last = model.start(), np.zeros((1, model.trunk), np.float32)
+        history, last = model.initial_history(), np.zeros((1, model.trunk), np.float32)
         for start in range(0, codes.shape[1], _BLOCK):
             block = codes[:, start : start + _BLOCK]
             below = [np.zeros((block.shape[1], model.width), np.float32)]
             for k, row in enumerate(block):
                 below.append(below[-1] + model.embed(k, row))
-            entered = model.enter(below.pop(), count_levels(block))
-            seen = model.look(lines, np.concatenate([last, entered[:-1]]))
+            entered = model.input_proj(below.pop(), count_levels(block))
+            seen = model.trunk_outputs(history, np.concatenate([last, entered[:-1]]))
             last = entered[-1:]
             tables = [model.frequencies(k, seen, sums) for k, sums in enumerate(below)]
             yield block, np.stack(tables, axis=1)
@@ -97,10 +97,10 @@ class EntropyCoder:
         )
         again = constriction.stream.queue.RangeEncoder()
         codes = np.full((levels, frames), ABSENT, np.int64)
-        lines, last = model.start(), np.zeros((1, model.trunk), np.float32)
+        history, last = model.initial_history(), np.zeros((1, model.trunk), np.float32)
         try:
             for frame, number in enumerate(counts):
-                seen = model.look(lines, last)
+                seen = model.trunk_outputs(history, last)
                 below = np.zeros((1, model.width), np.float32)
                 for k in range(number):
                     table = model.frequencies(k, seen, below)
@@ -108,7 +108,7 @@ class EntropyCoder:
                     again.encode(code, self._family, table)
                     codes[k, frame] = code[0]
                     below = below + model.embed(k, code)
-                last = model.enter(below, counts[frame : frame + 1])
+                last = model.input_proj(below, counts[frame : frame + 1])
         except AssertionError:  # what constriction says of bytes that mean nothing
             raise BitstreamError("is damaged") from None
         if _end(again) != coded:

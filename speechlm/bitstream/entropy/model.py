@@ -1,13 +1,17 @@
-"""The context model: how likely each code is, given the frames before and the levels below.
+"""The entropy model: the probability of each code given the past frames and the levels above it.
 
-A small causal network in whole numbers: weights of 8 bits, activations of at most 11, sums exact in
-any order (:class:`IntegerLinear`), and between them clipping. So no two machines can differ.
+A small causal network in integer arithmetic: weights of 8 bits, activations of at most 11, sums
+exact in any order (:class:`IntegerLinear`), and clipping between them. So no two machines differ.
 
-- A frame enters as the sum of the embeddings of its codes and of their number.
-- The trunk runs over frames. Layer i reads its input now and ``2**i`` frames before (as in WaveNet,
-  van den Oord et al. 2016; here with residual ReLU layers).
-- The head of a level reads the trunk up to the frame before and the sum of the embeddings of the
-  frame's lower levels, and through one hidden layer scores the entries of its codebook.
+- The input of a frame is the sum of the embeddings of its codes and of their number.
+- The trunk runs over frames. Layer i takes its input of this frame and of ``2**i`` frames before,
+  as in WaveNet (van den Oord et al. 2016), here with residual ReLU layers.
+- The head of a level takes the trunk's output of the frame before and the sum of the embeddings of
+  the frame's levels that are coded already; a hidden layer gives the scores of its codebook.
+
+Arrays keep the names that published files have: ``enter`` (:meth:`EntropyModel.input_proj`),
+``look`` and ``give`` (dilated convolution and residual projection of the trunk), ``join`` and
+``score`` (hidden layer and scores of the heads).
 """
 
 from __future__ import annotations
@@ -50,8 +54,8 @@ SHAPES = {
 """The arrays of a model, int8 for tables and weights, int32 for biases and shifts."""
 
 
-class ContextModel:
-    """Frequencies of codes from context.
+class EntropyModel:
+    """Frequencies of codes given their context.
 
     One frame at a time, as a decoder must, and many at once, as an encoder may, give the same
     numbers.
@@ -86,16 +90,16 @@ class ContextModel:
             return IntegerLinear(weight, bias, int(shift), most)
 
         self.reach = 2 ** sizes["layers"]
-        self._enter = linear("enter", SUM)
-        self._look = [linear("look", INPUT, i) for i in range(sizes["layers"])]
-        self._give = [linear("give", HIDDEN, i) for i in range(sizes["layers"])]
+        self._input_proj = linear("enter", SUM)
+        self._dilated_conv = [linear("look", INPUT, i) for i in range(sizes["layers"])]
+        self._residual_proj = [linear("give", HIDDEN, i) for i in range(sizes["layers"])]
         read = np.repeat([INPUT, SUM], [self.trunk, self.width])
-        self._join = [linear("join", read, k) for k in range(self.levels)]
-        self._score = [linear("score", HIDDEN, k) for k in range(self.levels)]
+        self._head_hidden = [linear("join", read, k) for k in range(self.levels)]
+        self._head_logits = [linear("score", HIDDEN, k) for k in range(self.levels)]
 
     @classmethod
-    def load(cls, path: str | Path) -> tuple[ContextModel, dict[str, str]]:
-        """The model in a file of weights (safetensors), and what the file says of it.
+    def load(cls, path: str | Path) -> tuple[EntropyModel, dict[str, str]]:
+        """Load a model and its metadata from a safetensors file.
 
         Raises:
             SpeechLMError: when the file cannot be read or holds no such model.
@@ -109,9 +113,9 @@ class ContextModel:
         except (SafetensorError, OSError, ValueError) as error:
             raise SpeechLMError(f"{path}: {error}") from None
 
-    def start(self) -> list[np.ndarray]:
-        """The trunk's lines at the start of a chunk: the last inputs (2**i, trunk) of layer i."""
-        return [np.zeros((2**i, self.trunk), np.float32) for i in range(len(self._look))]
+    def initial_history(self) -> list[np.ndarray]:
+        """The trunk's history at the start of a chunk: the last inputs (2**i, trunk) of layer i."""
+        return [np.zeros((2**i, self.trunk), np.float32) for i in range(len(self._dilated_conv))]
 
     def embed(self, level: int, codes: np.ndarray) -> np.ndarray:
         """Embeddings, float32 (n, width), of ``codes`` (n,) of a level; zeros of -1, an absent one.
@@ -120,25 +124,25 @@ class ContextModel:
         """
         return self._embedding[level].take(codes, axis=0, mode="wrap")
 
-    def enter(self, total: np.ndarray, number: np.ndarray) -> np.ndarray:
-        """Frames as the trunk takes them, (n, trunk).
+    def input_proj(self, total: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """The input of the trunk (n, trunk) for n frames.
 
         ``total`` (n, width) is the sum of a frame's embeddings, ``number`` (n,) that of its levels.
         """
-        return self._enter(crop(total + self._number[number], -SUM, SUM))
+        return self._input_proj(crop(total + self._number[number], -SUM, SUM))
 
-    def look(self, lines: list[np.ndarray], before: np.ndarray) -> np.ndarray:
+    def trunk_outputs(self, history: list[np.ndarray], before: np.ndarray) -> np.ndarray:
         """The trunk's output (n, trunk) for n frames in a row, from the frame before each.
 
-        ``before`` (n, trunk) are as :meth:`enter` gives them, zeros before the first of a chunk.
-        ``lines`` are those that the frames up to here left, and are replaced.
+        ``before`` (n, trunk) are outputs of :meth:`input_proj`, zeros before the first of a chunk.
+        ``history`` is that of the frames up to here, and is updated.
         """
         x = before
-        for i, (look, give) in enumerate(zip(self._look, self._give, strict=True)):
-            line = np.concatenate([lines[i], _read(x)])
-            lines[i] = line[len(x) :]
+        for i, (conv, proj) in enumerate(zip(self._dilated_conv, self._residual_proj, strict=True)):
+            line = np.concatenate([history[i], _read(x)])
+            history[i] = line[len(x) :]
             pair = np.concatenate([line[2**i :], line[: len(x)]], axis=1)
-            x = x + give(crop(look(pair), 0, HIDDEN))
+            x = x + proj(crop(conv(pair), 0, HIDDEN))
         return _read(x)
 
     def scores(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -148,19 +152,19 @@ class ContextModel:
         the levels below.
         """
         read = np.concatenate([seen, crop(below, -SUM, SUM)], axis=1)
-        return self._score[level](crop(self._join[level](read), 0, HIDDEN))
+        return self._head_logits[level](crop(self._head_hidden[level](read), 0, HIDDEN))
 
-    def expected(self, codes: np.ndarray) -> np.ndarray:
-        """Shares, float64 (cardinality,), of level 0's codes in the frame after ``codes``.
+    def expected_probs(self, codes: np.ndarray) -> np.ndarray:
+        """Probabilities, float64 (cardinality,), of level 0's codes in the frame after ``codes``.
 
         These are (levels, frames), from the start of a chunk or later, and may be ragged.
         """
         total = np.zeros((codes.shape[1], self.width), np.float32)
         for level, row in enumerate(codes):
             total = total + self.embed(level, row)
-        entered = self.enter(total, count_levels(codes))
+        entered = self.input_proj(total, count_levels(codes))
         before = np.concatenate([np.zeros((1, self.trunk), np.float32), entered])
-        seen = self.look(self.start(), before)[-1:]
+        seen = self.trunk_outputs(self.initial_history(), before)[-1:]
         frequencies = self.frequencies(0, seen, np.zeros((1, self.width), np.float32))
         return (frequencies[0].astype(np.float64) + 1) / (1 << PRECISION)
 

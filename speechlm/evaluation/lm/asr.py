@@ -6,14 +6,14 @@ import time
 
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import find
-from speechlm.evaluation.columns import Column, error_cells
-from speechlm.evaluation.lm.config import ReadingConfig
-from speechlm.evaluation.lm.ears import Transcript
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import ModelUnderTest
+from speechlm.evaluation.lm.asr_judges import Transcript
+from speechlm.evaluation.lm.config import ASRConfig
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
+from speechlm.evaluation.schema import Column, error_cells
 from speechlm.lm import pipelines
 from speechlm.utils.processes import progress
 
@@ -23,7 +23,7 @@ ABOUT = (
 )
 
 
-def run(config: ReadingConfig, subject: ModelUnderTest) -> dict[str, Section]:
+def run(config: ASRConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """One section, with a card for each recording.
 
     Raises:
@@ -46,7 +46,7 @@ def run(config: ReadingConfig, subject: ModelUnderTest) -> dict[str, Section]:
             wave = subject.wave(clip)
             start = time.perf_counter()
             try:
-                text, reason = pipelines.written([wave], subject.model, tokenizer), ""
+                text, reason = pipelines.transcribe_waves([wave], subject.model, tokenizer), ""
                 factor = Score((time.perf_counter() - start) / clip.seconds, weight=clip.seconds)
             except SpeechLMError as error:
                 text, reason, factor = "", str(error), failed(str(error))

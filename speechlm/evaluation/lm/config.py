@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from omegaconf import DictConfig
 
@@ -21,13 +22,15 @@ from speechlm.lm.generate.sampling import Sampling
 
 @dataclass
 class SamplingConfig:
-    """How units are chosen, as ``speechlm continue`` does by default."""
+    """How units are sampled; the defaults are those of ``speechlm continue``."""
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"attempts": "best_of"}
 
     temperature: float = 0.9
     top_k: int = 0
     top_p: float = 0.95
     guidance: float | None = None
-    attempts: int | None = None
+    best_of: int | None = None
     seed: int = 0
 
     def sampling(self, number: int) -> Sampling:
@@ -37,7 +40,7 @@ class SamplingConfig:
             self.top_k,
             self.top_p,
             guidance=self.guidance,
-            attempts=self.attempts,
+            best_of=self.best_of,
             seed=self.seed + number,
         )
 
@@ -53,7 +56,7 @@ class LikelihoodConfig:
 
 
 @dataclass
-class ChoiceConfig:
+class DiscriminationConfig:
     """Is what really follows a prompt more probable than something else?"""
 
     pairs: int = 500
@@ -64,14 +67,14 @@ class ChoiceConfig:
 
 
 @dataclass
-class ReadingConfig:
+class ASRConfig:
     """Speech to text."""
 
     clips: ClipsConfig = field(default_factory=ClipsConfig)
 
 
 @dataclass
-class SayingConfig:
+class TTSConfig:
     """Text to speech: the sentences of recordings that no training text is, and made-up ones."""
 
     clips: ClipsConfig | None = None
@@ -83,14 +86,16 @@ class SayingConfig:
 
 
 @dataclass
-class ContinuingConfig:
-    """Speech that goes on after the beginnings of recordings."""
+class ContinuationConfig:
+    """Continuations of the beginnings of recordings."""
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"least": "min_seconds"}
 
     clips: ClipsConfig = field(default_factory=ClipsConfig)
     prompt: float = 3.0
     seconds: float = 8.0
     """Of the prompt, and at most of what follows."""
-    least: float = 0.0
+    min_seconds: float = 0.0
     """Seconds before the model may end by itself."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
@@ -127,10 +132,10 @@ class LMSuiteConfig:
     """Patterns of tokenized corpora, with these units. Their training splits are what n-grams
     learn, and what held-out texts are not among."""
     likelihood: LikelihoodConfig | None = None
-    choice: ChoiceConfig | None = None
-    asr: ReadingConfig | None = None
-    tts: SayingConfig | None = None
-    continuation: ContinuingConfig | None = None
+    choice: DiscriminationConfig | None = None
+    asr: ASRConfig | None = None
+    tts: TTSConfig | None = None
+    continuation: ContinuationConfig | None = None
     sweep: SweepConfig | None = None
     recognisers: dict[str, RecogniserConfig | None] = field(default_factory=dict)
     normaliser: str = "english"

@@ -9,11 +9,11 @@ import torch
 
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import find
-from speechlm.evaluation.lm import generating
-from speechlm.evaluation.lm.config import ContinuingConfig
-from speechlm.evaluation.lm.generating import GeneratedSpeech
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import ModelUnderTest
+from speechlm.evaluation.lm import generation_stats
+from speechlm.evaluation.lm.config import ContinuationConfig
+from speechlm.evaluation.lm.generation_stats import GeneratedSpeech
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm.generate.sampling import Sampling
@@ -27,7 +27,7 @@ ABOUT = (
 )
 
 
-def run(config: ContinuingConfig, subject: ModelUnderTest) -> dict[str, Section]:
+def run(config: ContinuationConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """One section, with a card for what the model went on with, and one for the recording.
 
     Raises:
@@ -38,7 +38,7 @@ def run(config: ContinuingConfig, subject: ModelUnderTest) -> dict[str, Section]
     if not clips:
         raise SpeechLMError(f"no recording is longer than a prompt of {config.prompt:g} s")
     subject.warm()
-    section = Section("Continuations", ABOUT, generating.COLUMNS)
+    section = Section("Continuations", ABOUT, generation_stats.COLUMNS)
     model = section.system(subject.name, f"goes on for up to {config.seconds:g} s")
     real = section.system("recording", "as it goes on, to its end")
     with progress("continuing", len(clips)) as advance:
@@ -48,13 +48,13 @@ def run(config: ContinuingConfig, subject: ModelUnderTest) -> dict[str, Section]
             card = _continued(section, model, wave[:size], number, config, subject)
             units = subject.tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
             after = units[:, round(config.prompt / subject.seconds) :]
-            section.add(real, {"unlooped": generating.looping(after, subject.seconds)})
+            section.add(real, {"unlooped": generation_stats.looping(after, subject.seconds)})
             section.shown.append(Shown(clip.id, clip.text, [card, Card(real, wave)]))
             advance(clip.id)
     return {"continuation": section}
 
 
-def go_on(
+def continue_prompt(
     prompt: Wave, seconds: float, how: Sampling, subject: ModelUnderTest
 ) -> tuple[Wave, GeneratedSpeech]:
     """The prompt (samples,) as its units give it back, and up to ``seconds`` that follow it.
@@ -72,7 +72,7 @@ def go_on(
     most = frames_in(seconds, 1 / subject.seconds)
     frames = subject.model.continue_speech(codes[0].cpu().numpy(), most, how)
     samples = owed + round(seconds * subject.rate)
-    made = generating.generate(frames, most, subject.levels, stream, samples)
+    made = generation_stats.generate(frames, most, subject.levels, stream, samples)
     before = np.concatenate([before, made.wave[:owed]])
     return before, replace(made, wave=made.wave[owed:])
 
@@ -82,17 +82,17 @@ def _continued(
     name: str,
     prompt: Wave,
     number: int,
-    config: ContinuingConfig,
+    config: ContinuationConfig,
     subject: ModelUnderTest,
 ) -> Card:
     """Let the model go on after ``prompt`` (samples,), and add its row."""
     try:
-        how = replace(config.sampling.sampling(number), least=config.least)
-        before, made = go_on(prompt, config.seconds, how, subject)
+        how = replace(config.sampling.sampling(number), min_seconds=config.min_seconds)
+        before, made = continue_prompt(prompt, config.seconds, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
         return Card(name, note=str(error))
-    section.add(name, generating.cells(made, subject.rate))
+    section.add(name, generation_stats.cells(made, subject.rate))
     length, end = len(made.wave) / subject.rate, "to an end" if made.ended else "and did not end"
     note = f"prompt until {config.prompt:.1f} s, then the model for {length:.1f} s, {end}"
     return Card(name, np.concatenate([before, made.wave]), note=note)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.columns import Column
+from speechlm.evaluation.kneser_ney import UnitNgrams
 from speechlm.evaluation.lm.config import LikelihoodConfig
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import HeldOutUtterance, ModelUnderTest
+from speechlm.evaluation.lm.model_under_test import HeldOutUtterance, ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.ngrams import UnitNgrams
+from speechlm.evaluation.schema import Column
 from speechlm.utils.processes import progress
 
 NGRAMS = {
@@ -21,7 +21,7 @@ NGRAMS = {
     "trigrams over levels": (3, "levels"),
     "4-grams over levels": (4, "levels"),
 }
-"""Order, and over what, of :class:`~speechlm.evaluation.ngrams.UnitNgrams`."""
+"""Order, and over what, of :class:`~speechlm.evaluation.kneser_ney.UnitNgrams`."""
 ABOUT = (
     "Bits of information a second of units, of speakers whom the training data does not have: the "
     "less, the better a model predicts. Interpolated Kneser-Ney n-grams learned the training "

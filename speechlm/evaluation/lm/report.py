@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.lm.ears import ASRJudges
+from speechlm.evaluation.lm.asr_judges import ASRJudges
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.lm.results import FORMAT, LMResults
-from speechlm.evaluation.lm.section import Section
 from speechlm.evaluation.page import lm as page
 from speechlm.evaluation.results import provenance
 

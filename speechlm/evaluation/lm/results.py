@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from speechlm.evaluation import results
+from speechlm.evaluation.format import number
 from speechlm.evaluation.results import Results
-from speechlm.evaluation.wording import number
 
 FORMAT = "speechlm-evaluation-lm-1"
 

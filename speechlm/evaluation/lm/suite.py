@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.lm import asr, choice, continuation, likelihood, report, sweep, tts
+from speechlm.evaluation.lm import asr, continuation, discrimination, likelihood, report, sweep, tts
+from speechlm.evaluation.lm.asr_judges import ASRJudges
 from speechlm.evaluation.lm.config import LMSuiteConfig
-from speechlm.evaluation.lm.ears import ASRJudges
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.lm.results import LMResults
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import ModelUnderTest
-from speechlm.evaluation.plan import listeners
+from speechlm.evaluation.setup import listeners
 from speechlm.evaluation.store import Store, default_folder
 
 Part = Callable[[], dict[str, Section]]
@@ -53,7 +53,7 @@ def _parts(config: LMSuiteConfig, subject: ModelUnderTest) -> dict[str, Part]:
     if (predicting := config.likelihood) is not None:
         parts["likelihood"] = lambda: likelihood.run(predicting, subject)
     if (choosing := config.choice) is not None:
-        parts["choice"] = lambda: choice.run(choosing, subject)
+        parts["choice"] = lambda: discrimination.run(choosing, subject)
     if (reading := config.asr) is not None:
         parts["asr"] = lambda: asr.run(reading, subject)
     if (saying := config.tts) is not None:

@@ -13,18 +13,18 @@ from speechlm.data.texts import read_all
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import diversity, statistics
 from speechlm.evaluation.clips import find
-from speechlm.evaluation.columns import Column
-from speechlm.evaluation.lm import continuation, generating
+from speechlm.evaluation.lm import continuation, generation_stats
+from speechlm.evaluation.lm.asr_judges import Transcript, texts
 from speechlm.evaluation.lm.config import SweepConfig
-from speechlm.evaluation.lm.ears import Transcript, texts
-from speechlm.evaluation.lm.operating import points
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import ModelUnderTest
+from speechlm.evaluation.lm.gslm_operating_points import points
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.recognition.text import Normaliser, normaliser
-from speechlm.evaluation.words import WordModel
+from speechlm.evaluation.schema import Column
+from speechlm.evaluation.word_ngram_lm import WordModel
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.types import Floats, Wave
 from speechlm.utils.processes import progress
@@ -53,7 +53,7 @@ COLUMNS = {
     "ppx": Column("ASR-perplexity", "", "lower", 0, "2 to the bits a word"),
     "words": Column("Dictionary words", "%", "higher", 1, "of all words heard; numbers count"),
     "heard": Column("Words heard", "%", "higher", 1, "any at all", share=True),
-    **{name: generating.COLUMNS[name] for name in ("ended", "unlooped", "seconds")},
+    **{name: generation_stats.COLUMNS[name] for name in ("ended", "unlooped", "seconds")},
 }
 POINT_COLUMNS = {
     "ppx": Column(
@@ -152,7 +152,9 @@ def run(config: SweepConfig, subject: ModelUnderTest) -> dict[str, Section]:
             cards = []
             for temperature in config.temperatures:
                 seed = config.seed + number
-                how = Sampling(temperature, top_p=1.0, loop=0.0, guidance=1.0, seed=seed)
+                how = Sampling(
+                    temperature, top_p=1.0, repetition_window=0.0, guidance=1.0, seed=seed
+                )
                 every, card = _gone_on(wave[:size], len(wave[size:end]), how, subject)
                 for who, one in every.items():
                     said[who].setdefault(card.name, []).append(one)
@@ -181,12 +183,12 @@ def _gone_on(
     """What the model says after ``prompt`` (samples,), for ``samples`` at most, by who hears it."""
     name = f"{subject.name} at {how.temperature:g}"
     try:
-        before, made = continuation.go_on(prompt, samples / subject.rate, how, subject)
+        before, made = continuation.continue_prompt(prompt, samples / subject.rate, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
         nothing = _Said(Transcript(reason=str(error)), {})
         return dict.fromkeys(subject.ears.names, nothing), Card(name, note=str(error))
     heard = subject.ears.hear(made.wave, subject.rate)
-    cells = generating.cells(made, subject.rate)
+    cells = generation_stats.cells(made, subject.rate)
     own = {column: cells[column] for column in ("ended", "unlooped", "seconds")}
     card = Card(name, np.concatenate([before, made.wave]), texts(heard))
     return {who: _Said(what, own) for who, what in heard.items()}, card

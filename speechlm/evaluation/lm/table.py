@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from speechlm.evaluation.format import NONE
 from speechlm.evaluation.lm.results import GOALS, LMResults, figure
 from speechlm.evaluation.lm.sweep import POINT_COLUMNS
-from speechlm.evaluation.wording import NONE
 
 SHOWN = (
     ("likelihood", "bits"),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from speechlm.data.sentences import sentence
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip, find
-from speechlm.evaluation.lm import generating
-from speechlm.evaluation.lm.config import SayingConfig
-from speechlm.evaluation.lm.ears import texts
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import ModelUnderTest
+from speechlm.evaluation.lm import generation_stats
+from speechlm.evaluation.lm.asr_judges import texts
+from speechlm.evaluation.lm.config import TTSConfig
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.page.cards import Card, Shown
@@ -39,7 +39,7 @@ class Prompt:
     clip: Clip | None = None
 
 
-def run(config: SayingConfig, subject: ModelUnderTest) -> dict[str, Section]:
+def run(config: TTSConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """A section for sentences with recordings and one for made-up ones, as far as declared.
 
     Raises:
@@ -47,7 +47,7 @@ def run(config: SayingConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """
     subject.warm()
     sections = {}
-    columns = subject.ears.columns | generating.COLUMNS
+    columns = subject.ears.columns | generation_stats.COLUMNS
     if config.clips is not None:
         section = Section("Text to speech", RECORDED, columns)
         sections["tts"] = _run(section, recorded(config, subject), config, subject)
@@ -57,7 +57,7 @@ def run(config: SayingConfig, subject: ModelUnderTest) -> dict[str, Section]:
     return sections
 
 
-def recorded(config: SayingConfig, subject: ModelUnderTest) -> list[Prompt]:
+def recorded(config: TTSConfig, subject: ModelUnderTest) -> list[Prompt]:
     """Recordings whose sentence is not in the training splits, the first of each sentence.
 
     Raises:
@@ -74,7 +74,7 @@ def recorded(config: SayingConfig, subject: ModelUnderTest) -> list[Prompt]:
     return list(found.values())
 
 
-def made_up(config: SayingConfig, subject: ModelUnderTest) -> list[Prompt]:
+def made_up(config: TTSConfig, subject: ModelUnderTest) -> list[Prompt]:
     """Different sentences of a grammar that are not in the training splits."""
     found: dict[str, Prompt] = {}
     number = 0
@@ -88,7 +88,7 @@ def made_up(config: SayingConfig, subject: ModelUnderTest) -> list[Prompt]:
 
 
 def _run(
-    section: Section, prompts: list[Prompt], config: SayingConfig, subject: ModelUnderTest
+    section: Section, prompts: list[Prompt], config: TTSConfig, subject: ModelUnderTest
 ) -> Section:
     model = section.system(subject.name, "says the text, in a voice that it picks")
     floors = {}
@@ -119,22 +119,22 @@ def _said(
     name: str,
     prompt: Prompt,
     number: int,
-    config: SayingConfig,
+    config: TTSConfig,
     subject: ModelUnderTest,
 ) -> Card:
     """Let the model say a prompt, and add its row."""
-    most = pipelines.most_frames(prompt.text, subject.model.units.frame_rate)
-    unended: list[int] = []
+    most = pipelines.max_frames(prompt.text, subject.model.units.frame_rate)
+    truncated: list[int] = []
     try:
         how = config.sampling.sampling(number)
-        frames = subject.model.say(prompt.text, most, how, unended=unended)
+        frames = subject.model.synthesize(prompt.text, most, how, truncated=truncated)
         stream = subject.tokenizer.stream_decoder()
-        made = generating.generate(frames, most, subject.levels, stream)
+        made = generation_stats.generate(frames, most, subject.levels, stream)
     except SpeechLMError as error:  # as a text beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
         return Card(name, note=str(error))
-    made = replace(made, ended=made.ended and not unended)
-    cells = generating.cells(made, subject.rate)
+    made = replace(made, ended=made.ended and not truncated)
+    cells = generation_stats.cells(made, subject.rate)
     note = "" if made.ended else "did not end by itself"
     return _heard(section, name, prompt.text, made.wave, subject, cells, note)
 

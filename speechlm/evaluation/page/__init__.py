@@ -12,12 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from speechlm.evaluation.config import PageConfig
+from speechlm.evaluation.format import number
 from speechlm.evaluation.page.cards import Shown, laid_out
 from speechlm.evaluation.page.gallery import Gallery, chosen
 from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import context
 from speechlm.evaluation.results import ResultRow, Results
-from speechlm.evaluation.wording import number
 from speechlm.utils.files import atomic_path
 
 SOUNDS = {"flac": "lossless FLAC", "opus": "Opus at about 64 kbit/s", "mp3": "MP3 at 64 kbit/s"}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+from speechlm.evaluation.format import NONE, number, signed, verdict
 from speechlm.evaluation.page.charts import Point, Series, chart, marker
 from speechlm.evaluation.results import Results
-from speechlm.evaluation.wording import NONE, number, signed, verdict
 
 
 def context(results: Results) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def entropy(counts: NDArray) -> float:
     return (plain + (len(seen) - 1) / (2 * total)) / math.log(2)
 
 
-def shares(counts: Ints) -> tuple[Floats, Floats]:
+def uncertainty_coefficients(counts: Ints) -> tuple[Floats, Floats]:
     """Of what labels of frames are in doubt, the share that units tell (utterances,), and how much
     is in doubt (utterances,), which is its weight: of counts (utterances, units, labels).
 

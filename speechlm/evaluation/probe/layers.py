@@ -16,8 +16,8 @@ import torch
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe.config import LayersConfig
-from speechlm.evaluation.probe.figures import ProbeResult
-from speechlm.evaluation.probe.subjects import ProbedTokenizers
+from speechlm.evaluation.probe.metrics import ProbeResult
+from speechlm.evaluation.probe.tokenizers import ProbedTokenizers
 from speechlm.evaluation.statistics import Interval
 from speechlm.training.units import Kept, UnitsTrainingConfig, cluster, draw
 from speechlm.units import features

@@ -15,10 +15,11 @@ from speechlm.config import load_yaml, to_dataclass
 from speechlm.data import speech
 from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.probe import labels, layers, subjects
+from speechlm.evaluation.probe import labels, layers
 from speechlm.evaluation.probe.config import LabelsConfig, ProbeConfig, SpeakersConfig
-from speechlm.evaluation.probe.figures import Material, ProbeResult, probe
 from speechlm.evaluation.probe.layers import LayerChoice
+from speechlm.evaluation.probe.metrics import Material, ProbeResult, probe
+from speechlm.evaluation.probe.tokenizers import probed_tokenizer
 from speechlm.evaluation.statistics import Interval
 from speechlm.units.load import load
 from speechlm.utils.files import atomic_path
@@ -49,7 +50,8 @@ def run(config: Path, overrides: list[str], out: Path) -> Group:
         raise SpeechLMError(f"{config}: no tokenizer to probe; add one under tokenizers")
     found: dict[str, ProbeResult] = {}
     every = [
-        subjects.of(name, load(each.model, 1, framed=True)) for name, each in tokenizers.items()
+        probed_tokenizer(name, load(each.model, 1, framed=True))
+        for name, each in tokenizers.items()
     ]
     material = _material(known, declared.speakers)
     if declared.layers is not None:

@@ -1,4 +1,4 @@
-"""Generating: speech frame by frame, and text piece by piece, for a batch of prompts."""
+"""Generation of speech frame by frame and of text token by token, for a batch of prompts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.backbone import cached_backbone
-from speechlm.lm.generate.sampling import ALL, Sampling, Views
+from speechlm.lm.generate.sampling import NO_CFG, CFGBranches, Sampling
 from speechlm.lm.generate.steps import (
-    SPEECH,
+    SPEECH_STEPS,
     OutputHeads,
     StepDecoder,
     TextSteps,
@@ -24,116 +24,120 @@ from speechlm.lm.generate.steps import (
     WordwiseSteps,
 )
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import NONE, shifted
+from speechlm.lm.patterns import NO_TOKEN, offset_codes
 from speechlm.types import Codes, Ids
 
-TEXT_LOOP = 20
-"""Pieces of text that may repeat themselves before that is made less probable."""
+TEXT_REPETITION_WINDOW = 20
+"""Tokens of text that may repeat without a penalty."""
 
 
 class Generator:
-    """A model, ready to generate where it is; with a copy of its weights, as they are now.
+    """Generation with a copy of a model's current weights, on its device.
 
-    Positions beyond the model's context are reached by reading anew what was given, and of the
-    rest as much of the latest as fills half of the context.
+    Beyond the model's context, generation restarts from the prompt and as many of the latest
+    columns as fill half of the context.
     """
 
     def __init__(self, model: UnitLM):
-        self.pattern, self.context = model.pattern, model.config.context
+        self.pattern, self.context = model.pattern, model.config.max_position_embeddings
         ids = model.config.ids
         self.text = range(ids.specials, ids.specials + ids.text)
         self.decoder = cached_backbone(model.backbone)
         self.embedding = model.embedding.weight.detach()
         self.heads = OutputHeads(model)
-        self.guidance, self.plans = model.config.guidance, model.config.plans
-        self.speech = SPEECH[model.config.pattern]
+        self.guidance, self.semantic_stream = model.config.guidance, model.config.semantic_stream
+        self.speech = SPEECH_STEPS[model.config.pattern]
         self.stride = model.pattern.stride
 
-    def speak(
+    def generate_speech(
         self,
         prompts: Sequence[Ids],
-        heard: Sequence[Codes],
+        past: Sequence[Codes],
         end: int,
         frames: int,
         frame_rate: float,
         sampling: Sampling,
         text: bool = False,
     ) -> Iterator[list[Codes | None]]:
-        """Frames of speech that go on after each prompt, one by one.
+        """Continue speech after each prompt, frame by frame.
 
         Args:
-            prompts: joint ids (rows, columns) of what is given, up to the speech.
-            heard: codes (levels, frames) of the speech that is to go on, below 0 where there is
-                none; of no frame for a new one.
+            prompts: joint ids (rows, columns) up to the speech.
+            past: codes (levels, frames) of the speech to continue, -1 where unknown; no frame for
+                new speech.
             end: id of the token that ends speech.
-            frames: so many at most.
-            frame_rate: frames a second.
-            sampling: how to choose.
-            text: whether the prompts have a text to say, by which there is guidance.
+            frames: maximum number of frames.
+            frame_rate: frames per second.
+            sampling: how units are sampled.
+            text: whether the prompts have a text, which guidance can leave out.
 
         Yields:
-            The codes (levels,) of the next frame of each example; None for one that has ended.
+            The codes (levels,) of the next frame of each example; None once it has ended.
         """
-        loop = round(sampling.loop * frame_rate)
-        sampling, views = self._guidance(sampling, text)
-        units = self.heads.units(0)
-        least = round(sampling.least * frame_rate)
-        choice = TokenSampler(self.heads, units, end, sampling, len(prompts), loop, views, least)
+        window = round(sampling.repetition_window * frame_rate)
+        sampling, branches = self._guidance(sampling, text)
+        units = self.heads.unit_ids(0)
+        shortest = round(sampling.min_seconds * frame_rate)
+        sampler = TokenSampler(
+            self.heads, units, end, sampling, len(prompts), window, branches, shortest
+        )
         starts, tails = [], []
-        for prompt, codes in zip(prompts, heard, strict=True):
-            laid = self.pattern.build(shifted(codes, np.array(self.heads.firsts)))
+        for prompt, codes in zip(prompts, past, strict=True):
+            laid = self.pattern.build(offset_codes(codes, np.array(self.heads.firsts)))
             cut = self.pattern.end(codes.shape[1])
-            begun = np.where(laid == NONE, self.heads.pad, laid)[:, :cut]
+            begun = np.where(laid == NO_TOKEN, self.heads.pad, laid)[:, :cut]
             starts.append(np.concatenate([prompt, begun], axis=1))
             tail = self._tail()
             tail[:, : laid.shape[1] - cut] = laid[:, cut:]
             tails.append(tail)
-        columns = self.speech(self.heads, choice, self._ids(np.stack(tails)), frames)
+        columns = self.speech(self.heads, sampler, self._ids(np.stack(tails)), frames)
         given = [prompt.shape[1] for prompt in prompts]
         return self._run(starts, given, columns, self.pattern.columns(frames))
 
-    def read(
+    def generate_wordwise(
         self,
         prompt: Ids,
         words: Sequence[Ids],
         end: int,
         frames: int,
-        longest: int,
+        max_word_frames: int,
         frame_rate: float,
         sampling: Sampling,
-        unended: list[int],
+        truncated: list[int],
     ) -> Iterator[list[Codes | None]]:
-        """Frames of speech that say one word after the other, one by one.
+        """Synthesise words one after the other, frame by frame.
 
         Args:
-            prompt: joint ids (rows, columns) of what is given before the words.
-            words: ids (rows, columns) that tell each word.
+            prompt: joint ids (rows, columns) before the words.
+            words: ids (rows, columns) that give each word.
             end: id of the token that ends speech.
-            frames: so many at most, and ``longest`` of a word.
-            frame_rate: frames a second.
-            sampling: how to choose.
-            unended: gets the number of each word that was as long and did not end by itself.
+            frames: maximum number of frames.
+            max_word_frames: that of a word.
+            frame_rate: frames per second.
+            sampling: how units are sampled.
+            truncated: receives the indices of words that were cut at their maximum length.
 
         Yields:
-            The codes (levels,) of the next frame, as :meth:`speak` does of one prompt.
+            The codes (levels,) of the next frame, as :meth:`generate_speech` for one prompt.
         """
-        loop = round(sampling.loop * frame_rate)
-        sampling, views = self._guidance(sampling, text=True)
-        choice = TokenSampler(self.heads, self.heads.units(0), end, sampling, 1, loop, views)
+        window = round(sampling.repetition_window * frame_rate)
+        sampling, branches = self._guidance(sampling, text=True)
+        units = self.heads.unit_ids(0)
+        sampler = TokenSampler(self.heads, units, end, sampling, 1, window, branches)
         tail = self._ids(self._tail())[None]
         first, *others = map(self._ids, words)
         if self.pattern.end(1) == self.pattern.columns(1):  # else it stands beside the last codes
             ended = torch.full((self.pattern.rows, 1), self.heads.pad, device=first.device)
             ended[0] = end
             others = [torch.cat([ended, word], dim=1) for word in others]
-        speech = self.speech(self.heads, choice, tail, longest)
-        columns = WordwiseSteps(speech, tail, others, longest, unended)
+        speech = self.speech(self.heads, sampler, tail, max_word_frames)
+        columns = WordwiseSteps(speech, tail, others, max_word_frames, truncated)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, words[0]], axis=1)
-        found = self._run([start], [prompt.shape[1]], columns, number)
-        return itertools.islice(found, frames)
+        generated = self._run([start], [prompt.shape[1]], columns, number)
+        return itertools.islice(generated, frames)
 
-    def write(
+    def generate_text(
         self,
         prompts: Sequence[Ids],
         pieces: Sequence[int],
@@ -141,42 +145,43 @@ class Generator:
         limit: int,
         sampling: Sampling,
     ) -> Iterator[list[int | None]]:
-        """Ids of text that go on after each prompt, one by one.
+        """Generate text after each prompt, token by token.
 
         Args:
-            prompts: joint ids (rows, columns) of what is given.
-            pieces: ids that may come.
+            prompts: joint ids (rows, columns).
+            pieces: ids of tokens of text.
             end: id that ends text.
-            limit: so many at most.
-            sampling: how to choose.
+            limit: maximum number of tokens.
+            sampling: how tokens are sampled.
 
         Yields:
-            The next id of each example; None for one that has ended.
+            The next id of each example; None once it has ended.
         """
         sampling = replace(sampling, guidance=None)
-        choice = TokenSampler(self.heads, pieces, end, sampling, len(prompts), TEXT_LOOP)
-        columns = TextSteps(self.heads, choice)
+        window = TEXT_REPETITION_WINDOW
+        sampler = TokenSampler(self.heads, pieces, end, sampling, len(prompts), window)
+        columns = TextSteps(self.heads, sampler)
         given = [prompt.shape[1] for prompt in prompts]
-        for found in self._run(list(prompts), given, columns, limit):
-            yield [None if each is None else int(each[0]) for each in found]
+        for ids in self._run(list(prompts), given, columns, limit):
+            yield [None if each is None else int(each[0]) for each in ids]
 
     def _ids(self, ids: Ids) -> Tensor:
-        """Ids on the model's device."""
+        """``ids`` on the model's device."""
         return torch.from_numpy(ids).to(self.embedding.device)
 
     def _tail(self) -> Ids:
-        """Ids (rows, columns) that are known of the first columns of speech: none."""
-        return np.full((self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NONE)
+        """Known ids (rows, columns) of the first columns of new speech: none."""
+        return np.full((self.pattern.rows, max(self.pattern.columns(1) - 1, 0)), NO_TOKEN)
 
-    def _guidance(self, sampling: Sampling, text: bool) -> tuple[Sampling, Views]:
-        """With the guidance that is asked for or the model's own, the views that it takes.
+    def _guidance(self, sampling: Sampling, text: bool) -> tuple[Sampling, CFGBranches]:
+        """``sampling`` with its guidance or the model's, and the branches that guidance takes.
 
-        Without a ``text`` and a plan there is nothing to be guided by.
+        Without a ``text`` and a semantic stream there is nothing to leave out.
         """
         if sampling.guidance is None:
             sampling = replace(sampling, guidance=self.guidance)
-        views = Views(text, self.plans) if sampling.guides else ALL
-        return sampling, views
+        branches = CFGBranches(text, self.semantic_stream) if sampling.uses_guidance else NO_CFG
+        return sampling, branches
 
     @torch.inference_mode()
     def _run(
@@ -186,32 +191,34 @@ class Generator:
         columns: StepDecoder,
         number: int,
     ) -> Iterator[list[Codes | None]]:
-        """What ``columns`` finds, in ``number`` columns or until all have ended.
+        """The outputs of ``columns``, for ``number`` columns or until all examples have ended.
 
-        The first ``given`` columns of each start stay in sight, however long the rest becomes.
-        ``columns`` gets outputs for each of its views.
+        The first ``given`` columns of each start stay in the context, however long the rest grows.
+        ``columns`` receives outputs for each of its guidance branches.
         """
         past = [self._ids(start) for start in starts]
-        views = self._views(columns.choice.views)
+        embeddings = self._branch_embeddings(columns.sampler.branches)
         made, most = 0, self.context * 3 // 4
         while True:
-            past = [self._fitting(each, kept, most) for each, kept in zip(past, given, strict=True)]
+            past = [
+                self._truncate(each, kept, most) for each, kept in zip(past, given, strict=True)
+            ]
             # From here on an example is cut when it is full itself, whatever the others are.
             most = self.context
             longest = max(each.shape[1] for each in past)
             capacity = min(longest + number - made, self.context)
-            read = [see(each.t()) for see in views for each in past]
+            read = [embed(each.t()) for embed in embeddings for each in past]
             steps = self.decoder.new_state(len(read), capacity)
             h = steps.prefill(read)
             new: list[Tensor] = []
             while longest + len(new) <= capacity:
                 if new:
-                    h = steps.step(torch.cat([see(new[-1]) for see in views]))
+                    h = steps.step(torch.cat([embed(new[-1]) for embed in embeddings]))
                 column = columns(h)
                 if column is None:
                     return
-                if columns.found is not None:
-                    rows, over = columns.found.cpu().numpy(), columns.over
+                if columns.output is not None:
+                    rows, over = columns.output.cpu().numpy(), columns.ended
                     yield [None if end else row for row, end in zip(rows, over, strict=True)]
                 made += 1
                 if made == number:
@@ -220,27 +227,27 @@ class Generator:
             latest = torch.stack(new, dim=2)
             past = [torch.cat(pair, dim=1) for pair in zip(past, latest, strict=True)]
 
-    def _views(self, views: Views) -> list[Callable[[Tensor], Tensor]]:
-        """What embeds columns (n, rows) for each."""
-        found: list[Callable[[Tensor], Tensor]] = [self.embed]
-        if views.untold:
-            found.append(partial(self.embed, hidden=(self.text,)))
-        if views.unplanned:
-            found.append(partial(self.embed, hidden=(self.text, self.heads.units(0))))
-        return found
+    def _branch_embeddings(self, branches: CFGBranches) -> list[Callable[[Tensor], Tensor]]:
+        """For each branch, the function that embeds columns (n, rows)."""
+        embeddings: list[Callable[[Tensor], Tensor]] = [self.embed]
+        if branches.no_text:
+            embeddings.append(partial(self.embed, masked=(self.text,)))
+        if branches.no_semantic:
+            embeddings.append(partial(self.embed, masked=(self.text, self.heads.unit_ids(0))))
+        return embeddings
 
-    def embed(self, columns: Tensor, hidden: Sequence[range] = ()) -> Tensor:
-        """Embeddings (n, dim) of columns (n, rows), as if no ids of ``hidden`` were in row 0."""
+    def embed(self, columns: Tensor, masked: Sequence[range] = ()) -> Tensor:
+        """Embeddings (n, dim) of columns (n, rows), with ids of ``masked`` in row 0 as padding."""
         first = columns[:, 0]
-        for ids in hidden:
+        for ids in masked:
             first = torch.where((first >= ids.start) & (first < ids.stop), self.heads.pad, first)
-        if hidden:
+        if masked:
             columns = torch.cat([first[:, None], columns[:, 1:]], dim=1)
         return F.embedding_bag(columns, self.embedding, mode="sum")
 
-    def _fitting(self, columns: Tensor, given: int, most: int) -> Tensor:
-        """Columns (rows, time), if more than ``most``: those given, and the latest, that leave room
-        in the context.
+    def _truncate(self, columns: Tensor, given: int, most: int) -> Tensor:
+        """Columns (rows, time); beyond ``most``, only those given and the latest, within half of
+        the context.
         """
         time = columns.shape[1]
         if time <= most:

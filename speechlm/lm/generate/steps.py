@@ -1,7 +1,6 @@
-"""What stands in the next column: one way for each codebook pattern, and one for text.
+"""Decoding steps: the next column of tokens, for each codebook pattern and for text.
 
-All hold a batch of examples. One that has ended goes on with something, since the batch does, but
-gives nothing more.
+All operate on a batch. Finished sequences keep stepping with the batch; their output is discarded.
 """
 
 from __future__ import annotations
@@ -13,50 +12,64 @@ import torch
 from torch import Tensor
 
 from speechlm.kernels.cached_transformer import CachedProjection, cached_transformer
-from speechlm.lm.generate.sampling import ALL, Loops, Sampler, Sampling, Views, discourage, guided
+from speechlm.lm.generate.sampling import (
+    NO_CFG,
+    CFGBranches,
+    LoopPenalty,
+    Sampler,
+    Sampling,
+    apply_loop_penalty,
+    classifier_free_guidance,
+)
 from speechlm.lm.model import UnitLM
 from speechlm.nn import CachedTransformer
 
 
 class OutputHeads:
-    """A model's output matrices, each cut down to what may come where it is used.
+    """The output matrices of a model, each restricted to the ids that are valid where it is used.
 
-    So nothing else can come, and its logits are never made.
+    Logits of other ids are never computed.
     """
 
     def __init__(self, model: UnitLM):
         ids = model.config.ids
         self.output = model.output.detach()
-        self.levels, self.cardinality, self.pad = ids.levels, ids.cardinality, ids.pad
+        self.num_codebooks, self.codebook_size, self.pad = (
+            ids.num_codebooks,
+            ids.codebook_size,
+            ids.pad,
+        )
         self.rows = model.pattern.rows
         self.device = self.output.device
-        self.firsts = [model.first + level * ids.cardinality for level in range(ids.levels)]
+        self.firsts = [
+            model.first + level * ids.codebook_size for level in range(ids.num_codebooks)
+        ]
         self.offsets = torch.tensor(self.firsts, device=self.device)
         self.depth: CachedTransformer | None = None
         if model.depth is not None:
             self.depth = cached_transformer(model.depth.transformer)
-            self.enter = CachedProjection(model.depth.enter.weight)
+            self.input_proj = CachedProjection(model.depth.enter.weight)
             self.embedding = model.depth.embedding.weight.detach()
             self.lower = [CachedProjection(weight) for weight in model.depth.heads.detach()]
         else:
-            self.lower = [self.of(self.units(level)) for level in range(1, ids.levels)]
+            self.lower = [
+                self.projection(self.unit_ids(level)) for level in range(1, ids.num_codebooks)
+            ]
 
-    def units(self, level: int) -> range:
-        """Ids of a level."""
-        return range(self.firsts[level], self.firsts[level] + self.cardinality)
+    def unit_ids(self, level: int) -> range:
+        """Ids of the units of a level."""
+        return range(self.firsts[level], self.firsts[level] + self.codebook_size)
 
-    def of(self, ids: Sequence[int]) -> CachedProjection:
-        """What gives the logits of some ids."""
+    def projection(self, ids: Sequence[int]) -> CachedProjection:
+        """The projection to the logits of ``ids``."""
         return CachedProjection(self.output[torch.tensor(ids, device=self.device)])
 
 
 class TokenSampler:
-    """Chooses among ``ids``, until an example has chosen ``end``, the last of them.
-
-    That cannot be among the first ``least`` that are chosen.
+    """Samples from ``ids`` until an example samples ``end``, after ``min_tokens`` at least.
 
     Attributes:
-        ended: of each example, whether it has.
+        ended: whether each example has sampled ``end``.
     """
 
     def __init__(
@@ -66,159 +79,165 @@ class TokenSampler:
         end: int,
         sampling: Sampling,
         batch: int,
-        loop: int,
-        views: Views = ALL,
-        least: int = 0,
+        repetition_window: int,
+        branches: CFGBranches = NO_CFG,
+        min_tokens: int = 0,
     ):
-        self.views, self.least, self.end = views, least, end
+        self.branches, self.min_tokens, self.end = branches, min_tokens, end
         self.ids = torch.tensor([*ids, end], device=heads.device)
-        self.head = heads.of([*ids, end])
+        self.head = heads.projection([*ids, end])
         self.sampler = Sampler(sampling, batch)
-        self.loops = [Loops(loop) for _ in range(batch)] if sampling.loop else []
+        self.loop_penalties = (
+            [LoopPenalty(repetition_window) for _ in range(batch)]
+            if sampling.repetition_window
+            else []
+        )
         self.ended = [False] * batch
 
     def __call__(self, h: Tensor) -> Tensor:
-        """Indices (batch,) into ``ids``, from outputs (views * batch, dim)."""
-        logits = self.head(self.views.plan(h))
-        logits = guided(logits, len(self.ended), self.sampler.sampling.guidance)
-        discourage(logits, self.loops)
+        """Indices (batch,) into ``ids``, from outputs (branches * batch, dim)."""
+        logits = self.head(self.branches.semantic(h))
+        logits = classifier_free_guidance(logits, len(self.ended), self.sampler.sampling.guidance)
+        apply_loop_penalty(logits, self.loop_penalties)
         last = logits.shape[1] - 1
-        if self.least > 0:
+        if self.min_tokens > 0:
             logits[:, last] = -torch.inf
-            self.least -= 1
+            self.min_tokens -= 1
         chosen = self.sampler(logits)
         for example, index in enumerate(chosen.tolist()):
             if index == last:
                 self.ended[example] = True
-            elif self.loops:
-                self.loops[example].push(index)
+            elif self.loop_penalties:
+                self.loop_penalties[example].push(index)
         return chosen.clamp(max=last - 1) if any(self.ended) else chosen
 
 
 class StepDecoder(ABC):
-    """Makes column after column of a batch.
+    """Produces the columns of a batch one by one.
 
     Attributes:
-        found: what the latest column completed: codes (batch, levels) of a frame, or ids (batch, 1)
-            of text; or None.
+        output: what the latest column completed: the codes (batch, levels) of a frame or ids
+            (batch, 1) of text; None for neither.
     """
 
-    found: Tensor | None = None
+    output: Tensor | None = None
 
     def __init__(self, heads: OutputHeads, choice: TokenSampler):
-        self.heads, self.choice = heads, choice
+        self.heads, self.sampler = heads, choice
 
     @abstractmethod
     def __call__(self, h: Tensor) -> Tensor | None:
-        """The ids (batch, rows) that follow outputs (batch, dim); None when all have ended."""
+        """The next ids (batch, rows) given outputs (batch, dim); None when all have ended."""
 
     @property
-    def over(self) -> list[bool]:
-        """Whether ``found`` is past the end, of each example."""
-        return self.choice.ended
+    def ended(self) -> list[bool]:
+        """Whether ``output`` is past the end of each example."""
+        return self.sampler.ended
 
 
 class SpeechSteps(StepDecoder):
-    """Units; those of the levels below the first are drawn by a sampler each."""
+    """Speech; each level below the first has its own sampler."""
 
     def __init__(self, heads: OutputHeads, choice: TokenSampler, tail: Tensor, frames: int):
         super().__init__(heads, choice)
         sampling, batch = choice.sampler.sampling, len(choice.ended)
-        self.samplers = [Sampler(sampling, batch, level) for level in range(1, heads.levels)]
-        self.begin(tail, frames)
+        self.samplers = [Sampler(sampling, batch, level) for level in range(1, heads.num_codebooks)]
+        self.reset(tail, frames)
 
     @abstractmethod
-    def begin(self, tail: Tensor, frames: int) -> None:
-        """Get ready for so many ``frames`` at most.
+    def reset(self, tail: Tensor, frames: int) -> None:
+        """Prepare for up to ``frames`` frames.
 
-        ``tail`` (batch, rows, levels - 1) has, for the first columns, ids that are known since the
-        speech before has them; -1 elsewhere. Only the pattern ``delay`` has such.
+        ``tail`` (batch, rows, levels - 1) holds the ids of the first columns that the speech before
+        determines, and -1 elsewhere. Only the pattern ``delay`` has such ids.
         """
 
     def lower(self, level: int, h: Tensor) -> Tensor:
-        """Codes (batch,) of a level below the first, from what predicts it."""
+        """Sample the codes (batch,) of a level below the first from the outputs that predict it."""
         sampler, logits = self.samplers[level - 1], self.heads.lower[level - 1](h)
-        return sampler(guided(logits, len(self.choice.ended), sampler.sampling.guidance))
+        return sampler(
+            classifier_free_guidance(logits, len(self.sampler.ended), sampler.sampling.guidance)
+        )
 
 
 class TextSteps(StepDecoder):
-    """A token in row 0."""
+    """Text: one token per column, in row 0."""
 
     def __call__(self, h: Tensor) -> Tensor | None:
-        chosen = self.choice(h)
-        if all(self.choice.ended):
+        chosen = self.sampler(h)
+        if all(self.sampler.ended):
             return None
         column = torch.full((len(h), self.heads.rows), self.heads.pad, device=h.device)
-        column[:, 0] = self.choice.ids[chosen]
-        self.found = column[:, :1]
+        column[:, 0] = self.sampler.ids[chosen]
+        self.output = column[:, :1]
         return column
 
 
 class DepthSteps(SpeechSteps):
-    """A frame: level 0 by the backbone, the others by the depth transformer, one by one."""
+    """A frame per column: level 0 by the backbone, the others by the depth transformer."""
 
-    def begin(self, tail: Tensor, frames: int) -> None:
-        depth, levels = self.heads.depth, self.heads.levels
-        rows = min(self.choice.views.number, 2) * len(tail)
+    def reset(self, tail: Tensor, frames: int) -> None:
+        depth, levels = self.heads.depth, self.heads.num_codebooks
+        rows = min(self.sampler.branches.count, 2) * len(tail)
         self.steps = depth.new_state(rows, levels - 1) if depth else None
 
     def __call__(self, h: Tensor) -> Tensor | None:
         heads = self.heads
-        codes = [self.choice(h)]
-        if all(self.choice.ended):
+        codes = [self.sampler(h)]
+        if all(self.sampler.ended):
             return None
         if self.steps is not None:
             self.steps.reset()
-            views = self.choice.views
-            entered = heads.enter(views.sound(h))
-            for level in range(1, heads.levels):
-                above = heads.embedding[codes[-1] + (level - 1) * heads.cardinality]
+            branches = self.sampler.branches
+            entered = heads.input_proj(branches.acoustic(h))
+            for level in range(1, heads.num_codebooks):
+                above = heads.embedding[codes[-1] + (level - 1) * heads.codebook_size]
                 if len(above) < len(entered):
-                    seen = level > 1 or not views.unplanned
+                    seen = level > 1 or not branches.no_semantic
                     above = torch.cat([above, above if seen else torch.zeros_like(above)])
                 codes.append(self.lower(level, self.steps.step(entered + above)))
-        self.found = torch.stack(codes, dim=1)
-        return self.found + heads.offsets
+        self.output = torch.stack(codes, dim=1)
+        return self.output + heads.offsets
 
 
 class FlattenSteps(SpeechSteps):
-    """A single code; the last level's completes a frame."""
+    """A code per column; that of the last level completes a frame."""
 
-    def begin(self, tail: Tensor, frames: int) -> None:
+    def reset(self, tail: Tensor, frames: int) -> None:
         self.codes: list[Tensor] = []
 
     def __call__(self, h: Tensor) -> Tensor | None:
         level = len(self.codes)
         if level == 0:
-            self.codes.append(self.choice(h))
-            if all(self.choice.ended):
+            self.codes.append(self.sampler(h))
+            if all(self.sampler.ended):
                 return None
         else:
             self.codes.append(self.lower(level, h))
         column = self.codes[-1].unsqueeze(1) + self.heads.firsts[level]
-        self.found = None
-        if level == self.heads.levels - 1:
-            self.found = torch.stack(self.codes, dim=1)
+        self.output = None
+        if level == self.heads.num_codebooks - 1:
+            self.output = torch.stack(self.codes, dim=1)
             self.codes = []
         return column
 
 
 class DelaySteps(SpeechSteps):
-    """A code of each level, of frames that lie one apart; the last level's completes a frame."""
+    """A code of each level, of successive frames; that of the last level completes a frame."""
 
-    def begin(self, tail: Tensor, frames: int) -> None:
+    def reset(self, tail: Tensor, frames: int) -> None:
         self.tail = tail
         self.stops = [frames] * len(tail)
-        self.codes: list[list[Tensor]] = [[] for _ in range(self.heads.levels)]
+        self.codes: list[list[Tensor]] = [[] for _ in range(self.heads.num_codebooks)]
         self.column = 0
 
     def __call__(self, h: Tensor) -> Tensor | None:
         heads, at = self.heads, self.column
         last = max(self.stops)
-        if at >= last + heads.levels - 1:
+        if at >= last + heads.num_codebooks - 1:
             return None
         column = torch.full((len(self.tail), heads.rows), heads.pad, device=h.device)
-        for row in range(heads.levels):
+        for row in range(heads.num_codebooks):
             frame = at - row
             if frame < 0:
                 known = self.tail[:, row, at]
@@ -230,37 +249,37 @@ class DelaySteps(SpeechSteps):
                 column[:, row] = torch.where(there, code + heads.firsts[row], column[:, row])
         for example, stop in enumerate(self.stops):
             if at == stop < last:
-                column[example, 0] = self.choice.end
+                column[example, 0] = self.sampler.end
         self.column = at + 1
-        done = at - heads.levels + 1
-        self.found = None
+        done = at - heads.num_codebooks + 1
+        self.output = None
         if 0 <= done < max(self.stops):
-            self.found = torch.stack([codes[done] for codes in self.codes], dim=1)
+            self.output = torch.stack([codes[done] for codes in self.codes], dim=1)
         return column
 
     def _first(self, h: Tensor, frame: int) -> Tensor:
-        before = list(self.choice.ended)
-        code = self.choice(h)
-        for example, (was, ended) in enumerate(zip(before, self.choice.ended, strict=True)):
+        before = list(self.sampler.ended)
+        code = self.sampler(h)
+        for example, (was, ended) in enumerate(zip(before, self.sampler.ended, strict=True)):
             if ended and not was:
                 self.stops[example] = frame
         return code
 
     @property
-    def over(self) -> list[bool]:
-        done = self.column - self.heads.levels
+    def ended(self) -> list[bool]:
+        done = self.column - self.heads.num_codebooks
         return [stop <= done for stop in self.stops]
 
 
 class WordwiseSteps(StepDecoder):
-    """Words of one example, each written as it is told, and then spoken.
+    """Text to speech of one example word by word, each word given before its speech.
 
     Args:
-        speech: makes the columns of the first word, and then of all others.
-        tail: of speech that nothing comes before, as ``speech`` began.
-        words: ids (rows, columns) that end each word but the last, and tell the next.
-        longest: frames of a word.
-        unended: gets the number of each word that was as long and did not end by itself.
+        speech: the steps of speech, prepared for the first word.
+        tail: that of speech with nothing before it.
+        words: ids (rows, columns) that end each word but the last, and give the next.
+        max_frames: maximum length of a word.
+        truncated: receives the indices of words that were cut at that length.
     """
 
     def __init__(
@@ -268,37 +287,37 @@ class WordwiseSteps(StepDecoder):
         speech: SpeechSteps,
         tail: Tensor,
         words: Sequence[Tensor],
-        longest: int,
-        unended: list[int],
+        max_frames: int,
+        truncated: list[int],
     ):
-        super().__init__(speech.heads, speech.choice)
-        self.speech, self.tail, self.longest = speech, tail, longest
-        self.words, self.unended = list(words), unended
+        super().__init__(speech.heads, speech.sampler)
+        self.speech, self.tail, self.max_frames = speech, tail, max_frames
+        self.words, self.truncated = list(words), truncated
         self.word = 0
-        self.told: list[Tensor] = []
+        self.pending: list[Tensor] = []
         self.frames = 0
 
     def __call__(self, h: Tensor) -> Tensor | None:
-        self.found = None
-        if not self.told:
-            column = self.speech(h) if self.frames < self.longest else None
+        self.output = None
+        if not self.pending:
+            column = self.speech(h) if self.frames < self.max_frames else None
             if column is not None:
-                self.found = self.speech.found
-                self.frames += self.found is not None
+                self.output = self.speech.output
+                self.frames += self.output is not None
                 return column
-            if not self.speech.choice.ended[0]:
-                self.unended.append(self.word)
+            if not self.speech.sampler.ended[0]:
+                self.truncated.append(self.word)
             if self.word == len(self.words):
                 return None
-            self.told = list(self.words[self.word].t()[:, None])
+            self.pending = list(self.words[self.word].t()[:, None])
             self.word += 1
-            self.choice.ended[0] = False
-            self.speech.begin(self.tail, self.longest)
+            self.sampler.ended[0] = False
+            self.speech.reset(self.tail, self.max_frames)
             self.frames = 0
-        return self.told.pop(0)
+        return self.pending.pop(0)
 
 
-SPEECH: dict[str, type[SpeechSteps]] = {
+SPEECH_STEPS: dict[str, type[SpeechSteps]] = {
     "depth": DepthSteps,
     "delay": DelaySteps,
     "flatten": FlattenSteps,

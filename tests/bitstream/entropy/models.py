@@ -1,11 +1,11 @@
-"""Small context models whose weights follow from a formula, and codes for them."""
+"""Small entropy models whose weights follow from a formula, and codes for them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from speechlm.bitstream import ABSENT
-from speechlm.bitstream.entropy import ContextModel
+from speechlm.bitstream.entropy import EntropyModel
 
 
 def arrays(
@@ -59,23 +59,23 @@ def arrays(
     }
 
 
-def model(**sizes: int) -> ContextModel:
-    return ContextModel(arrays(**sizes))
+def model(**sizes: int) -> EntropyModel:
+    return EntropyModel(arrays(**sizes))
 
 
-def likely_codes(chosen: ContextModel, levels: int, frames: int, seed: int = 0) -> np.ndarray:
+def likely_codes(chosen: EntropyModel, levels: int, frames: int, seed: int = 0) -> np.ndarray:
     """Codes (levels, frames) that the model finds likely: drawn from it, frame after frame."""
     random = np.random.default_rng(seed)
     codes = np.zeros((levels, frames), np.int64)
-    lines, last = chosen.start(), np.zeros((1, chosen.trunk), np.float32)
+    history, last = chosen.initial_history(), np.zeros((1, chosen.trunk), np.float32)
     for frame in range(frames):
-        seen = chosen.look(lines, last)
+        seen = chosen.trunk_outputs(history, last)
         below = np.zeros((1, chosen.width), np.float32)
         for k in range(levels):
             share = chosen.frequencies(k, seen, below)[0].astype(np.float64) + 1
             codes[k, frame] = random.choice(chosen.cardinality, p=share / share.sum())
             below = below + chosen.embed(k, codes[k : k + 1, frame])
-        last = chosen.enter(below, np.array([levels]))
+        last = chosen.input_proj(below, np.array([levels]))
     return codes
 
 

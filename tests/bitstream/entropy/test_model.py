@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from speechlm.bitstream.entropy import ContextModel
+from speechlm.bitstream.entropy import EntropyModel
 from speechlm.errors import SpeechLMError
 
 from .models import arrays, model
@@ -15,7 +15,7 @@ from .models import arrays, model
 def test_a_file_gives_the_model_and_what_it_says_of_it(tmp_path):
     path = tmp_path / "context.safetensors"
     save_file(arrays(), path, {"codec": "0123abcd"})
-    loaded, facts = ContextModel.load(path)
+    loaded, facts = EntropyModel.load(path)
     assert loaded.hash == model().hash
     assert (loaded.levels, loaded.cardinality) == (4, 32)
     assert facts == {"codec": "0123abcd"}
@@ -26,7 +26,7 @@ def test_any_other_weight_is_another_hash():
     for name, array in arrays().items():
         changed = arrays()
         changed[name] = array ^ 1
-        hashes.add(ContextModel(changed).hash)
+        hashes.add(EntropyModel(changed).hash)
     assert len(hashes) == 1 + len(arrays())
 
 
@@ -48,7 +48,7 @@ def test_a_file_that_holds_no_model_is_refused_in_one_line(tmp_path, change, mes
     change(broken)
     save_file(broken, path)
     with pytest.raises(SpeechLMError, match=message) as error:
-        ContextModel.load(path)
+        EntropyModel.load(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -58,5 +58,5 @@ def test_a_file_of_something_else_is_refused_in_one_line(tmp_path):
     path.write_bytes(b"not weights")
     for broken in (path, tmp_path / "absent.safetensors"):
         with pytest.raises(SpeechLMError, match="safetensors") as error:
-            ContextModel.load(broken)
+            EntropyModel.load(broken)
         assert "\n" not in str(error.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from speechlm.bitstream.entropy import ContextModel, EntropyCoder
+from speechlm.bitstream.entropy import EntropyCoder, EntropyModel
 from speechlm.bitstream.entropy.model import SHAPES
 from speechlm.bitstream.level_counts import unpack_counts
 
@@ -27,7 +27,7 @@ def decoder_of_the_page():
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_decoder_of_the_page_decodes_what_we_write(kind, seed):
     weights = arrays(seed=seed)
-    model = ContextModel(weights)
+    model = EntropyModel(weights)
     codes = likely_codes(model, 4, 40, seed) if kind == "likely" else random_codes(4, 40, 32, seed)
     if kind == "ragged":
         codes = cut(codes, seed)

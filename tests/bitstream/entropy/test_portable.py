@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from speechlm.bitstream import Reader
-from speechlm.bitstream.entropy import ContextModel, EntropyCoder, integer_linear
+from speechlm.bitstream.entropy import EntropyCoder, EntropyModel, integer_linear
 
 from .models import arrays, cut, model, random_codes
 
@@ -67,13 +67,13 @@ WIDE = {"levels": 3, "cardinality": 1024, "width": 64, "trunk": 128, "hidden": 1
 """Sizes at which BLAS has kernels and threads to choose from."""
 
 
-def of_layout(layout: str) -> ContextModel:
+def of_layout(layout: str) -> EntropyModel:
     plain = arrays(**WIDE)
     if layout == "columns":
-        return ContextModel({name: array.copy(order="F") for name, array in plain.items()})
+        return EntropyModel({name: array.copy(order="F") for name, array in plain.items()})
     if layout == "strided":
-        return ContextModel({name: strided(array) for name, array in plain.items()})
-    return ContextModel(plain)
+        return EntropyModel({name: strided(array) for name, array in plain.items()})
+    return EntropyModel(plain)
 
 
 def strided(array: np.ndarray) -> np.ndarray:
@@ -140,9 +140,9 @@ def test_one_frame_at_a_time_is_many_at_once():
     random = np.random.default_rng(0)
     frames = random.integers(-2000, 2000, (70, chosen.trunk)).astype(np.float32)
     below = random.integers(-500, 500, (70, chosen.width)).astype(np.float32)
-    together = chosen.look(chosen.start(), frames)
-    lines = chosen.start()
-    singly = np.concatenate([chosen.look(lines, frame[None]) for frame in frames])
+    together = chosen.trunk_outputs(chosen.initial_history(), frames)
+    history = chosen.initial_history()
+    singly = np.concatenate([chosen.trunk_outputs(history, frame[None]) for frame in frames])
     assert np.array_equal(together, singly)
     for level in range(chosen.levels):
         tables = [
@@ -163,4 +163,4 @@ def test_weights_that_could_make_a_sum_inexact_are_refused():
     large["join.weight"] = np.full_like(large["join.weight"], 127)
     large["join.bias"] = np.full_like(large["join.bias"], 1 << 23)
     with pytest.raises(ValueError, match="too large for exact sums"):
-        ContextModel(large)
+        EntropyModel(large)

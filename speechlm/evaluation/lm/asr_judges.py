@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechlm.evaluation import recognition
-from speechlm.evaluation.columns import Column, error_cells, error_columns
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.recognition import Listener, Recogniser
+from speechlm.evaluation.schema import Column, error_cells, error_columns
 from speechlm.evaluation.store import Store, key
 from speechlm.types import Wave
 

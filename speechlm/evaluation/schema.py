@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from speechlm.evaluation.clips import Clip
-from speechlm.evaluation.coding import UNTIMED
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
-from speechlm.evaluation.plan import Plan
 from speechlm.evaluation.recognition.text import character_errors, normaliser, word_errors
+from speechlm.evaluation.roundtrip import UNTIMED
+from speechlm.evaluation.setup import Plan
 from speechlm.evaluation.systems import Spec
-from speechlm.evaluation.work import Outcome
+from speechlm.evaluation.worker import Outcome
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from speechlm.data.examples import open_corpora
 from speechlm.data.tokens import FILE, Entry, Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip
+from speechlm.evaluation.lm.asr_judges import ASRJudges
 from speechlm.evaluation.lm.config import LMSuiteConfig
-from speechlm.evaluation.lm.ears import ASRJudges
 from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import GREEDY
 from speechlm.lm.language_model import LanguageModel
@@ -77,7 +77,9 @@ class ModelUnderTest:
     def warm(self) -> None:
         """Generate a little, so that what is copied or compiled once is not part of any figure."""
         stream = self.tokenizer.stream_decoder()
-        for _ in pipelines.sound(self.model.continue_speech(self.model.nothing, 5, GREEDY), stream):
+        for _ in pipelines.decode_frames(
+            self.model.continue_speech(self.model.no_codes, 5, GREEDY), stream
+        ):
             pass
 
     def split(self, split: str) -> list[HeldOutUtterance]:

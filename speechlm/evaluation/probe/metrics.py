@@ -13,9 +13,14 @@ from speechlm.data.speech import Utterance
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import abx, labels
 from speechlm.evaluation.probe.config import LabelsConfig
-from speechlm.evaluation.probe.information import entropy, jackknife, joint_counts, shares
+from speechlm.evaluation.probe.information import (
+    entropy,
+    jackknife,
+    joint_counts,
+    uncertainty_coefficients,
+)
 from speechlm.evaluation.probe.labels import Labelled
-from speechlm.evaluation.probe.subjects import ProbedTokenizers
+from speechlm.evaluation.probe.tokenizers import ProbedTokenizers
 from speechlm.evaluation.statistics import Interval
 from speechlm.types import Floats, Ints
 from speechlm.units.forms import runs
@@ -90,7 +95,7 @@ def _found(
     }
     told = {}
     for name, (config, spoken) in material.labels.items():
-        told[name] = shares(_joint(said[name], spoken, config, subject))
+        told[name] = uncertainty_coefficients(_joint(said[name], spoken, config, subject))
         figures[f"told:{name}"] = statistics.mean(*told[name])
         tokens = _tokens(said[name], spoken, config, rate)
         figures[f"abx:{name}"] = abx.error(tokens, config.triples)
@@ -101,7 +106,7 @@ def _found(
         )
         for each, one in zip(voices, material.speakers, strict=True)
     ]
-    figures["speakers"] = statistics.mean(*shares(np.stack(pairs)))
+    figures["speakers"] = statistics.mean(*uncertainty_coefficients(np.stack(pairs)))
     return ProbeResult(figures, told)
 
 

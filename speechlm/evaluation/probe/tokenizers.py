@@ -36,7 +36,7 @@ class ProbedTokenizers:
         return found
 
 
-def of(name: str, tokenizer: UnitTokenizer) -> ProbedTokenizers:
+def probed_tokenizer(name: str, tokenizer: UnitTokenizer) -> ProbedTokenizers:
     """Level 0 of a tokenizer."""
     units = tokenizer.units
     facts = units.cardinality, units.frame_rate, units.sample_rate

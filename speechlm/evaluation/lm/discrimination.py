@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.columns import Column
-from speechlm.evaluation.lm.config import ChoiceConfig
+from speechlm.evaluation.lm.config import DiscriminationConfig
 from speechlm.evaluation.lm.likelihood import learn
-from speechlm.evaluation.lm.section import Section
-from speechlm.evaluation.lm.subject import HeldOutUtterance, ModelUnderTest
+from speechlm.evaluation.lm.model_under_test import HeldOutUtterance, ModelUnderTest
+from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
+from speechlm.evaluation.schema import Column
 from speechlm.lm.pipelines import frames_in
 from speechlm.types import Codes
 from speechlm.utils.processes import progress
@@ -50,7 +50,7 @@ class Window:
         return self.prompt.shape[1]
 
 
-def run(config: ChoiceConfig, subject: ModelUnderTest) -> dict[str, Section]:
+def run(config: DiscriminationConfig, subject: ModelUnderTest) -> dict[str, Section]:
     """One section: the model, by likelihood and by what the prompt adds, beside an n-gram.
 
     Raises:
@@ -88,7 +88,7 @@ def run(config: ChoiceConfig, subject: ModelUnderTest) -> dict[str, Section]:
     return {"choice": section}
 
 
-def find(config: ChoiceConfig, subject: ModelUnderTest) -> list[Window]:
+def find(config: DiscriminationConfig, subject: ModelUnderTest) -> list[Window]:
     """Windows of the test splits: the first of each utterance, then the second, and so on.
 
     Raises:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechlm.evaluation.columns import Column
-from speechlm.evaluation.lm.loops import longest_loop
+from speechlm.evaluation.lm.repetition import longest_loop
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
+from speechlm.evaluation.schema import Column
 from speechlm.lm import pipelines
 from speechlm.types import Codes, Wave
 from speechlm.units.base import UnitStream
@@ -75,7 +75,7 @@ def generate(
             yield frame
 
     start, first, waves, done = time.perf_counter(), math.nan, [], 0
-    for wave in pipelines.sound(noted(), stream):
+    for wave in pipelines.decode_frames(noted(), stream):
         if len(wave) and math.isnan(first):
             first = time.perf_counter() - start
         waves.append(wave)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from speechlm.evaluation import recognition, systems
 from speechlm.evaluation.clips import Clip
-from speechlm.evaluation.coding import Coded, code, lined_up
 from speechlm.evaluation.metrics import Score, named
 from speechlm.evaluation.metrics.resample import resample
 from speechlm.evaluation.recognition import Listener
+from speechlm.evaluation.roundtrip import Coded, code, lined_up
 from speechlm.evaluation.systems import Failed, Spec
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.evaluation.ngrams import KneserNey, UnitNgrams
+from speechlm.evaluation.kneser_ney import KneserNey, UnitNgrams
 
 A, B, C, NONE = range(4)
 
