@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import speechlm
-from speechlm.cli import bench, compress, data, evaluate, lm, models, train
+from speechlm.cli import adapt, bench, compress, data, evaluate, lm, models, train
 from speechlm.cli.common import print_error, print_warning
 from speechlm.errors import Interrupted, SpeechLMError
 from speechlm.utils.files import describe
@@ -29,6 +29,7 @@ app.add_typer(compress.stream, name="stream")
 app.add_typer(lm.app)
 app.add_typer(data.app)
 app.add_typer(train.app)
+app.add_typer(adapt.app, name="adapt")
 app.add_typer(evaluate.app)
 app.add_typer(models.app)
 app.add_typer(models.export, name="export")

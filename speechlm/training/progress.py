@@ -21,6 +21,9 @@ class Progress:
     def amount(self, number: float, unit: str) -> None:
         """A step begins on a batch of ``number`` ``unit``s."""
 
+    def plan(self, steps: int) -> None:
+        """The last step is ``steps``, as far as is known now."""
+
     def step(self, step: int) -> None:
         """A step is done."""
 
@@ -37,6 +40,9 @@ class BarProgress(Progress):
     def __init__(self, bar: rich_progress.Progress, start: int, steps: int) -> None:
         self.bar = bar
         self.task = bar.add_task("train", total=steps, completed=start)
+
+    def plan(self, steps: int) -> None:
+        self.bar.update(self.task, total=steps)
 
     def step(self, step: int) -> None:
         self.bar.update(self.task, completed=step)
@@ -64,6 +70,9 @@ class LineProgress(Progress):
     def _begin(self, step: int) -> None:
         self.number = 0.0
         self.since, self.since_step = self.clock(), step
+
+    def plan(self, steps: int) -> None:
+        self.steps = steps
 
     def amount(self, number: float, unit: str) -> None:
         self.number += number

@@ -79,6 +79,7 @@ class Trainer:
         self.step = 0
         self.saved_step = 0
         self.best_loss = math.inf
+        self.seconds = 0.0
 
     def run(self) -> Path:
         """Train from the checkpoint, if there is one, to the last step."""
@@ -137,6 +138,7 @@ class Trainer:
                     fsdp.load_optimizer(optimizer, state)
                 self.step = self.saved_step = int(content["step"])
                 self.best_loss = float(content["best_loss"])
+                self.seconds = float(content.get("seconds", 0.0))
                 # They are sums over all processes: one of them goes on with them.
                 if self.accelerator.is_main_process and "metrics" in content:
                     self.metrics.load_state(content["metrics"])
@@ -161,7 +163,7 @@ class Trainer:
     def _train_steps(self, signals: StopSignals, progress: Progress) -> None:
         self.objective.train()
         with prefetched(self._batch, self.step, self.config.steps) as batches:
-            while self.step < self.config.steps:
+            while not self._is_over:
                 started = time.perf_counter()
                 batch, amount, unit = next(batches)
                 waited = time.perf_counter() - started
@@ -170,14 +172,36 @@ class Trainer:
                 seconds = time.perf_counter() - started
                 values = {"seconds": seconds, "data_seconds": waited, AMOUNT + unit: amount}
                 self.metrics.add({name: torch.tensor(value) for name, value in values.items()})
+                self._spend(seconds)
+                progress.plan(self.planned_steps)
                 self._after_step(progress)
                 signum = signals.agreed()
-                if signum and self.step < self.config.steps:
+                if signum and not self._is_over:
                     self._save_if_new()
                     raise Interrupted(
                         f"interrupted; run the same command to continue from step {self.step}",
                         signum,
                     )
+
+    @property
+    def _is_over(self) -> bool:
+        budget = self.config.minutes
+        return self.step >= self.config.steps or (
+            budget is not None and self.seconds >= 60 * budget
+        )
+
+    @property
+    def planned_steps(self) -> int:
+        """The last step: that of the configuration, or where the time budget ends at this pace."""
+        if self.config.minutes is None or not self.seconds:
+            return self.config.steps
+        planned = math.ceil(self.step * 60 * self.config.minutes / self.seconds)
+        return min(self.config.steps, max(planned, self.step))
+
+    def _spend(self, seconds: float) -> None:
+        """Count seconds of the time budget: of the main process, so that all end at one step."""
+        if self.config.minutes is not None:
+            self.seconds = distributed.broadcast(self.seconds + seconds)
 
     def _batch(self, step: int) -> tuple[dict[str, Tensor], float, str]:
         """This process's batch of a step, on the device; how much that of all processes holds, and
@@ -220,7 +244,7 @@ class Trainer:
         if self.reads_each_norm and not math.isfinite(norm):
             self.step += 1
             raise self._diverged()
-        rate = learning_rate(self.config.optimizer, self.step, self.config.steps)
+        rate = learning_rate(self.config.optimizer, self.step, self.planned_steps)
         for optimizer in self.optimizers[phase]:
             for group in optimizer.param_groups:
                 group["lr"] = rate * self.objective.rate_scale(phase)
@@ -239,6 +263,7 @@ class Trainer:
 
     def _after_step(self, progress: Progress) -> None:
         """Log, validate and save when it is time to."""
+        started = time.perf_counter()
         if self._is_due(self.config.log_every):
             self._log(progress)
         validate = self._is_due(self.config.validate_every)
@@ -248,12 +273,14 @@ class Trainer:
             raise self._diverged()
         if validate:
             self._validate(progress)
-        if save:
+        if validate and not self._is_over:  # what follows the last step is no training
+            self._spend(time.perf_counter() - started)
+        if save or self._is_over:
             self._save(CHECKPOINT)
         progress.step(self.step)
 
     def _is_due(self, interval: int) -> bool:
-        return self.step % interval == 0 or self.step == self.config.steps
+        return self.step % interval == 0 or self._is_over
 
     def _log(self, progress: Progress) -> None:
         values = self.metrics.take()
@@ -263,7 +290,7 @@ class Trainer:
         for name in [name for name in values if name.startswith(AMOUNT)]:
             per_second = values.pop(name) / max(values["seconds"], 1e-9)
             values[f"{name.removeprefix(AMOUNT).replace(' ', '_')}_per_second"] = per_second
-        rate = learning_rate(self.config.optimizer, self.step - 1, self.config.steps)
+        rate = learning_rate(self.config.optimizer, self.step - 1, self.planned_steps)
         if self.accelerator.is_main_process:
             self.logger.write(self.step, "train", {**values, "rate": rate})
         progress.losses(losses)
@@ -308,6 +335,7 @@ class Trainer:
         content = {
             "step": self.step,
             "best_loss": self.best_loss,
+            "seconds": self.seconds,
             "identity": self.objective.identity,
             "objective": fsdp.whole_state(self.objective.state_dict()),
             "average": self.ema.model.state_dict(),

@@ -1,0 +1,71 @@
+"""Fine-tuning on a folder of recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speechlm.cli.common import Threads, finite, print_line, require_folder, use_threads
+from speechlm.utils.terminal import console
+
+app = typer.Typer(
+    help="Fine-tune a model on a folder of recordings, and compare it with what it was.",
+    no_args_is_help=True,
+)
+
+Recordings = Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of recordings.")]
+Minutes = Annotated[float, typer.Option(callback=finite, help="Minutes of training.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for everything; default: runs/adapt-FAMILY-FOLDER.")
+]
+Licence = Annotated[str, typer.Option(help="Of the recordings, for the model's card.")]
+Language = Annotated[str | None, typer.Option(help="Of the recordings, as en.")]
+
+
+@app.command()
+def codec(
+    folder: Recordings,
+    minutes: Minutes = 20.0,
+    out: Out = None,
+    model: Annotated[
+        str, typer.Option(help="Codec to adapt: folder, shipped name or hub id.")
+    ] = "codec-16k",
+    train_all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Train encoder and codebooks too: codes, files and language models of the codec "
+            "do not fit the new one, and its entropy model is left out.",
+        ),
+    ] = False,
+    licence: Licence = "unknown",
+    threads: Threads = 1,
+) -> None:
+    """Adapt a codec: its decoder alone, so that codes, files and language models stay valid.
+
+    Run the same command again to continue after an interruption.
+    """
+    _adapt("codec", folder, out, threads, model=model, minutes=minutes, licence=licence,
+           train_all=train_all)  # fmt: skip
+
+
+def _adapt(
+    family: str, folder: Path, out: Path | None, threads: int, **asked: object
+) -> None:
+    require_folder(folder)
+    use_threads(threads)
+    from speechlm.adapt.comparison import terminal_table
+    from speechlm.adapt.options import AdaptOptions
+    from speechlm.adapt.recordings import default_out
+    from speechlm.adapt.run import adapt
+
+    options = AdaptOptions(folder=folder, out=out or default_out(family, folder), **asked)  # type: ignore[arg-type]
+    adapted = adapt(family, options, print_line)
+    title = f"Held-out recordings of {adapted.corpus.name}, 95 % intervals over recordings"
+    console.print(terminal_table(adapted.rows, title))
+    for note in adapted.notes:
+        print_line(note)
+    print_line(f"page:  {options.out / 'evaluation' / 'report.html'}")
+    print_line(f"model: {adapted.model}")
