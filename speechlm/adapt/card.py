@@ -22,21 +22,23 @@ def write_card(
 ) -> None:
     """Write ``README.md`` into the model folder: data, licence, training, table."""
     counts, minutes = corpus.utterances, corpus.minutes
+    recorded = f"{counts['train']} recordings, {minutes['train']:.1f} minutes"
+    held_out = f"{counts['dev']} recordings for validation, {counts['test']} for the table"
     text = f"""# {options.model}, adapted to {corpus.name}
 
 | | |
 |---|---|
 | adapted from | {options.model} |
-| data | {corpus.name}: {counts["train"]} recordings, {minutes["train"]:.1f} minutes |
-| held out, by a hash of the recording's name | {counts["dev"]} recordings for validation, {counts["test"]} for the table below |
+| data | {corpus.name}: {recorded} |
+| held out, by a hash of their names | {held_out} |
 | licence of the data | {options.licence} |
 | training | {facts["step"]} steps in {options.minutes:g} minutes |
 
 {"".join(f"- {note}{chr(10)}" for note in notes)}
 ## Measured
 
-The {counts["test"]} held-out recordings, before and after. Intervals are 95 %, over recordings, by the bootstrap;
-differences are paired. Speakers of the held-out recordings are also in training.
+The {counts["test"]} held-out recordings, before and after. Intervals are 95 %, over recordings
+(bootstrap); differences are paired. Other recordings of the same speakers may be in training.
 
 {markdown_table(rows)}"""
     with atomic_path(options.adapted / CARD) as path:

@@ -6,19 +6,12 @@ import shutil
 from dataclasses import replace
 
 from speechlm import hub, whisper
-from speechlm.adapt.comparison import ComparisonRow, compared
+from speechlm.adapt.comparison import ComparisonRow
+from speechlm.adapt.measure import systems_compared
 from speechlm.adapt.options import AdaptOptions
 from speechlm.codec import NeuralCodec
 from speechlm.codec.config import CodecConfig
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import suite
-from speechlm.evaluation.config import (
-    ClipsConfig,
-    PageConfig,
-    RuntimeConfig,
-    SuiteConfig,
-    SystemConfig,
-)
 from speechlm.training.adversarial import AdversarialConfig
 from speechlm.training.codec import CodecDataConfig, CodecLossConfig, CodecObjective, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
@@ -50,9 +43,8 @@ class CodecAdaptation:
     def objective(self, training: TrainingConfig) -> CodecObjective:
         """What is trained."""
         options = self.options
-        name = self.config.name
-        if options.train_all:
-            name = f"{name}-{options.folder.resolve().name}"
+        # Files name the codec that they are of.
+        name = options.new_name(self.config.name) if options.train_all else self.config.name
         return CodecObjective(
             CodecRecipe(
                 name=name,
@@ -79,7 +71,7 @@ class CodecAdaptation:
 
     def optimizer(self) -> OptimizerConfig:
         """Low rates, since the model is trained already."""
-        return OptimizerConfig(kind="muon", rate=3e-4, warmup=50)
+        return OptimizerConfig(kind="muon", rate=3e-4, warmup=20)
 
     def finish(self) -> list[str]:
         """Complete the model folder; lines to print."""
@@ -89,13 +81,13 @@ class CodecAdaptation:
                 shutil.copyfile(base / hub.CONTEXT, folder / hub.CONTEXT)
             return ["codes: as before, so that .slm files and language models stay valid"]
         lines = [
-            f"codes: others than those of {self.options.model}, so that its .slm files and language "
-            "models do not fit this model"
+            f"codes: others than those of {self.options.model}, so that its .slm files and "
+            "language models do not fit this model"
         ]
         if (base / hub.CONTEXT).is_file():
             lines.append(
-                f"entropy model: left out, for that of {self.options.model} is of other codes; files "
-                "are larger until one is trained (recipes/entropy-model.yaml)"
+                f"entropy model: left out, for that of {self.options.model} is of other codes; "
+                "files are larger until one is trained (recipes/entropy-model.yaml)"
             )
         return lines
 
@@ -104,36 +96,7 @@ class CodecAdaptation:
         options = self.options
         codec = NeuralCodec.from_pretrained(options.model)
         rates = sorted({codec.kbps(max(1, round(share * codec.levels))) for share in SHARES})
-        models = {"before": options.model, "after": str(options.adapted)}
-        results = suite.execute(
-            SuiteConfig(
-                title=f"{options.model}, adapted to {options.folder.resolve().name}",
-                clips=ClipsConfig(sources=[str(options.corpus)]),
-                sample_rate=self.sample_rate,
-                systems={
-                    name: SystemConfig(kind="model", model=model, kbps=rates)
-                    for name, model in models.items()
-                },
-                metrics=METRICS,
-                runtime=RuntimeConfig(repeats=0),
-                page=PageConfig(clips=10),
-                workers=0,
-            ),
-            options.out / "evaluation",
-        )
-        columns = {name: results.columns[name] for name in METRICS}
-        by_rate = {
-            (facts["family"], facts["kbps"]): [row["cells"] for row in results.data["rows"][name]]
-            for name, facts in results.data["systems"].items()
-            if not facts["absent"]
-        }
-        return [
-            row
-            for rate in rates
-            for row in compared(
-                f"{rate:g} kbps", columns, by_rate["before", rate], by_rate["after", rate]
-            )
-        ]
+        return systems_compared(options, "model", METRICS, sample_rate=self.sample_rate, kbps=rates)
 
 
 def _asr_feature(sample_rate: int) -> WhisperFeatureConfig:

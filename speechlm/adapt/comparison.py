@@ -39,7 +39,9 @@ class ComparisonRow:
         """As :data:`TITLES`."""
         change = signed(self.difference.mean, self.digits)
         if math.isfinite(self.difference.low):
-            low, high = (signed(x, self.digits) for x in (self.difference.low, self.difference.high))
+            low, high = (
+                signed(x, self.digits) for x in (self.difference.low, self.difference.high)
+            )
             change += f" ({low} to {high})"
         return [
             self.condition,

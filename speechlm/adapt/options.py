@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class AdaptOptions:
     def adapted(self) -> Path:
         """The folder of the adapted model."""
         return self.out / "model"
+
+    def new_name(self, name: str) -> str:
+        """A name for what ``name`` has become; letters, digits and ``._-`` of the folder's."""
+        return f"{name}-{re.sub('[^A-Za-z0-9._-]+', '-', self.folder.resolve().name)}"
 
     def claim(self, family: str) -> None:
         """Note in ``out`` what is adapted to what.

@@ -45,8 +45,8 @@ def prepare_recordings(options: AdaptOptions, sample_rate: int) -> PreparedCorpu
     names = [utterance.id for utterance in open_source(config).utterances]
     if len(names) < FEWEST:
         raise SpeechLMError(
-            f"{options.folder}: {len(names)} recordings are too few, {FEWEST} are needed: add some, "
-            "or cut long ones into sentences"
+            f"{options.folder}: {len(names)} recordings are too few, {FEWEST} are needed: add "
+            "some, or cut long ones into sentences"
         )
     config.split = _split(names)
     declared = options.out / "corpus.yaml"

@@ -11,8 +11,10 @@ from speechlm import hub
 from speechlm.adapt.card import write_card
 from speechlm.adapt.codec import CodecAdaptation
 from speechlm.adapt.comparison import ComparisonRow
+from speechlm.adapt.lm import LMAdaptation
 from speechlm.adapt.options import AdaptOptions
 from speechlm.adapt.recordings import prepare_recordings
+from speechlm.adapt.vocoder import VocoderAdaptation
 from speechlm.data.corpus import PreparedCorpus
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.objective import Objective
@@ -46,7 +48,11 @@ class Adaptation(Protocol):
         """The models before and after, on the held-out recordings."""
 
 
-FAMILIES: dict[str, Callable[[AdaptOptions], Adaptation]] = {"codec": CodecAdaptation}
+FAMILIES: dict[str, Callable[[AdaptOptions], Adaptation]] = {
+    "codec": CodecAdaptation,
+    "lm": LMAdaptation,
+    "vocoder": VocoderAdaptation,
+}
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,9 @@ def adapt(family: str, options: AdaptOptions, say: Callable[[str], None]) -> Ada
     corpus = prepare_recordings(options, adaptation.sample_rate)
     counts = corpus.utterances
     say(
-        f"recordings: {counts['train']} to train on ({corpus.minutes['train']:.1f} min); held out, "
-        f"by a hash of the name: {counts['dev']} for validation, {counts['test']} for the comparison"
+        f"recordings: {counts['train']} to train on ({corpus.minutes['train']:.1f} min); held "
+        f"out, by a hash of the name: {counts['dev']} for validation, {counts['test']} for the "
+        "comparison"
     )
     training = TrainingConfig(
         out=str(options.out),

@@ -51,9 +51,47 @@ def codec(
            train_all=train_all)  # fmt: skip
 
 
-def _adapt(
-    family: str, folder: Path, out: Path | None, threads: int, **asked: object
+@app.command()
+def vocoder(
+    folder: Recordings,
+    minutes: Minutes = 20.0,
+    out: Out = None,
+    model: Annotated[
+        str, typer.Option(help="Vocoder to adapt: folder, shipped name or hub id.")
+    ] = "vocoder-16k",
+    licence: Licence = "unknown",
+    language: Language = None,
+    threads: Threads = 1,
 ) -> None:
+    """Adapt a vocoder; of recordings of one speaker, theirs becomes its default voice.
+
+    Run the same command again to continue after an interruption.
+    """
+    _adapt("vocoder", folder, out, threads, model=model, minutes=minutes, licence=licence,
+           language=language)  # fmt: skip
+
+
+@app.command()
+def lm(
+    folder: Recordings,
+    minutes: Minutes = 20.0,
+    out: Out = None,
+    model: Annotated[
+        str, typer.Option(help="Language model to adapt: folder, shipped name or hub id.")
+    ] = "lm-units",
+    licence: Licence = "unknown",
+    language: Language = "en",
+    threads: Threads = 1,
+) -> None:
+    """Adapt a language model to recordings with texts (NAME.txt beside each, or a list).
+
+    Run the same command again to continue after an interruption.
+    """
+    _adapt("lm", folder, out, threads, model=model, minutes=minutes, licence=licence,
+           language=language)  # fmt: skip
+
+
+def _adapt(family: str, folder: Path, out: Path | None, threads: int, **asked: object) -> None:
     require_folder(folder)
     use_threads(threads)
     from speechlm.adapt.comparison import terminal_table

@@ -38,9 +38,9 @@ class TrainingConfig:
     seed: int = 0
     steps: int = 1000
     minutes: float | None = None
-    """Time budget: training ends after so many minutes of steps, validations and checkpoints, summed
-    over restarts, or after ``steps`` if that is sooner. The rate falls with the time, so that two
-    such runs are not equal."""
+    """Time budget: training ends after so many minutes of steps and validations, summed over
+    restarts, or after ``steps`` if that is sooner. The rate falls with the time, so that two such
+    runs are not equal."""
     precision: str = "no"
     """accelerate's mixed precision: ``no``, ``bf16`` or ``fp16``."""
     gradient_accumulation_steps: int = 1

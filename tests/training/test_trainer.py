@@ -335,3 +335,22 @@ def test_audio_of_a_validation_goes_to_the_board(corpus, tmp_path):
     assert events.Tags()["audio"] == ["valid/clip-1", "valid/clip-2", "valid/clip-3"]
     (clip,) = events.Audio("valid/clip-1")
     assert (clip.step, clip.sample_rate, clip.length_frames) == (2, 16000, 1600)
+
+
+def test_a_time_budget_ends_a_run(corpus, tmp_path):
+    """It ends within the step that exceeds it, its rate has fallen, and it is not started again."""
+    budget = 0.03
+    made = recipe(corpus, tmp_path, minutes=budget, steps=100_000, log_every=1)
+    run(made)
+    content = load_checkpoint(tmp_path / "checkpoint.pt")
+    lines = log(tmp_path)
+    assert content["seconds"] >= 60 * budget
+    assert 1 < content["step"] < 100_000
+    assert lines[-1]["step"] == content["step"]
+    rates = [line["rate"] for line in lines if line["kind"] == "train"]
+    assert rates[-1] < max(rates) / 2
+    run(made)
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == content["step"]
+    more = replace(made, training=replace(made.training, minutes=2 * budget))
+    run(more)
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] > content["step"]
