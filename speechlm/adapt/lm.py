@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,11 +66,10 @@ class LMAdaptation:
         if config.reads and not (self._tokens / FILE).is_file():
             align(options.corpus, options.language or "en", None)
         tokenize(options.corpus, self._tokens, config.units, self.units.levels)
-        weights = {"speech": 4.0, "asr": 4.0}
-        if config.reads:
-            weights |= {"read": 6.0, "read-voice": 2.0}
-        else:
-            weights |= {"tts": 6.0, "tts-voice": 2.0}
+        synthesis = "read" if config.reads else "tts"
+        weights = {"speech": 4.0, "asr": 4.0, synthesis: 6.0}
+        if self._has_voices():
+            weights[f"{synthesis}-voice"] = 2.0
         return LMObjective(
             LMRecipe(
                 lm=replace(config, name=options.new_name(config.name)),
@@ -138,6 +138,16 @@ class LMAdaptation:
             page=PAGE,
         )
         return suite.execute(config, self.options.out / "evaluation" / name).sections
+
+    def _has_voices(self) -> bool:
+        """Whether some speaker has two recordings, in training and in validation: a voice to give
+        is of another recording."""
+        entries = list(Tokens(self._tokens).entries)
+        counts = {
+            split: Counter(e.speaker for e in entries if e.split == split and e.speaker)
+            for split in ("train", "dev")
+        }
+        return all(max(found.values(), default=0) > 1 for found in counts.values())
 
     def _check_texts(self) -> None:
         facts = json.loads((self.options.corpus / "corpus.json").read_text("utf-8"))

@@ -65,7 +65,7 @@ def _split(names: list[str]) -> SplitConfig:
     """Shares of the hash's range that hold out the numbers of recordings that are wanted."""
     points = sorted(map(position, names))
     test = min(MOST_TEST, max(2, round(TEST_SHARE * len(points))))
-    dev = min(MOST_DEV, max(1, round(DEV_SHARE * len(points))))
+    dev = min(MOST_DEV, max(2, round(DEV_SHARE * len(points))))
     first = (points[test - 1] + points[test]) / 2
     second = (points[test + dev - 1] + points[test + dev]) / 2
     return SplitConfig(by="utterance", dev=second - first, test=first)

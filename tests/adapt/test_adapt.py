@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +34,7 @@ from speechlm.lm.vocabulary import Vocabulary
 from speechlm.training.checkpoint import load_checkpoint
 from speechlm.training.lm import ids_of
 from speechlm.training.losses.whisper_features import WhisperFeatureConfig
-from speechlm.units.load import embed, load
+from speechlm.units.load import TOKENIZER, embed, load
 from speechlm.units.text import FILE as TEXT_MODEL
 from speechlm.units.text import TextTokenizer
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
@@ -42,6 +44,14 @@ from tests.lm import tiny
 RATE = 16000
 MINUTES = 0.02
 QUICK = ["mel", "stoi"]
+
+
+@pytest.fixture(autouse=True)
+def precision() -> Iterator[None]:
+    """A process has one precision; other tests have another than these."""
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +95,7 @@ def test_a_decoder_is_adapted_and_codes_stay(codec: Path, folder: Path, tmp_path
     wave = torch.randn(1, RATE, generator=torch.Generator().manual_seed(0)) / 10
     assert torch.equal(after.encode(wave), before.encode(wave))
     assert (done.model / hub.CONTEXT).read_bytes() == (codec / hub.CONTEXT).read_bytes()
-    # Two rates, each with every metric, on the recordings that are held out.
-    assert [row.measure.split()[0] for row in done.rows[:2]] != []
+    # Two rates, on the recordings that are held out.
     assert {row.condition for row in done.rows} == {"0.5 kbps", "1 kbps"}
     assert {row.difference.n for row in done.rows} == {done.corpus.utterances["test"]} == {2}
     card = (done.model / "README.md").read_text()
@@ -120,7 +129,7 @@ def test_a_vocoder_keeps_its_units(
     model = tmp_path / "vocoder"
     units = load(tiny_model).units
     config = VocoderConfig(
-        codec="tokenizer",
+        codec=TOKENIZER,
         weights=units.weights,
         sample_rate=units.sample_rate,
         hop=units.hop,
@@ -191,7 +200,7 @@ def test_as_many_recordings_are_held_out_as_are_wanted(names: set[str]) -> None:
     split = _split(sorted(names))
     found = [assign(name, split.dev, split.test) for name in names]
     assert found.count("test") == max(2, round(TEST_SHARE * len(names)))
-    assert found.count("dev") == max(1, round(DEV_SHARE * len(names)))
+    assert found.count("dev") == max(2, round(DEV_SHARE * len(names)))
 
 
 def test_differences_are_paired_and_weighted() -> None:
