@@ -21,7 +21,7 @@ from speechlm.evaluation.lm import suite
 from speechlm.evaluation.lm.config import LMSuiteConfig, ReadingConfig, SamplingConfig, SayingConfig
 from speechlm.evaluation.results import Results
 from speechlm.lm.config import LMConfig
-from speechlm.lm.load import LanguageModel
+from speechlm.lm.language_model import LanguageModel
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.lm import LMLossConfig, LMObjective, LMRecipe
 from speechlm.training.masking import MaskConfig
