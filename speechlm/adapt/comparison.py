@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from speechlm.evaluation import statistics
+from speechlm.evaluation.format import number, signed, verdict
 from speechlm.evaluation.statistics import Interval
-from speechlm.evaluation.wording import number, signed, verdict
 
 Cells = Mapping[str, Mapping[str, Any]]
 """Of one recording: by column, ``value`` (None where there is none) and maybe ``weight``."""

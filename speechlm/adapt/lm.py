@@ -18,7 +18,7 @@ from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import FILE, Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.lm import suite
-from speechlm.evaluation.lm.config import LMSuiteConfig, ReadingConfig, SamplingConfig, SayingConfig
+from speechlm.evaluation.lm.config import ASRConfig, LMSuiteConfig, SamplingConfig, TTSConfig
 from speechlm.evaluation.results import Results
 from speechlm.lm.config import LMConfig
 from speechlm.lm.language_model import LanguageModel
@@ -63,10 +63,10 @@ class LMAdaptation:
         """
         options, config = self.options, self.config
         self._check_texts()
-        if config.reads and not (self._tokens / FILE).is_file():
+        if config.wordwise_tts and not (self._tokens / FILE).is_file():
             align(options.corpus, options.language or "en", None)
         tokenize(options.corpus, self._tokens, config.units, self.units.levels)
-        synthesis = "read" if config.reads else "tts"
+        synthesis = "tts-wordwise" if config.wordwise_tts else "tts"
         weights = {"speech": 4.0, "asr": 4.0, synthesis: 6.0}
         if self._has_voices():
             weights[f"{synthesis}-voice"] = 2.0
@@ -78,7 +78,7 @@ class LMAdaptation:
                     levels=self.units.levels,
                     text=str(hub.find_model(options.model) / TEXT_MODEL),
                     tasks={name: TaskConfig(weight=weight) for name, weight in weights.items()},
-                    length=min(LENGTH, config.context),
+                    length=min(LENGTH, config.max_position_embeddings),
                 ),
                 loss=LMLossConfig(text=5.0, ctc=1.0 if config.ctc else 0.0),
                 mask=MaskConfig(
@@ -86,7 +86,7 @@ class LMAdaptation:
                     speech_given_text=0.15,
                     text=0.3,
                     cfg_text_dropout=0.1,
-                    semantic_dropout=0.75 if config.plans else 0.0,
+                    semantic_dropout=0.75 if config.semantic_stream else 0.0,
                 ),
                 init=options.model,
                 training=training,
@@ -112,8 +112,7 @@ class LMAdaptation:
                 continue
             first, second = found[BEFORE][section], found[AFTER][section]
             columns = {n: f for n, f in first.columns.items() if n.startswith(prefixes)}
-            pair = ([row["cells"] for row in _of_model(one)] for one in (first, second))
-            rows += compared(section.upper(), columns, *pair)
+            rows += compared(section.upper(), columns, _cells(first), _cells(second))
         return rows
 
     def _bits(self, name: str) -> list[Cells]:
@@ -132,8 +131,8 @@ class LMAdaptation:
             title=f"{self.options.model}, {name} its adaptation",
             model=model,
             tokens=[str(self._tokens)],
-            asr=ReadingConfig(clips),
-            tts=SayingConfig(clips, sampling=SamplingConfig(temperature=0.5, top_p=0.9)),
+            asr=ASRConfig(clips),
+            tts=TTSConfig(clips, sampling=SamplingConfig(temperature=0.5, top_p=0.9)),
             recognisers=recognisers(self.options),
             page=PAGE,
         )
@@ -160,7 +159,7 @@ class LMAdaptation:
                 )
 
 
-def _of_model(section: Results) -> list[dict[str, object]]:
-    """The rows of the model, which comes first in its section."""
-    rows: list[dict[str, object]] = section.data["rows"][section.systems[0]]
-    return rows
+def _cells(section: Results) -> list[Cells]:
+    """The cells of the model, which comes first in its section, by row."""
+    rows: list[dict[str, Cells]] = section.data["rows"][section.systems[0]]
+    return [row["cells"] for row in rows]

@@ -160,7 +160,10 @@ def test_a_language_model_keeps_its_vocabulary(
     text = TextTokenizer.train(["take abcdefghijklmn"], "char", 300)
     vocabulary = Vocabulary(text.size, load(tiny_model, 2).units)
     made = replace(
-        tiny.config(ids=ids_of(vocabulary)), units=str(tiny_model), context=256, ctc=True
+        tiny.config(ids=ids_of(vocabulary)),
+        units=str(tiny_model),
+        max_position_embeddings=256,
+        ctc=True,
     )
     torch.manual_seed(0)
     hub.save_model(model, made, UnitLM(made).state_dict())
