@@ -1,5 +1,6 @@
 # make demo [INPUT=my.wav]   compress a recording, decode it, print a table
 # make test                  lint, types, tests
+# make smoke                 the recipes of two shipped models end to end, two steps a stage
 # make fuzz                  100,000 mutated files, for a nightly run
 # make bench                 speed against EnCodec and DAC, and transformers
 # make live | peers | eval | asr | judge | units | onnx | synthetic   add an extra to .venv
@@ -28,7 +29,7 @@ WITH := $(VENV)/.with-
 ALONE_eval := resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
-.PHONY: demo test fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq docs release system-deps clean
+.PHONY: demo test smoke fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq docs release system-deps clean
 
 demo: $(WITH)base $(WITH)asr
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
@@ -38,6 +39,12 @@ test: $(EXTRAS:%=$(WITH)%)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy speechlm
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+smoke: $(WITH)asr
+	for name in codec-nano lm-units; do \
+	  rm -rf runs/smoke/$$name; \
+	  SMOKE=1 PYTHON=$(BIN)/python recipes/$$name/run.sh || exit; \
+	done
 
 fuzz: $(WITH)dev
 	SPEECHLM_FUZZ_FILES=100000 $(BIN)/pytest --timeout 7200 -k mutated tests/bitstream
