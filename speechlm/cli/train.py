@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from speechlm.cli.common import Overrides, Threads, check_yaml, print_line, use_threads
+from speechlm.cli.common import (
+    Force,
+    Overrides,
+    Threads,
+    check_yaml,
+    print_line,
+    require_folder,
+    use_threads,
+)
+from speechlm.utils.files import check_output
 
 app = typer.Typer()
 
@@ -24,6 +33,26 @@ def train(
     from speechlm.training import registry
 
     print_line(f"model: {registry.train_recipe(recipe, overrides or [])}")
+
+
+@app.command()
+def report(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The run folder: training.out of a recipe.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Default: report.html in the run folder.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Write the learning curves of a training, and its validation clips over the steps, as HTML."""
+    require_folder(run)
+    page = out or run / "report.html"
+    check_output(page, [], (b"<!doctype html>",), "an HTML page", force)
+    use_threads(1)
+    from speechlm.training import report as training_report
+
+    print_line(f"page: {training_report.write(run, page)}")
 
 
 @app.command()

@@ -43,9 +43,7 @@ from speechlm.training.losses.wave_pair import WavePair, in_float32
 from speechlm.training.losses.waveform import BandWaveformLoss
 from speechlm.training.losses.whisper_features import WhisperFeatureConfig, asr_feature_terms
 from speechlm.training.quantization import QuantizationConfig, TrainingQuantization
-
-SAMPLES = 4
-"""Held-out crops whose reconstruction is logged at each validation."""
+from speechlm.training.validation_clips import MAX_CLIPS, numbered_clips
 
 
 @dataclass
@@ -352,10 +350,13 @@ class CodecObjective(AdversarialObjective):
     @torch.no_grad()
     def validation_samples(self, model: nn.Module) -> dict[str, tuple[Tensor, int]]:
         """The first held-out crops, with all codebooks."""
-        waves = torch.from_numpy(self.held_out(0, slice(SAMPLES)))
+        waves = torch.from_numpy(self.held_out(0, slice(MAX_CLIPS)))
         estimates, _ = model(waves.to(next(model.parameters()).device))
-        rate = self.recipe.codec.sample_rate
-        return {f"clip-{n}": (wave, rate) for n, wave in enumerate(estimates.cpu(), start=1)}
+        return numbered_clips(estimates, self.recipe.codec.sample_rate)
+
+    def validation_originals(self) -> dict[str, tuple[Tensor, int]]:
+        waves = torch.from_numpy(self.held_out(0, slice(MAX_CLIPS)))
+        return numbered_clips(waves, self.recipe.codec.sample_rate)
 
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, CodecNetwork)

@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 from types import TracebackType
 
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from speechlm.evaluation.page.media import loudest, spectrogram
+from speechlm.training.validation_clips import ValidationClips
 from speechlm.utils.files import atomic_path
 
 LOG = "log.jsonl"
 SUPERSEDED = "log.superseded.jsonl"
+
+Clips = dict[str, tuple[Tensor, int]]
+"""Waveforms (samples,) with their sample rates, by name."""
 
 
 class MetricsLogger:
@@ -29,6 +35,10 @@ class MetricsLogger:
             self.path.rename(_free_name(folder))
         if self.path.exists():
             self._supersede(folder / SUPERSEDED, step)
+        self.clips = ValidationClips(folder)
+        if anew:
+            self.clips.drop_all()
+        self.clips.drop_after(step)
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def __enter__(self) -> MetricsLogger:
@@ -60,10 +70,27 @@ class MetricsLogger:
         for name, value in values.items():
             self.board.add_scalar(f"{kind}/{name}", value, step)
 
-    def write_audio(self, step: int, samples: dict[str, tuple[Tensor, int]]) -> None:
-        """Log waveforms (samples,) with their sample rates to TensorBoard."""
-        for name, (wave, sample_rate) in samples.items():
-            self.board.add_audio(f"valid/{name}", wave, step, sample_rate)
+    def write_clips(self, step: int, clips: Clips, originals: Clips) -> None:
+        """Save waveforms (samples,) with their sample rates, by name, in the run folder.
+
+        They and their spectrograms go to TensorBoard, too, and so do the ``originals`` at the
+        first time.
+        """
+        if not self.clips.steps():
+            self.clips.write_originals(originals)
+            self._show_clips(step, "original/", originals, originals)
+        self.clips.write(step, clips)
+        self._show_clips(step, "", clips, originals)
+
+    def _show_clips(self, step: int, prefix: str, clips: Clips, originals: Clips) -> None:
+        for name, (wave, sample_rate) in clips.items():
+            tag = f"valid/{prefix}{name}"
+            self.board.add_audio(tag, wave, step, sample_rate)
+            samples = wave.numpy()
+            peak = loudest(originals.get(name, (wave, 0))[0].numpy(), sample_rate)
+            picture = spectrogram(samples, sample_rate, peak)
+            value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=picture))
+            self.board.file_writer.add_summary(Summary(value=[value]), step)
 
     def close(self) -> None:
         self.board.close()

@@ -87,6 +87,10 @@ class Objective(nn.Module):
         """
         return {}
 
+    def validation_originals(self) -> dict[str, tuple[Tensor, int]]:
+        """The clips of :meth:`validation_samples` as recorded, by the same names."""
+        return {}
+
     @abstractmethod
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         """Write a model folder that the family's ``from_pretrained`` loads."""

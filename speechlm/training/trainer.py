@@ -303,7 +303,9 @@ class Trainer:
             metrics = self.objective.validate(self.ema.model)
             loss = metrics["loss"]
             self.logger.write(self.step, "valid", metrics)
-            self.logger.write_audio(self.step, self.objective.validation_samples(self.ema.model))
+            decoded = self.objective.validation_samples(self.ema.model)
+            if decoded:
+                self.logger.write_clips(self.step, decoded, self.objective.validation_originals())
             self._export({"step": self.step, **metrics})
             self.objective.train()
             progress.validation(loss)

@@ -28,6 +28,7 @@ from speechlm.training.losses.terms import (
 )
 from speechlm.training.losses.wave_pair import WavePair, in_float32
 from speechlm.training.losses.whisper_features import WhisperFeatureConfig, asr_feature_terms
+from speechlm.training.validation_clips import MAX_CLIPS, numbered_clips
 from speechlm.units.load import TOKENIZER, embed, load
 from speechlm.units.semantic import SemanticUnits
 from speechlm.units.stacked import StackedUnits
@@ -244,6 +245,19 @@ class VocoderObjective(AdversarialObjective):
         figures = {name: float(value) for name, value in evaluate(terms, outputs).items()}
         spectral = [term for term in self.reconstruction_terms if term.name in ("mel", "linear")]
         return {"loss": final_total(spectral, figures), **figures}
+
+    @torch.no_grad()
+    def validation_samples(self, model: nn.Module) -> dict[str, tuple[Tensor, int]]:
+        """The first held-out crops, at the pitch that the model itself predicts."""
+        device = next(model.parameters()).device
+        crops = self.held_out(0)
+        units, prompt = (
+            torch.from_numpy(rows[:MAX_CLIPS]).to(device) for rows in (crops.units, crops.prompt)
+        )
+        return numbered_clips(model(units, prompt)[0], self.config.sample_rate)
+
+    def validation_originals(self) -> dict[str, tuple[Tensor, int]]:
+        return numbered_clips(torch.from_numpy(self.held_out(0).wave), self.config.sample_rate)
 
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, VocoderNetwork)

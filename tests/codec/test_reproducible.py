@@ -92,12 +92,22 @@ def test_settling_any_frame_of_any_chunk_gives_its_codes(samples, batch, sizes, 
     )
     wave = waves(batch, samples, seed)
     pieces = wave.split(HOP, dim=1) if whole else cut(wave, sizes)
+    recomputed = 0
+    search = settled.search.exact
+
+    def count(rows, levels):
+        nonlocal recomputed
+        recomputed += len(rows)
+        return search(rows, levels)
+
+    settled.search.exact = count
     before = reproducible.LATENT_ERROR_BOUND
     reproducible.LATENT_ERROR_BOUND = 1e6
     try:
         codes = coded(settled, list(pieces), 3)
     finally:
         reproducible.LATENT_ERROR_BOUND = before
+    assert recomputed == codes.shape[0] * codes.shape[2]
     assert torch.equal(codes, coded(doubles, [wave], 3))
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from speechlm.evaluation import suites
 from speechlm.evaluation.page import SOUNDS
-from speechlm.evaluation.page.charts import Point, Series, chart, nice_ticks
+from speechlm.evaluation.page.axes import nice_ticks
+from speechlm.evaluation.page.charts import Point, Series, chart
 from speechlm.evaluation.page.media import encoded, loudest, spectrogram
 from tests.tools import require
 

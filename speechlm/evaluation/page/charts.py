@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 420, 280
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 16, 38
+from speechlm.evaluation.page.axes import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    grid,
+    nice_ticks,
+)
+
 KBPS_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 # Series differ in colour (style.css) and in shape, so that neither has to be told apart alone.
@@ -58,11 +68,14 @@ def chart(
         if math.isfinite(value)
     ]
     rates = [point.kbps for point in shown]
-    across = _Axis(math.log2(min(rates) / 1.25), math.log2(max(rates) * 1.25), LEFT, WIDTH - RIGHT)
+    across = Axis(math.log2(min(rates) / 1.25), math.log2(max(rates) * 1.25), LEFT, WIDTH - RIGHT)
     ticks = nice_ticks(min(heights), max(heights))
     margin = 0.04 * (ticks[-1] - ticks[0])
-    up = _Axis(ticks[0] - margin, ticks[-1] + margin, HEIGHT - BOTTOM, TOP)
-    parts = [_grid(across, up, ticks, unit)]
+    up = Axis(ticks[0] - margin, ticks[-1] + margin, HEIGHT - BOTTOM, TOP)
+    labels = {
+        across(math.log2(kbps)): f"{kbps:g}" for kbps in KBPS_TICKS if across.holds(math.log2(kbps))
+    }
+    parts = [grid(labels, {up(tick): tick for tick in ticks}, "real rate, kbps", unit)]
     if level is not None:
         parts.append(_level(level, up, digits, unit))
     parts += [_series(each, across, up, digits, unit) for each in series]
@@ -81,63 +94,7 @@ def marker(index: int) -> Markup:
     ).format(index % SERIES, SHAPES[index % SERIES])
 
 
-def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """At most ``most`` round numbers, evenly spaced, that reach from ``low`` to ``high``."""
-    span = high - low
-    if span <= 1e-9 * max(abs(high), 1e-3):  # one value, as good as
-        span = abs(high) if abs(high) > 1e-9 else 1.0
-    magnitude = 10 ** math.floor(math.log10(span))
-    for step in (magnitude * factor for factor in (0.1, 0.2, 0.25, 0.5, 1, 2, 2.5, 5, 10)):
-        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        if last - first < most:
-            break
-    return [step * number for number in range(first, max(last, first + 1) + 1)]
-
-
-@dataclass(frozen=True)
-class _Axis:
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-
-def _grid(across: _Axis, up: _Axis, ticks: list[float], unit: str) -> Markup:
-    parts = []
-    for tick in ticks:
-        y = up(tick)
-        parts.append(
-            Markup(
-                '<path class="grid" d="M{},{}H{}"/><text class="tick y" x="{}" y="{}">{}</text>'
-            ).format(
-                LEFT, y, WIDTH - RIGHT, LEFT - 6, y, f"{round(tick, 6):g}".replace("-", "\u2212")
-            )
-        )
-    for rate in KBPS_TICKS:
-        if across.low <= math.log2(rate) <= across.high:
-            x = across(math.log2(rate))
-            parts.append(
-                Markup(
-                    '<path class="grid" d="M{0},{1}V{2}"/>'
-                    '<text class="tick x" x="{0}" y="{3}">{4:g}</text>'
-                ).format(x, TOP, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 15, rate)
-            )
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(
-        Markup('<text class="axis" x="{}" y="{}">real rate, kbps</text>').format(middle, HEIGHT - 5)
-    )
-    if unit:
-        parts.append(
-            Markup('<text class="axis unit" x="{}" y="{}">{}</text>').format(4, TOP - 2, unit)
-        )
-    return Markup("").join(parts)
-
-
-def _level(level: Point, up: _Axis, digits: int, unit: str) -> Markup:
+def _level(level: Point, up: Axis, digits: int, unit: str) -> Markup:
     band = Markup("")
     if math.isfinite(level.low):
         top, bottom = up(level.high), up(level.low)
@@ -160,7 +117,7 @@ def _level(level: Point, up: _Axis, digits: int, unit: str) -> Markup:
     )
 
 
-def _series(series: Series, across: _Axis, up: _Axis, digits: int, unit: str) -> Markup:
+def _series(series: Series, across: Axis, up: Axis, digits: int, unit: str) -> Markup:
     places = [(across(math.log2(p.kbps)), up(p.mean), p) for p in series.points]
     path = "M" + "L".join(f"{x},{y}" for x, y, _ in places)
     index = series.index % SERIES
