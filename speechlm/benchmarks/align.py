@@ -19,8 +19,8 @@ from speechlm.data import speech
 from speechlm.data.align import build
 from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.lm.results import figure
-from speechlm.evaluation.statistics import Interval, mean, share
+from speechlm.evaluation.statistics import Interval, known, mean, share
+from speechlm.evaluation.wording import NONE, with_interval
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
@@ -34,17 +34,22 @@ AROUND = np.zeros(RATE // 10, np.float32)
 
 @dataclass(frozen=True)
 class Joint:
-    """Two utterances (samples,) at 16 kHz, and when the word of number ``word`` begins."""
+    """Two utterances (samples,) at 16 kHz of one speaker, and when the word of number ``word``
+    begins."""
 
     wave: Wave
     text: str
     word: int
     seconds: float
+    speaker: str | None
 
 
 @dataclass(frozen=True)
 class AlignmentRow:
-    """How far one aligner is off: milliseconds, and the share of joints by more than ``FAR``."""
+    """How far one aligner is off: milliseconds, and the share of joints by more than ``FAR``.
+
+    Intervals are over speakers where they are known, else over joints.
+    """
 
     aligner: str
     off: Interval
@@ -59,10 +64,13 @@ class AlignmentReport:
     rows: list[AlignmentRow]
 
     def table(self) -> Table:
-        table = Table("aligner", "n", "off, ms", "median", f"over {1000 * FAR:g} ms, %")
+        table = Table("aligner", "n", "speakers", "off, ms", "median", f"over {1000 * FAR:g} ms, %")
         for row in self.rows:
-            off, far = figure(asdict(row.off), 0), figure(asdict(row.far), 1)
-            table.add_row(row.aligner, str(row.off.n), off, f"{row.median:.0f}", far)
+            speakers = NONE if row.off.clusters is None else str(row.off.clusters)
+            off, far = with_interval(row.off, 0), with_interval(row.far, 1)
+            if row.off.failed:
+                off += f", {row.off.failed} failed"
+            table.add_row(row.aligner, str(row.off.n), speakers, off, f"{row.median:.0f}", far)
         return table
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +88,7 @@ def run(
             aligner cannot be had.
     """
     joints = find(corpus, named, language, count)
+    speakers = known([joint.speaker for joint in joints])
     rows = []
     for model in models:
         aligner = build(model, language)
@@ -89,8 +98,11 @@ def run(
                 off.append(_off(joint, aligner))
                 advance("")
         far = np.where(np.isnan(off), np.nan, 100.0 * (np.array(off) > 1000 * FAR))
+        median = float(np.nanmedian(off))
         rows.append(
-            AlignmentRow(model or "Whisper", mean(off), share(far), float(np.nanmedian(off)))
+            AlignmentRow(
+                model or "Whisper", mean(off, clusters=speakers), share(far, speakers), median
+            )
         )
     return AlignmentReport(rows)
 
@@ -124,7 +136,7 @@ def find(corpus: str | Path, named: str, language: str, count: int, seed: int = 
         wave = np.concatenate([before, other, AROUND])
         words = len(split(first.text or ""))
         text = f"{first.text} {second.text}"
-        joints.append(Joint(wave, text, words, len(before) / RATE))
+        joints.append(Joint(wave, text, words, len(before) / RATE, first.speaker))
     return joints
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from speechlm.codec import Codec, NeuralCodec
 from speechlm.compression.encoder import write_codes
 from speechlm.data import speech
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.statistics import Interval, mean
+from speechlm.evaluation.statistics import Interval, known, mean
+from speechlm.evaluation.wording import extent
 from speechlm.utils.processes import progress
 
 KBPS = 1.5, 3.0, 6.0
@@ -45,7 +46,8 @@ class EntropyRow:
 
 @dataclass(frozen=True)
 class EntropyReport:
-    """Intervals are over clips, each weighted by its size.
+    """Intervals are over speakers where they are known of all clips, else over clips; each clip is
+    weighted by its size.
 
     ``level_bits`` are those of a code, by level; ``level_entropy`` what they would be by how often
     each code comes in just these clips, whatever is around it.
@@ -61,21 +63,19 @@ class EntropyReport:
         return asdict(self)
 
     def table(self) -> Table:
+        clips = extent(self.rows[0].file.n, self.rows[0].file.clusters)
         table = Table(
             "kbps packed",
             "saved of payloads",
             "of files",
             "kbps left",
             "RTF decode",
-            title=f"{self.rows[0].file.n} clips, {self.seconds:.0f} s, context {self.context}",
+            title=f"{clips}, {self.seconds:.0f} s, context {self.context}",
             caption=f"bits a code, by level: {_listed(self.level_bits)}; by how often each comes: "
             f"{_listed(self.level_entropy)}",
         )
         for row in self.rows:
-            shares = (
-                f"{100 * share.mean:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
-                for share in (row.payload, row.file)
-            )
+            shares = (_percentage(share) for share in (row.payload, row.file))
             table.add_row(f"{row.kbps:g}", *shares, f"{row.coded:.2f}", f"{row.decode:.4f}")
         return table
 
@@ -101,7 +101,11 @@ def run(
         raise SpeechLMError(
             f"{codec.model_id} has no entropy model: speechlm train recipes/entropy-model.yaml"
         )
-    clips = [clip for source in sources for clip in speech.find(source) if clip.split in splits]
+    found = [(str(source), clip) for source in sources for clip in speech.find(source)]
+    found = [(source, clip) for source, clip in found if clip.split in splits]
+    clips = [clip for _, clip in found]
+    # The speakers of two corpora are two, even under one name.
+    who = known([clip.speaker and (source, clip.speaker) for source, clip in found])
     if not clips:
         raise SpeechLMError(f"no recordings of {', '.join(splits)} in {[*map(str, sources)]}")
     chosen = [codec.choose_levels(kbps=kbps) for kbps in KBPS if kbps <= codec.kbps()]
@@ -132,8 +136,8 @@ def run(
             EntropyRow(
                 codec.kbps(levels),
                 levels,
-                _saved([(ours.payload, packed.payload) for ours, packed in sizes[levels]]),
-                _saved([(ours.file, packed.file) for ours, packed in sizes[levels]]),
+                _saved([(ours.payload, packed.payload) for ours, packed in sizes[levels]], who),
+                _saved([(ours.file, packed.file) for ours, packed in sizes[levels]], who),
                 sum(ours.payload for ours, _ in sizes[levels]) * 8e-3 / seconds,
                 spent[levels] / seconds,
             )
@@ -150,13 +154,20 @@ def _entropy(seen: NDArray[np.float64]) -> NDArray[np.float64]:
     return -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=1)
 
 
+def _percentage(share: Interval) -> str:
+    text = f"{100 * share.mean:.1f} %"
+    if np.isfinite(share.low):
+        text += f" ({100 * share.low:.1f} to {100 * share.high:.1f})"
+    return text
+
+
 def _listed(values: list[float]) -> str:
     return " ".join(f"{value:.2f}" for value in values)
 
 
-def _saved(sizes: list[tuple[int, int]]) -> Interval:
+def _saved(sizes: list[tuple[int, int]], speakers: Sequence[Hashable] | None) -> Interval:
     ours, packed = np.array(sizes, float).T
-    return mean(1 - ours / packed, packed)
+    return mean(1 - ours / packed, packed, speakers)
 
 
 def _coded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.quality import scores
 from speechlm.evaluation.recognition import Listener, build
 from speechlm.evaluation.recognition.text import normaliser, word_errors
-from speechlm.evaluation.statistics import Interval, mean
+from speechlm.evaluation.statistics import Interval, known, mean
+from speechlm.evaluation.wording import extent, with_interval
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
@@ -72,7 +73,10 @@ class PacketLossRow:
 
 @dataclass(frozen=True)
 class PacketLossReport:
-    """All at ``kbps`` of payload; intervals are over clips. ``about`` says what ran."""
+    """All at ``kbps`` of payload; ``about`` says what ran.
+
+    Intervals are over speakers where they are known of all clips, else over clips.
+    """
 
     kbps: float
     about: list[str]
@@ -82,8 +86,9 @@ class PacketLossReport:
         return asdict(self)
 
     def table(self) -> Table:
-        n = max(row.pesq.n for row in self.rows)
-        table = Table("frames lost", "system", "PESQ-wb", "STOI", "WER %", title=f"{n} clips")
+        best = max((row.pesq for row in self.rows), key=lambda pesq: pesq.n)
+        title = extent(best.n, best.clusters)
+        table = Table("frames lost", "system", "PESQ-wb", "STOI", "WER %", title=title)
         for row in self.rows:
             table.add_row(row.pattern, row.system, *map(_text, (row.pesq, row.stoi, row.wer)))
         table.caption = "\n".join([f"{self.kbps:g} kbps of payload each", *self.about])
@@ -132,8 +137,11 @@ def run(
                     pesq, stoi = (judged[name].value for name in METRICS)
                     values.setdefault(key, []).append((pesq, stoi, wrong))
             advance(clip.id)
+    speakers = known([clip.speaker for clip in chosen])
     rows = [
-        PacketLossRow(system, pattern.name, *_intervals(values[system, pattern.name], words))
+        PacketLossRow(
+            system, pattern.name, *_intervals(values[system, pattern.name], words, speakers)
+        )
         for pattern in PATTERNS
         for system in (CONCEALED, SILENT, OPUS)
     ]
@@ -169,11 +177,18 @@ def _systems(
     }
 
 
-def _intervals(rows: Sequence[tuple[float, float, float]], words: list[int]) -> list[Interval]:
+def _intervals(
+    rows: Sequence[tuple[float, float, float]],
+    words: list[int],
+    speakers: Sequence[Hashable] | None,
+) -> list[Interval]:
     pesq, stoi, wer = np.array(rows).T
-    return [mean(pesq), mean(stoi), mean(100 * wer, np.array(words, float))]
+    return [
+        mean(pesq, clusters=speakers),
+        mean(stoi, clusters=speakers),
+        mean(100 * wer, np.array(words, float), speakers),
+    ]
 
 
 def _text(value: Interval) -> str:
-    digits = 1 if value.mean > 5 else 3 if value.mean < 1 else 2
-    return f"{value.mean:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
+    return with_interval(value, 1 if value.mean > 5 else 3 if value.mean < 1 else 2)

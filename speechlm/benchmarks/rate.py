@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from speechlm.compression.rate_target import RateTarget
 from speechlm.data import speech
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.quality import quality
-from speechlm.evaluation.statistics import Interval, difference, mean
+from speechlm.evaluation.statistics import Interval, difference, known, mean
+from speechlm.evaluation.wording import extent, with_interval
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
@@ -43,7 +45,7 @@ class RateRow:
 
 @dataclass(frozen=True)
 class RateReport:
-    """Intervals are over recordings."""
+    """Intervals are over speakers where they are known of all recordings, else over recordings."""
 
     model: str
     rows: list[RateRow]
@@ -52,22 +54,19 @@ class RateReport:
         return asdict(self)
 
     def table(self) -> Table:
-        n = max((row.real.n for row in self.rows), default=0)
-        title = f"{self.model}: {n} recordings, variable no larger than constant"
+        real = self.rows[0].real
+        recordings = extent(real.n, real.clusters, "recordings")
+        title = f"{self.model}: {recordings}, variable no larger than constant"
         table = Table("kbps", "real", "metric", "constant", "variable", "gain", title=title)
         for row in self.rows:
             for name in METRICS:
-                low, gain, high = (
-                    f"{value:+.3f}"
-                    for value in (row.gain[name].low, row.gain[name].mean, row.gain[name].high)
-                )
                 table.add_row(
                     f"{row.kbps:g}",
                     f"{row.real.mean:.2f}",
                     name,
                     f"{row.constant[name].mean:.3f}",
                     f"{row.variable[name].mean:.3f}",
-                    f"{gain} ({low} to {high})",
+                    with_interval(row.gain[name], 3, sign=True),
                 )
         return table
 
@@ -79,11 +78,13 @@ def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 
         SpeechLMError: when there are none, or the codec has no variable rate.
     """
     codec = load(model)
-    waves = []
+    waves, who = [], []
     for clip in speech.find(source):
         if clip.split == "test":
             wave = audio.resample(*clip.load(), codec.sample_rate)
-            waves += [wave] if len(wave) >= codec.sample_rate else []
+            if len(wave) >= codec.sample_rate:
+                waves.append(wave)
+                who.append(clip.speaker)
     if not waves:
         raise SpeechLMError(f"{source}: no test recordings of a second or more")
     rows = []
@@ -98,7 +99,8 @@ def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 
                 constant.append(_judged(codec, wave, file))
                 variable.append(_judged(codec, wave, smaller))
                 advance(f"{each:g} kbps")
-            rows.append(_row(each, real, np.array(constant).T, np.array(variable).T))
+            columns = np.array(constant).T, np.array(variable).T
+            rows.append(_row(each, real, *columns, known(who)))
     return RateReport(codec.model_id, rows)
 
 
@@ -111,13 +113,17 @@ def _judged(codec: Codec, wave: Wave, file: io.BytesIO) -> list[float]:
 
 
 def _row(
-    kbps: float, real: list[float], constant: NDArray[np.float64], variable: NDArray[np.float64]
+    kbps: float,
+    real: list[float],
+    constant: NDArray[np.float64],
+    variable: NDArray[np.float64],
+    speakers: Sequence[Hashable] | None,
 ) -> RateRow:
     pairs = list(zip(METRICS, constant, variable, strict=True))
     return RateRow(
         kbps,
-        mean(real),
-        {name: mean(before) for name, before, _ in pairs},
-        {name: mean(after) for name, _, after in pairs},
-        {name: difference(after, before) for name, before, after in pairs},
+        mean(real, clusters=speakers),
+        {name: mean(before, clusters=speakers) for name, before, _ in pairs},
+        {name: mean(after, clusters=speakers) for name, _, after in pairs},
+        {name: difference(after, before, clusters=speakers) for name, before, after in pairs},
     )

@@ -22,6 +22,20 @@ def signed(value: float, digits: int) -> str:
     return f"+{text}" if round(value, digits) > 0 else text
 
 
+def with_interval(found: Interval, digits: int, sign: bool = False) -> str:
+    """``12.3 (11.0 to 13.9)``, or the mean alone where there is no interval."""
+    text = signed if sign else number
+    mean = text(found.mean, digits)
+    if not math.isfinite(found.low):
+        return mean
+    return f"{mean} ({text(found.low, digits)} to {text(found.high, digits)})"
+
+
+def extent(n: int, speakers: int | None, of: str = "clips") -> str:
+    """``120 clips of 47 speakers``; without speakers where these are not known."""
+    return f"{n} {of}" if speakers is None else f"{n} {of} of {speakers} speakers"
+
+
 def verdict(change: Interval, better: str | None) -> str:
     """``better`` or ``worse`` when the interval of a difference excludes zero, else nothing."""
     if better is None or not change.excludes_zero:

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +26,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.codebooks import usage
-from speechlm.evaluation.format import number
+from speechlm.evaluation.format import extent, number
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.schema import Column, cells, columns
 from speechlm.evaluation.setup import Plan
@@ -86,18 +87,21 @@ class Results:
         return [name for name, facts in self.data["systems"].items() if not facts["absent"]]
 
     @cached_property
-    def speakers(self) -> list[str] | None:
+    def speakers(self) -> list[Hashable] | None:
         """Who speaks in each clip (clips,), where it is known of all."""
-        speakers = [clip.get("speaker") for clip in self.data["clips"]]
-        return speakers if speakers and None not in speakers else None
+        return statistics.known([clip.get("speaker") for clip in self.data["clips"]])
+
+    @property
+    def number_of_speakers(self) -> int | None:
+        """How many speakers there are, where they are known of all clips."""
+        return len(set(self.speakers)) if self.speakers else None
 
     @property
     def extent(self) -> str:
         """``n=120 clips of 47 speakers``."""
-        text = f"n={len(self.data['clips'])}"
-        return f"{text} clips of {len(set(self.speakers))} speakers" if self.speakers else text
+        return f"n={extent(len(self.data['clips']), self.number_of_speakers)}"
 
-    def clusters(self, values: NDArray[Any]) -> list[str] | None:
+    def clusters(self, values: NDArray[Any]) -> list[Hashable] | None:
         """What to resample ``values`` by: speakers, if they are known and each clip has a value."""
         speakers = self.speakers
         return speakers if speakers and len(speakers) == len(values) else None

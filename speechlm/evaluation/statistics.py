@@ -43,6 +43,12 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
+def known(clusters: Sequence[Hashable | None]) -> list[Hashable] | None:
+    """``clusters`` (clips,), such as speakers, if there is one of each clip; else None."""
+    found = [cluster for cluster in clusters if cluster is not None]
+    return found if found and len(found) == len(clusters) else None
+
+
 def mean(
     values: ArrayLike,
     weights: ArrayLike | None = None,
@@ -60,24 +66,46 @@ def mean(
     return _interval(*_bootstrap(value, weight, groups), value, groups)
 
 
-def share(values: ArrayLike) -> Interval:
+def share(values: ArrayLike, clusters: Sequence[Hashable] | None = None) -> Interval:
     """The percentage of clips that something holds for, with its interval (Wilson 1927).
 
     ``values`` (clips,) are 0 or 100, and NaN for those left out. Unlike the bootstrap's, the
-    interval has a width where it holds for all clips or for none.
+    interval has a width where it holds for all clips or for none. With ``clusters``, as for
+    :func:`mean`, it is that of the effective number of clips: their number over the design effect
+    (Kish 1965; Korn and Graubard 1998), or the number of clusters where all clips agree. There is
+    none of fewer than two clusters.
     """
     value, _ = _prepared(values, None)
-    found = value[np.isfinite(value)] / 100
+    present = np.isfinite(value)
+    found = value[present] / 100
     if not np.isin(found, (0, 1)).all():
         raise ValueError("a share is of values that are 0 or 100")
-    n = len(found)
+    n, failed = len(found), int((~present).sum())
+    groups = _Groups.of(clusters, len(value))
+    number = groups.present(value) if groups.clustered else None
     if not n:
-        return Interval(math.nan, math.nan, math.nan, 0, len(value))
+        return Interval(math.nan, math.nan, math.nan, 0, failed, number)
     p, z2 = float(found.mean()), NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (p * (1 - p) + z2 / (4 * n)) / n) / (1 + z2 / n)
+    if number == 1:
+        return Interval(100 * p, math.nan, math.nan, n, failed, number)
+    size = n if number is None else _effective(value / 100, groups)
+    centre = (p + z2 / (2 * size)) / (1 + z2 / size)
+    half = math.sqrt(z2 * (p * (1 - p) + z2 / (4 * size)) / size) / (1 + z2 / size)
     low, high = max(centre - half, 0.0), min(centre + half, 1.0)
-    return Interval(100 * p, 100 * low, 100 * high, n, len(value) - n)
+    return Interval(100 * p, 100 * low, 100 * high, n, failed, number)
+
+
+def _effective(value: Floats, groups: _Groups) -> float:
+    """How many independent clips tell as much as ``value`` (clips,) of 0, 1 or NaN in groups."""
+    present = np.isfinite(value)
+    n, number = int(present.sum()), groups.present(value)
+    p = float(value[present].mean())
+    if p in (0.0, 1.0):
+        return number
+    # The variance of a ratio of sums over groups, and of as many independent clips.
+    residuals = groups.sums(np.where(present, value - p, 0.0)[:, None])
+    variance = number / (number - 1) * float(np.square(residuals).sum()) / n**2
+    return min(n, p * (1 - p) / variance) if variance else n
 
 
 def difference(

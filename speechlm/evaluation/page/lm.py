@@ -13,6 +13,7 @@ from speechlm.evaluation.page import SOUNDS, render
 from speechlm.evaluation.page.cards import Shown, laid_out
 from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import missing, table_row
+from speechlm.evaluation.wording import extent
 from speechlm.utils.files import atomic_path
 
 
@@ -39,7 +40,7 @@ def write(
             "name": name.replace(" ", "-"),
             "title": found.data["title"],
             "about": found.data["about"],
-            "items": len(found.data["clips"]),
+            "extent": extent(len(found.data["clips"]), found.number_of_speakers, "items"),
             "columns": found.columns,
             "rows": [table_row(found, system) for system in found.systems],
             "missing": list(missing(found)),
