@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from speechlm import hub
 from speechlm.benchmarks import entropy
 from speechlm.bitstream.entropy import EntropyModel
 from speechlm.codec import NeuralCodec
+from speechlm.data import speech
 from speechlm.errors import SpeechLMError
 from tests.bitstream.entropy.models import arrays
 
@@ -59,6 +61,26 @@ def test_it_compares_clip_by_clip(monkeypatch, model, clips):
     assert 0 <= max(report.level_entropy) <= codec.bits_per_code
     json.dumps(report.to_json())
     assert report.table().row_count == 2
+
+
+def test_intervals_are_over_the_speakers_of_each_corpus(monkeypatch, model, clips):
+    """Those of two corpora are two under one name; unknown ones are none."""
+    codec = NeuralCodec.from_pretrained(model)
+    monkeypatch.setattr(entropy, "KBPS", (codec.kbps(),))
+    found = speech.find(clips)
+
+    def run(*speakers):
+        each = [replace(clip, speaker=who) for clip, who in zip(found, speakers, strict=True)]
+        monkeypatch.setattr(speech, "find", lambda source: each)
+        report = entropy.run(["one", "two"], ["train"], str(model))
+        return report.rows[0].payload, report.table().title
+
+    payload, title = run("a", "a", "b")
+    assert (payload.n, payload.clusters) == (6, 4)
+    assert "6 clips of 4 speakers" in title
+    payload, title = run("a", None, "b")
+    assert payload.clusters is None
+    assert "6 clips," in title
 
 
 def test_entropy_is_of_what_was_seen():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm import audio
+from speechlm.benchmarks import loss
 from speechlm.benchmarks.loss import PATTERNS, LossPattern
 from speechlm.benchmarks.opus import FRAME, OpusCodec
 from speechlm.errors import SpeechLMError
@@ -58,3 +59,17 @@ def test_opus_conceals_what_is_lost(opus, sample: Path):
     np.testing.assert_array_equal(heard[:before], whole[:before])
     gap = slice(before, before + FRAME)
     assert np.square(heard[gap]).mean() > 0.05 * np.square(whole[gap]).mean()
+
+
+def test_a_row_has_intervals_over_speakers():
+    rows = [(2.0, 0.8, 0.1), (2.1, 0.8, 0.2), (3.0, 0.9, 0.5), (3.1, 0.9, 0.4)]
+    words = [4, 4, 2, 2]
+    over_clips = loss._intervals(rows, words, None)
+    found = loss._intervals(rows, words, ["a", "a", "b", "b"])
+    assert [interval.clusters for interval in found] == [2, 2, 2]
+    # Speakers differ, their clips hardly: of two, one or the other is drawn twice.
+    assert (found[0].low, found[0].high) == pytest.approx((2.05, 3.05))
+    assert over_clips[0].clusters is None
+    assert found[2].mean == pytest.approx(100 * (0.3 * 4 + 0.9 * 2) / 12)
+    row = loss.PacketLossRow("a", "0 %", *found)
+    assert loss.PacketLossReport(6.0, [], [row]).table().title == "4 clips of 2 speakers"

@@ -13,8 +13,8 @@ from speechlm.codec import Codec, load
 from speechlm.errors import SpeechLMError
 from speechlm.hub import SHIPPED
 
-LEAST_STOI = {"codec-16k": 0.93, "codec-nano": 0.75, "codec-fsq": 0.75}
-"""Of the sample recording at all levels: far below what was measured, far above noise."""
+STOI = {"codec-16k": 0.943, "codec-nano": 0.896, "codec-fsq": 0.797}
+"""Of the sample recording at all levels, as measured. A frame late it is .63 to .70."""
 MOST_BYTES = 32 << 20
 
 
@@ -29,7 +29,7 @@ def test_a_shipped_codec(folder: Path, sample: Path) -> None:
     codes = codec.encode(torch.from_numpy(wave)[None])
     assert codes.shape == (1, codec.levels, codec.frames(len(wave)))
     sound = codec.decode(codes, len(wave))[0].numpy()
-    assert stoi(wave, sound, codec.sample_rate) > LEAST_STOI[folder.name]
+    assert stoi(wave, sound, codec.sample_rate) == pytest.approx(STOI[folder.name], abs=0.01)
 
 
 def test_all_weights_together_stay_small() -> None:
