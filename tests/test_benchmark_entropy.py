@@ -23,11 +23,12 @@ from tests.bitstream.entropy.models import arrays
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
+    """A folder of three speakers, who have a recording each."""
     folder = tmp_path / "clips"
-    folder.mkdir()
     for number in range(3):
         wave = np.sin(np.arange(9000 + 3000 * number) / (5 + number))
-        soundfile.write(folder / f"{number}.wav", 0.3 * wave, 16000)
+        (folder / f"{number}").mkdir(parents=True)
+        soundfile.write(folder / f"{number}" / "said.wav", 0.3 * wave, 16000)
     return folder
 
 
@@ -91,7 +92,7 @@ def test_entropy_is_of_what_was_seen():
 def _unpacked(model, clips, codec) -> float:
     """Kbps of all levels, by the bits of each code."""
     total = frames = 0.0
-    for path in sorted(clips.iterdir()):
+    for path in sorted(clips.rglob("*.wav")):
         codes = codec.encode(torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None])
         total += float(codec.entropy.bits(codes[0].numpy()).sum())
         frames += codes.shape[2]

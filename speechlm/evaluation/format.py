@@ -33,7 +33,9 @@ def with_interval(found: Interval, digits: int, sign: bool = False) -> str:
 
 def extent(n: int, speakers: int | None, of: str = "clips") -> str:
     """``120 clips of 47 speakers``; without speakers where these are not known."""
-    return f"{n} {of}" if speakers is None else f"{n} {of} of {speakers} speakers"
+    if speakers is None:
+        return f"{n} {of}"
+    return f"{n} {of} of {speakers} {'speaker' if speakers == 1 else 'speakers'}"
 
 
 def verdict(change: Interval, better: str | None) -> str:

@@ -122,7 +122,8 @@ def test_a_decoder_alone_gets_better_on_the_same_codes(kind, corpus, tmp_path):
     then = run(made)
     before, after = NeuralCodec.from_pretrained(first), NeuralCodec.from_pretrained(then)
     assert after.weights_hash == before.weights_hash
-    assert log(tmp_path / "decoder")[-1]["loss"] < loss
+    # The log rounds to six digits.
+    assert log(tmp_path / "decoder")[-1]["loss"] < loss - 1e-4
 
 
 def test_each_phase_moves_its_own_weights(corpus, tmp_path):
