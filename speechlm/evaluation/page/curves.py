@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ def learning_curves(title: str, curves: Sequence[Curve]) -> Markup | None:
         first, last = first - 1, last + 1
     across = Axis(first, last, LEFT, WIDTH - RIGHT)
     is_log = min(values) > 0 and max(values) >= LOG_RATIO * min(values)
-    transform = math.log10 if is_log else float
+    transform: Callable[[float], float] = math.log10 if is_log else float
     ticks = _log_ticks(min(values), max(values)) if is_log else nice_ticks(min(values), max(values))
     low, high = transform(min(*ticks, *values)), transform(max(*ticks, *values))
     margin = 0.04 * (high - low)
