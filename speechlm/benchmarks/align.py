@@ -19,8 +19,8 @@ from speechlm.data import speech
 from speechlm.data.align import build
 from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
+from speechlm.evaluation.format import NONE, with_interval
 from speechlm.evaluation.statistics import Interval, known, mean, share
-from speechlm.evaluation.wording import NONE, with_interval
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 

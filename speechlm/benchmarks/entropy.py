@@ -20,8 +20,8 @@ from speechlm.codec import Codec, NeuralCodec
 from speechlm.compression.encoder import write_codes
 from speechlm.data import speech
 from speechlm.errors import SpeechLMError
+from speechlm.evaluation.format import extent
 from speechlm.evaluation.statistics import Interval, known, mean
-from speechlm.evaluation.wording import extent
 from speechlm.utils.processes import progress
 
 KBPS = 1.5, 3.0, 6.0

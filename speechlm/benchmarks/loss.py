@@ -18,11 +18,11 @@ from speechlm.benchmarks.opus import RATE, OpusCodec
 from speechlm.codec import Codec, load
 from speechlm.data import speech
 from speechlm.errors import SpeechLMError
+from speechlm.evaluation.format import extent, with_interval
 from speechlm.evaluation.quality import scores
 from speechlm.evaluation.recognition import Listener, build
 from speechlm.evaluation.recognition.text import normaliser, word_errors
 from speechlm.evaluation.statistics import Interval, known, mean
-from speechlm.evaluation.wording import extent, with_interval
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 

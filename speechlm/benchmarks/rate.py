@@ -20,9 +20,9 @@ from speechlm.compression.encoder import encode_stream, encode_whole
 from speechlm.compression.rate_target import RateTarget
 from speechlm.data import speech
 from speechlm.errors import SpeechLMError
+from speechlm.evaluation.format import extent, with_interval
 from speechlm.evaluation.quality import quality
 from speechlm.evaluation.statistics import Interval, difference, known, mean
-from speechlm.evaluation.wording import extent, with_interval
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 

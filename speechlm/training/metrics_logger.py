@@ -90,7 +90,7 @@ class MetricsLogger:
             peak = loudest(originals.get(name, (wave, 0))[0].numpy(), sample_rate)
             picture = spectrogram(samples, sample_rate, peak)
             value = Summary.Value(tag=tag, image=Summary.Image(encoded_image_string=picture))
-            self.board.file_writer.add_summary(Summary(value=[value]), step)
+            self.board._get_file_writer().add_summary(Summary(value=[value]), step)
 
     def close(self) -> None:
         self.board.close()

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from speechlm.evaluation.config import PageConfig
+from speechlm.evaluation.format import extent
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.page import SOUNDS, render
 from speechlm.evaluation.page.cards import Shown, laid_out
 from speechlm.evaluation.page.media import Shelf
 from speechlm.evaluation.page.view import missing, table_row
-from speechlm.evaluation.wording import extent
 from speechlm.utils.files import atomic_path
 
 
