@@ -18,7 +18,7 @@ otherwise. An utterance that could not be read has ``dropped``, the reason, inst
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -196,17 +196,3 @@ def shard_file(folder: Path, number: int, levels: int) -> Iterator[ShardWriter]:
     with atomic_path(index) as temporary:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in shard.lines)
         temporary.write_text(text, "utf-8")
-
-
-def write_shard(
-    folder: Path,
-    number: int,
-    codes: Iterable[NDArray[np.integer]],
-    lines: Iterable[dict[str, Any]],
-    levels: int,
-) -> None:
-    """Write a shard of utterances whose codes (levels, frames) and lines are there."""
-    with shard_file(folder, number, levels) as shard:
-        for each in codes:
-            shard.write(each)
-        shard.lines += lines

@@ -43,11 +43,6 @@ class MetricAccumulator:
                 metrics[name] = float(total) / state["counts"][name]
         return metrics
 
-    def local_means(self) -> dict[str, float]:
-        """The means of this process's scalars so far, which stay."""
-        scalars = {name: value for name, value in self._sums.items() if not value.ndim}
-        return {name: float(value) / self._counts[name] for name, value in scalars.items()}
-
     def state(self) -> dict[str, Any]:
         """What was accumulated, summed over all processes, which call it together."""
         shapes = {name: list(value.shape) for name, value in self._sums.items()}

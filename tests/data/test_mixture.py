@@ -15,13 +15,13 @@ from speechlm.data import mixture as module
 from speechlm.data.examples import SHORTEST, Examples
 from speechlm.data.mixture import Mixture, MixtureConfig, TaskConfig
 from speechlm.data.pack_batches import PackedBatch
-from speechlm.data.tokens import Tokens, claim, write_shard
+from speechlm.data.tokens import Tokens, claim
 from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS, Span
 from speechlm.units.text import TextTokenizer
-from tests.lm.corpora import text_model, tokenized, units
+from tests.lm.corpora import text_model, tokenized, units, write_shard
 
 ANYHOW = [name for name in TASKS if not name.startswith("tts-wordwise")]
 """The tasks that do without segments."""

@@ -22,12 +22,12 @@ from speechlm.data import tokenize as module
 from speechlm.data.corpus import read_cuts
 from speechlm.data.shar import Shar
 from speechlm.data.tokenize import tokenize, tokenize_share
-from speechlm.data.tokens import Tokens, claim, index_path, write_shard
+from speechlm.data.tokens import Tokens, claim, index_path
 from speechlm.errors import SpeechLMError
 from speechlm.units.load import load
 from speechlm.utils.distributed import Shard
 from tests.data.trees import text_file, tone, wave_file
-from tests.lm.corpora import units
+from tests.lm.corpora import units, write_shard
 
 from .test_tokens import content
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from speechlm.data.tokens import Segment, claim, write_shard
+from speechlm.data.tokens import Segment, claim, shard_file
 from speechlm.units.base import Units
 from speechlm.units.text import TextTokenizer
 
@@ -14,6 +17,20 @@ WORDS = {"one": 0, "two": 1, "three": 2, "four": 3, "five": 4, "six": 5}
 SPEAKERS = ("ann", "bob", "cat", "dan")
 FRAMES = 5
 """Of a word."""
+
+
+def write_shard(
+    folder: Path,
+    number: int,
+    codes: Iterable[NDArray[np.integer]],
+    lines: Iterable[dict[str, Any]],
+    levels: int,
+) -> None:
+    """Write a shard of utterances whose codes (levels, frames) and lines are there."""
+    with shard_file(folder, number, levels) as shard:
+        for each in codes:
+            shard.write(each)
+        shard.lines += lines
 
 
 def units(levels: int = 2, cardinality: int = 16) -> Units:
