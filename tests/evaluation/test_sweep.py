@@ -105,7 +105,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> SweepConfig:
 def found(config: SweepConfig) -> dict[str, Results]:
     teller: Any = Teller()
     sections = sweep.run(config, teller)
-    limits = [(how.top_p, how.top_k, how.loop, how.guidance) for how in teller.how]
+    limits = [(how.top_p, how.top_k, how.repetition_window, how.guidance) for how in teller.how]
     assert set(limits) == {(1, 0, 0, 1)}
     return {name: section.results() for name, section in sections.items()}
 
