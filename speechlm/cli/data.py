@@ -132,6 +132,30 @@ def text_tokenizer(
     print_line(f"{tokenizer.size} pieces: {out}")
 
 
+@app.command("text-lm")
+def text_lm(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="TEXTS...", help="Tokenized corpora, or text files.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    size: Annotated[int, typer.Option(min=1, help="Bytes of the file at most.")] = 1_400_000,
+    rare: Annotated[
+        int, typer.Option(min=1, help="Words that occur less often are left to spelling.")
+    ] = 2,
+) -> None:
+    """Estimate an n-gram language model of English text, for transcribe --text-lm.
+
+    Text files have a sentence a line. A source that is named twice counts twice.
+    """
+    from speechlm.data import texts
+    from speechlm.text.lm import TextLM
+
+    read = {source: texts.read(source) for source in dict.fromkeys(sources)}
+    model = TextLM.train((line for source in sources for line in read[source]), size, rare)
+    taken = model.save(out, {"sources": [source.name for source in sources]})
+    print_line(f"{len(model.vocabulary)} words, {model.ngrams} n-grams, {taken} bytes: {out}")
+
+
 @app.command()
 def verses(
     out: Annotated[Path, typer.Argument(metavar="OUT.txt")],

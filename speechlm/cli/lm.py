@@ -127,15 +127,49 @@ def say(
 
 @app.command()
 def transcribe(
-    source: AudioIn, model: LanguageModelName = None, units: Units = None, threads: Threads = 1
+    source: AudioIn,
+    text_lm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|none", help="Language model of text (text-lm); default: the model's own."
+        ),
+    ] = None,
+    ctc_weight: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite,
+            help="Weight of CTC; the rest is the attention decoder's. Default: the model's.",
+        ),
+    ] = None,
+    text_lm_weight: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite, help="Weight of the language model of text. Default: the model's."
+        ),
+    ] = None,
+    word_bonus: Annotated[
+        float | None,
+        typer.Option(callback=finite, help="Nats that each word adds. Default: the model's."),
+    ] = None,
+    model: LanguageModelName = None,
+    units: Units = None,
+    threads: Threads = 1,
 ) -> None:
-    """Transcribe speech. Recordings beyond the model's context are cut at pauses."""
+    """Transcribe speech. Long recordings are cut at pauses; what is no speech gives no text."""
     _check(model, source)
+    if text_lm not in (None, "none") and not Path(text_lm).is_file():
+        raise SpeechLMError(f"{text_lm}: no such file; make one with speechlm text-lm")
     use_threads(threads)
+    from dataclasses import replace
+
     from speechlm.lm import pipelines
     from speechlm.lm.language_model import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
+    given = {"ctc": ctc_weight, "lm": text_lm_weight, "word": word_bonus}
+    fusion = replace(loaded.fusion, **{k: v for k, v in given.items() if v is not None})
+    file = loaded.text_lm_file if text_lm is None else Path(text_lm)
+    loaded.use_text_lm(None if text_lm == "none" else file, fusion)
     text = pipelines.transcribe(source, loaded, loaded.tokenizer(units))
     print_line(text)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.kneser_ney import KneserNey
+from speechlm.text.kneser_ney import KneserNey
 from speechlm.types import Floats, Ints
 
 WORDS, LETTERS = 3, 6

@@ -29,8 +29,8 @@ class StepState(Protocol):
     def step(self, x: Tensor) -> Tensor:
         """Append a position: input and output (batch, dim)."""
 
-    def reorder(self, rows: Tensor) -> None:
-        """Replace sequence i by a copy of sequence ``rows[i]``."""
+    def extend(self, x: Tensor) -> Tensor:
+        """Append several positions: input and output (batch, time, dim)."""
 
 
 class CachedBackbone(Protocol):
@@ -77,8 +77,10 @@ class StreamingState:
         y, self.state = self.module.step(x.unsqueeze(2), self.state)
         return y.squeeze(2)
 
-    def reorder(self, rows: Tensor) -> None:
-        self.state = _reordered(self.state, rows)
+    @torch.inference_mode()
+    def extend(self, x: Tensor) -> Tensor:
+        y, self.state = self.module.step(x.transpose(1, 2), self.state)
+        return y.transpose(1, 2)
 
 
 def _stack(states: list[State]) -> State:
@@ -86,12 +88,6 @@ def _stack(states: list[State]) -> State:
     if isinstance(states[0], Tensor):
         return torch.cat(states)
     return tuple(_stack(list(parts)) for parts in zip(*states, strict=True))
-
-
-def _reordered(state: State, rows: Tensor) -> State:
-    if isinstance(state, Tensor):
-        return state[rows]
-    return tuple(_reordered(part, rows) for part in state)
 
 
 def build_backbone(config: LMConfig) -> Transformer | StreamingBackbone:

@@ -94,6 +94,12 @@ class LMConfig:
     """Default of ``Sampling.guidance`` for text to speech."""
     best_of: int = 1
     """Default of ``Sampling.best_of`` for text to speech."""
+    ctc_weight: float = 0.6
+    """Default of ``Fusion.ctc`` for speech to text (:class:`speechlm.lm.joint.Fusion`)."""
+    text_lm_weight: float = 0.5
+    """Default of ``Fusion.lm`` for speech to text."""
+    word_bonus: float = 1.0
+    """Default of ``Fusion.word`` for speech to text."""
     units: str | None = None
     """Default tokenizer: a codec, tokenizer or vocoder (shipped name or hub id); None: the shipped
     codec."""

@@ -24,6 +24,8 @@ from speechlm.lm.patterns import prepend_unknown_levels
 from speechlm.lm.tasks import TASKS, Example, Layout
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn import PackedSequences
+from speechlm.text.lm import FILE as TEXT_LM
+from speechlm.text.lm import TextLM
 from speechlm.types import Codes
 from speechlm.units.base import UnitTokenizer
 from speechlm.units.load import load as load_units
@@ -73,6 +75,11 @@ class LanguageModel:
         """Levels of the semantic stream."""
         self.layout = Layout(vocabulary, network.pattern)
         self.context = network.config.max_position_embeddings
+        self.fusion = joint.Fusion(
+            network.config.ctc_weight, network.config.text_lm_weight, network.config.word_bonus
+        )
+        self.text_lm_file: Path | None = None
+        """The text language model of :meth:`transcribe`, set by :meth:`use_text_lm`."""
 
     @classmethod
     def from_pretrained(
@@ -91,7 +98,20 @@ class LanguageModel:
         if (network.size, text.size) != (vocabulary.size, vocabulary.pieces):
             raise SpeechLMError(f"{folder}: vocabulary and model are of different sizes")
         hub.fill(network, weights, folder)
-        return cls(network, vocabulary, text).to(device)
+        made = cls(network, vocabulary, text).to(device)
+        if (folder / TEXT_LM).is_file():
+            made.use_text_lm(folder / TEXT_LM)
+        return made
+
+    def use_text_lm(self, file: Path | None, fusion: joint.Fusion | None = None) -> None:
+        """Transcribe with a language model of text (None: without one), weighted by ``fusion``.
+
+        Without a ``fusion`` the weights stay as they are. A model folder's own file is used
+        unless told otherwise.
+        """
+        self.text_lm_file = file
+        self.fusion = fusion or self.fusion
+        vars(self).pop("search", None)
 
     @property
     def device(self) -> torch.device:
@@ -111,7 +131,8 @@ class LanguageModel:
         return self.to(dtype=torch.float64)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "generator"}
+        made = ("generator", "search")
+        return {name: value for name, value in vars(self).items() if name not in made}
 
     def tokenizer(self, name: str | Path | None = None) -> UnitTokenizer:
         """The tokenizer of these units, which also decodes them if it has a vocoder.
@@ -134,6 +155,16 @@ class LanguageModel:
     def generator(self) -> Generator:
         """The generator, created on first use."""
         return Generator(self.network)
+
+    @cached_property
+    def search(self) -> joint.PrefixSearch:
+        """What finds texts by the CTC output.
+
+        Raises:
+            SpeechLMError: when the language model of text cannot be read.
+        """
+        text_lm = None if self.text_lm_file is None else TextLM.load(self.text_lm_file)
+        return joint.PrefixSearch(self.text.spellings, text_lm, self.fusion)
 
     def continue_speech(self, past: Codes, frames: int, sampling: Sampling) -> Iterator[Codes]:
         """Continue speech by up to ``frames`` frames (levels,), until the model ends it."""
@@ -230,7 +261,13 @@ class LanguageModel:
             ids = [each for [each] in written if each is not None]
         else:
             ids = joint.transcribe(
-                self.generator, prompt, self._ctc_log_probs(prompt), pieces, end, limit
+                self.generator,
+                prompt,
+                self._ctc_log_probs(prompt),
+                pieces,
+                end,
+                limit,
+                self.search,
             )
         return self.text.decode(self.vocabulary.to_pieces(np.array(ids, np.int64)))
 

@@ -176,14 +176,39 @@ class DecodingState:
             x = self._output_and_ffn(layer, x, y.view(batch, -1))
         return self._rms_normalize(x) * decoder.norm
 
-    def reorder(self, rows: Tensor) -> None:
-        """Replace sequence i by a copy of sequence ``rows[i]``, as beam search does."""
-        for _, kv_cache in self.layers:
-            filled = kv_cache.cache.unflatten(1, (self.batch, -1))[:, :, :, : self.slot]
-            filled.copy_(filled[:, rows])
-        self.starts = self.starts[rows]
-        if self.pad_mask is not None:
-            self.pad_mask = self.pad_mask[rows]
+    @torch.inference_mode()
+    def extend(self, x: Tensor) -> Tensor:
+        """Append several positions to each sequence: input and output (batch, time, dim).
+
+        Raises:
+            ValueError: when the cache does not hold them.
+        """
+        decoder, (batch, time, _) = self.decoder, x.shape
+        start, stop = self.slot, self.slot + time
+        if stop > self.capacity:
+            raise ValueError(f"{time} positions after {start} exceed {self.capacity}")
+        self.slot = stop
+        heads, kv_heads = decoder.heads, decoder.kv_heads
+        places = torch.arange(start, stop, device=x.device)
+        factors = self.rotary_factors[(places - self.starts[:, None]).flatten()]
+        slots = torch.arange(stop, device=x.device)
+        visible = (slots <= places[:, None]) & (slots >= self.starts[:, None, None])
+        y = x.reshape(batch * time, -1)
+        for layer, kv_cache in self.layers:
+            qkv = self._qkv(layer, y, factors).unflatten(0, (batch, time))
+            cache = kv_cache.cache.unflatten(1, (batch, kv_heads))[:, :, :, :stop]
+            kv = qkv[:, :, heads:].unflatten(2, (2, kv_heads))
+            cache[:, :, :, start:] = kv.permute(2, 0, 3, 1, 4)
+            found = F.scaled_dot_product_attention(
+                qkv[:, :, :heads].transpose(1, 2),
+                cache[0],
+                cache[1],
+                attn_mask=visible[:, None],
+                scale=1.0,
+                enable_gqa=heads != kv_heads,
+            )
+            y = self._output_and_ffn(layer, y, found.transpose(1, 2).reshape(batch * time, -1))
+        return (self._rms_normalize(y) * decoder.norm).unflatten(0, (batch, time))
 
     def _qkv(self, layer: LayerWeights, x: Tensor, factors: Tensor) -> Tensor:
         """Queries, keys and values (positions, heads, head_dim) with rotary factors applied."""

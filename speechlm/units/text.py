@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,12 @@ class TextTokenizer:
     def pieces(self) -> list[str]:
         """All pieces in order, as sentencepiece spells them."""
         return [self._processor.id_to_piece(number) for number in range(self.size)]
+
+    @property
+    def spellings(self) -> list[str]:
+        """The characters of each piece, with a space where a word begins; none of bytes."""
+        special = re.compile(r"<(?:unk|s|/s|pad|0x[0-9A-F]{2})>")
+        return [special.sub("", piece).replace("\u2581", " ") for piece in self.pieces]
 
     def encode(self, text: str) -> list[int]:
         """The pieces of a text."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.evaluation.kneser_ney import KneserNey, UnitNgrams
+from speechlm.evaluation.kneser_ney import UnitNgrams
+from speechlm.text.kneser_ney import KneserNey
 
 A, B, C, NONE = range(4)
 

@@ -10,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechlm.errors import SpeechLMError
 from speechlm.lm import joint
 from speechlm.lm.generate.generator import Generator
-from speechlm.lm.joint import Prefixes
+from speechlm.lm.joint import Fusion
 from speechlm.lm.model import UnitLM
 from speechlm.nn import PackedSequences
+from speechlm.text.lm import TextLM
 from tests.lm import tiny
 
 PIECES = 3
@@ -41,51 +43,88 @@ def texts(scores: torch.Tensor) -> dict[tuple[int, ...], float]:
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.integers(1, 5), st.integers(0, 99), st.lists(st.integers(0, PIECES - 1), max_size=4))
-def test_prefixes_are_sums_over_alignments(frames: int, seed: int, text: list[int]) -> None:
+@given(st.integers(1, 5), st.integers(0, 99))
+def test_what_is_heard_is_summed_over_alignments(frames: int, seed: int) -> None:
     scores = heard(frames, seed)
     exact = texts(scores)
-    prefixes = Prefixes.of(scores)
-    for length in range(len(text) + 1):
-        whole = exact.get(tuple(text[:length]), 0.0)
-        assert float(prefixes.whole().exp()) == pytest.approx(whole, abs=1e-9)
-        if length < len(text):
-            # A second text beside it, so that choosing is part of it.
-            numbers, pieces = torch.tensor([0, 0]), torch.tensor([text[length], 0])
-            begins, longer = prefixes.longer(numbers, pieces)
-            prefixes = longer.choose(torch.tensor([0]))
-            begun = sum(p for t, p in exact.items() if list(t[: length + 1]) == text[: length + 1])
-            assert float(begins[0].exp()) == pytest.approx(begun, abs=1e-9)
+    found = wide(ctc=1.0)(scores.numpy(), limit=9)
+    assert {tuple(each.pieces) for each in found} == set(exact)
+    for each in found:
+        assert np.exp(each.heard) == pytest.approx(exact[tuple(each.pieces)], rel=1e-9)
+    assert found[0].heard == max(each.heard for each in found)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 99), st.lists(st.booleans(), min_size=1, max_size=12))
+def test_frames_of_blanks_change_nothing(seed: int, blank: list[bool]) -> None:
+    """They are skipped, but divide a piece from the same one after it."""
+    scores = heard(len(blank), seed)
+    scores[torch.tensor(blank)] = torch.tensor([-12.0] * PIECES + [-3e-5]).double().log_softmax(0)
+    exact = torch.nn.functional.ctc_loss
+    for each in wide(beam=40)(scores.numpy(), limit=3)[:4]:
+        loss = exact(
+            scores[:, None], torch.tensor([each.pieces]), torch.tensor([len(blank)]),
+            torch.tensor([len(each.pieces)]), blank=PIECES, reduction="sum",
+        )  # fmt: skip
+        assert each.heard == pytest.approx(-float(loss), abs=0.05)
 
 
 def test_long_recordings_keep_their_precision() -> None:
     """Probabilities of thousands of frames are far below the smallest number there is."""
     scores = heard(4000, 0)
-    prefixes = Prefixes.of(scores)
-    text = [0, 1, 1, 2] * 20
-    for piece in text:
-        _, prefixes = prefixes.longer(torch.tensor([0]), torch.tensor([piece]))
+    best = wide(beam=4)(scores.numpy(), limit=50)[0]
     loss = torch.nn.functional.ctc_loss(
-        scores[:, None], torch.tensor([text]), torch.tensor([4000]), torch.tensor([len(text)]),
-        blank=PIECES, reduction="sum",
+        scores[:, None], torch.tensor([best.pieces]), torch.tensor([4000]),
+        torch.tensor([len(best.pieces)]), blank=PIECES, reduction="sum",
     )  # fmt: skip
-    assert float(prefixes.whole()) == pytest.approx(-float(loss), rel=1e-9)
+    assert best.heard <= -float(loss) + 1e-6  # of the alignments that the beam followed
+    assert np.isfinite(best.heard) and len(best.pieces) == 50
 
 
-@pytest.mark.parametrize("ctc", [0.0, 0.4, 1.0])
+def test_a_text_lm_decides_between_what_sounds_alike() -> None:
+    lm = TextLM.train(["the red car", "the red bus", "a red car"] * 3)
+    spellings = [" ", *"thercdabus"]
+    said, misheard = "the red car", "the rad car"
+    scores = torch.full((2 * len(said), len(spellings) + 1), 1e-6).double()
+    for place, (letter, other) in enumerate(zip(said, misheard, strict=True)):
+        scores[2 * place, spellings.index(letter)] += 0.4
+        scores[2 * place, spellings.index(other)] += 0.6
+        scores[2 * place + 1, -1] = 1.0
+    logs = (scores / scores.sum(1, keepdim=True)).log().numpy()
+
+    def best(text_lm: TextLM | None) -> str:
+        search = joint.PrefixSearch(spellings, text_lm, Fusion(lm=0.5, word=0.0))
+        return "".join(spellings[piece] for piece in search(logs, limit=99)[0].pieces)
+
+    assert best(None) == misheard
+    assert best(lm) == said
+
+
+def test_weights_out_of_their_range_are_refused() -> None:
+    for wrong in ({"ctc": 1.5}, {"lm": -1.0}, {"word": float("nan")}, {"beam": 0}):
+        with pytest.raises(SpeechLMError):
+            Fusion(**wrong)
+
+
+def wide(beam: int = 999, ctc: float = 1.0) -> joint.PrefixSearch:
+    """A search that gives up nothing, without a language model of text."""
+    return joint.PrefixSearch(list("abc"), None, Fusion(ctc=ctc, beam=beam, best=beam))
+
+
+@pytest.mark.parametrize("ctc", [0.4, 1.0])
 @pytest.mark.parametrize("backbone", ["llama", "gru"])
 @torch.no_grad()
 def test_a_wide_beam_finds_the_most_probable_text(ctc: float, backbone: str) -> None:
     model = tiny.model(backbone=backbone)
     prompt = torch.cat([tiny.special(model, 1), tiny.frames(model, 4), tiny.special(model, 2)], 1)
-    pieces, end, limit = range(8, 8 + PIECES), 3, 3
+    pieces, end, limit = range(8, 8 + PIECES), 3, 4
     scores = heard(4, 1)
 
     def joint_score(text: list[int]) -> float:
         written = log_probability(model, prompt, [pieces[each] for each in text], [*pieces], end)
         whole = texts(scores).get(tuple(text), 0.0)
         spoken = float(np.log(whole)) if whole else -np.inf
-        return (ctc * spoken if ctc else 0.0) + (1 - ctc) * written
+        return ctc * spoken + (1 - ctc) * written
 
     everything = [
         list(text)
@@ -94,7 +133,7 @@ def test_a_wide_beam_finds_the_most_probable_text(ctc: float, backbone: str) -> 
     ]
     best = max(everything, key=joint_score)
     found = joint.transcribe(
-        Generator(model), prompt.numpy(), scores, pieces, end, limit, beam=27, ctc=ctc
+        Generator(model), prompt.numpy(), scores, pieces, end, limit - 1, wide(ctc=ctc)
     )
     assert found == [pieces[each] for each in best]
 
@@ -114,17 +153,17 @@ def log_probability(
 
 
 @pytest.mark.parametrize("backbone", ["llama", "gru", "wavenet"])
-def test_sequences_go_on_as_others_are(backbone: str) -> None:
+@pytest.mark.parametrize("lengths", [(5, 5), (5, 3)])
+def test_positions_added_at_once_are_those_added_one_by_one(
+    backbone: str, lengths: tuple[int, int]
+) -> None:
     generator = Generator(tiny.model(backbone=backbone))
-    prompts = [torch.randn(length, 32) for length in (5, 3, 4)]
-    x = torch.randn(3, 32)
-    steps = generator.decoder.new_state(3, 9)
-    steps.prefill(prompts)
-    steps.reorder(torch.tensor([2, 2, 0]))
-    found = steps.step(x)
-    others = generator.decoder.new_state(3, 9)
-    others.prefill([prompts[2], prompts[2], prompts[0]])
-    torch.testing.assert_close(found, others.step(x), atol=1e-5, rtol=1e-4)
+    prompts, x = [torch.randn(length, 32) for length in lengths], torch.randn(2, 4, 32)
+    one, other = (generator.decoder.new_state(2, 9) for _ in range(2))
+    one.prefill(prompts)
+    other.prefill(prompts)
+    steps = torch.stack([other.step(each) for each in x.unbind(1)], dim=1)
+    torch.testing.assert_close(one.extend(x), steps, atol=1e-5, rtol=1e-4)
 
 
 def test_a_start_that_sequences_share_is_read_once() -> None:
