@@ -129,9 +129,7 @@ class PrefixSearch:
         blanks = scores[:, -1].tolist()
         for frame, blank in enumerate(blanks):
             if blank > BLANK:
-                beam = {
-                    text: (log_sum(*each) + blank, -math.inf) for text, each in beam.items()
-                }
+                beam = {text: (log_sum(*each) + blank, -math.inf) for text, each in beam.items()}
                 continue
             row = scores[frame]
             pairs = [
@@ -179,9 +177,7 @@ class PrefixSearch:
         made = text.below[piece] = _Text(text, piece, state, bonus)
         return made
 
-    def _pruned(
-        self, beam: dict[_Text, tuple[float, float]]
-    ) -> dict[_Text, tuple[float, float]]:
+    def _pruned(self, beam: dict[_Text, tuple[float, float]]) -> dict[_Text, tuple[float, float]]:
         scored = [(log_sum(*each) + text.bonus, text) for text, each in beam.items()]
         scored.sort(key=lambda each: -each[0])
         least = scored[0][0] - MARGIN

@@ -25,6 +25,11 @@ from speechlm.units.base import UnitStream, UnitTokenizer
 SECONDS_PER_CHARACTER = 0.2
 """Maximum seconds of speech per character of text, plus two: half the usual speech rate."""
 
+PIECE = 20.0
+"""Seconds of a recording that are transcribed at once, at most."""
+AUDIBLE = -60.0
+"""Decibels below full scale under which there is no speech."""
+
 
 @dataclass(frozen=True)
 class GenerationTiming:
@@ -95,7 +100,8 @@ def synthesize(
 def transcribe(source: Path, model: LanguageModel, tokenizer: UnitTokenizer) -> str:
     """The text of a recording of any length, in constant memory.
 
-    One that leaves the context no room for its text is cut where it is quiet.
+    One of more than :data:`PIECE` seconds is cut where it is quiet. Parts without speech have no
+    text.
 
     Raises:
         SpeechLMError: when the source cannot be read.
@@ -109,7 +115,10 @@ def transcribe_waves(
     """The text of consecutive chunks (samples,) of a recording, as :func:`transcribe`."""
     hop = tokenizer.units.hop
     texts = []
-    for piece in quiet_cuts(waves, model.max_asr_frames * hop, hop):
+    longest = min(model.max_asr_frames * hop, round(PIECE * tokenizer.units.sample_rate))
+    for piece in quiet_cuts(waves, longest, hop):
+        if not is_audible(piece, hop):
+            continue
         units = tokenizer.encode(torch.from_numpy(piece)[None])
         texts.append(model.transcribe(units[0, :, : model.max_asr_frames].cpu().numpy()))
     return " ".join(texts).strip()
@@ -257,6 +266,13 @@ def text_parts(text: str, size: int) -> list[str]:
             else:
                 parts.append(piece)
     return parts
+
+
+def is_audible(wave: np.ndarray, hop: int) -> bool:
+    """Whether ``hop`` samples anywhere in a wave (samples,) reach :data:`AUDIBLE`, offset aside."""
+    wave = np.pad(wave - wave.mean() if len(wave) else wave, (0, -len(wave) % hop))
+    power = np.square(wave.reshape(-1, hop)).mean(axis=1)
+    return bool((power >= 10 ** (AUDIBLE / 10)).any())
 
 
 def quiet_cuts(waves: Iterable[np.ndarray], size: int, hop: int) -> Iterator[np.ndarray]:

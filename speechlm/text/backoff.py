@@ -99,7 +99,7 @@ class Backoff:
             for part, kind in kinds.items():
                 if (order > 1 or part != "symbol") and (order < self.order or part != "children"):
                     planes = level[part].astype(kind).view(np.uint8)
-                    planes = planes.reshape(len(level[part]), -1).T
+                    planes = planes.reshape(-1, np.dtype(kind).itemsize).T
                     found[f"{name}.{order}.{part}"] = pack(planes.tobytes())
         return found
 
@@ -119,7 +119,7 @@ class Backoff:
             for part, kind in {"backoff": "i1", "symbol": "<u2", "children": "<u2"}.items():
                 if f"{stem}.{part}" in arrays:
                     data = np.frombuffer(unpack(arrays[f"{stem}.{part}"]), np.uint8)
-                    planes = np.ascontiguousarray(data.reshape(-1, number).T)
+                    planes = np.ascontiguousarray(data.reshape(np.dtype(kind).itemsize, -1).T)
                     level[part] = planes.reshape(-1).view(kind)
             level.setdefault("symbol", np.arange(number, dtype=np.uint16))
             level.setdefault("children", np.zeros(number, np.uint16))
@@ -148,6 +148,7 @@ class Estimate:
         self.grams: list[Ints] = []
         self.logs: list[Floats] = []
         self.gains: list[Floats] = []
+        below: KneserNey | None = None
         for order in range(1, self.order + 1):
             past = contexts[:, : order - 1]
             model = KneserNey(symbols, past, size)
@@ -156,7 +157,7 @@ class Estimate:
             keys, counts = np.unique(columns @ base ** np.arange(order), return_counts=True)
             grams = keys[:, None] // base ** np.arange(order) % base  # the nearest first
             probability = model.probability(grams[:, 0], grams[:, 1:])
-            if order == 1:
+            if below is None:
                 everything = np.arange(size)
                 probability = model.probability(everything, np.zeros((size, 0), np.int64))
                 grams, gains = everything[:, None], np.full(size, np.inf)

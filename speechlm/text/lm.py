@@ -91,7 +91,7 @@ class TextLM:
         return TextState((BEGIN,), "", 0.0, 0.0, 0)
 
     def extend(self, state: TextState, text: str) -> TextState:
-        """The state after more characters. What is neither a letter nor an apostrophe ends a word."""
+        """The state after more characters; those that are no letter or apostrophe end a word."""
         for letter in text.lower():
             if letter in LETTERS:
                 begun = state.begun + letter

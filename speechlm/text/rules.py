@@ -150,9 +150,10 @@ def _roman(text: str) -> int:
 
 
 def _numeral(match: Match[str]) -> str:
-    before, number = match["before"], _roman(match["numeral"])
-    if before.lower() not in t.REGNAL | t.NUMBERED:
-        return match[0]
+    before, numeral = match["before"], match["numeral"]
+    if not numeral or before.lower() not in t.REGNAL | t.NUMBERED:
+        return match[0]  # as "IIII", which is none
+    number = _roman(numeral)
     if before.lower() in t.REGNAL:
         return f"{before} the {ordinal(number)}"
     return f"{before} {cardinal(number)}"

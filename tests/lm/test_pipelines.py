@@ -446,6 +446,16 @@ def test_quiet_cuts() -> None:
     assert 3400 <= len(pieces[0]) <= 3600
 
 
+@pytest.mark.parametrize("seconds", [0.1, 3, 30])
+def test_silence_has_no_words(
+    seconds: float, folders: dict[str, Path], tokenizer: UnitTokenizer
+) -> None:
+    model = LanguageModel.from_pretrained(folders["depth"])
+    hiss = np.random.default_rng(0).normal(size=round(seconds * RATE)).astype(np.float32)
+    for wave in (np.zeros_like(hiss), np.full_like(hiss, 0.1), 3e-4 * hiss):
+        assert pipelines.transcribe_waves([wave], model, tokenizer) == ""
+
+
 def test_long_recordings(
     folders: dict[str, Path], tokenizer: UnitTokenizer, sample: Path, tmp_path: Path
 ) -> None:
