@@ -134,7 +134,7 @@ def test_damaged_files_are_refused_in_a_line(model: TextLM, tmp_path: Path) -> N
 def test_counts_that_do_not_fit_are_refused(model: TextLM) -> None:
     arrays = model._words.arrays("words")
     arrays["words.1.children"] = arrays["words.1.backoff"]
-    with pytest.raises(ValueError, match="words|reshape"):
+    with pytest.raises(ValueError, match=r"words|reshape"):
         Backoff.from_arrays("words", arrays)
 
 
