@@ -160,14 +160,17 @@ def transcribe(
     if text_lm not in (None, "none") and not Path(text_lm).is_file():
         raise SpeechLMError(f"{text_lm}: no such file; make one with speechlm text-lm")
     use_threads(threads)
-    from dataclasses import replace
-
     from speechlm.lm import pipelines
+    from speechlm.lm.joint import Fusion
     from speechlm.lm.language_model import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
-    given = {"ctc": ctc_weight, "lm": text_lm_weight, "word": word_bonus}
-    fusion = replace(loaded.fusion, **{k: v for k, v in given.items() if v is not None})
+    own = loaded.fusion
+    fusion = Fusion(
+        own.ctc if ctc_weight is None else ctc_weight,
+        own.lm if text_lm_weight is None else text_lm_weight,
+        own.word if word_bonus is None else word_bonus,
+    )
     file = loaded.text_lm_file if text_lm is None else Path(text_lm)
     loaded.use_text_lm(None if text_lm == "none" else file, fusion)
     text = pipelines.transcribe(source, loaded, loaded.tokenizer(units))

@@ -180,7 +180,8 @@ class Estimate:
             kept[order - 1] |= np.isin(keys[order - 1], above)
         keys = [each[some] for each, some in zip(keys, kept, strict=True)]
         logs = [each[some] for each, some in zip(self.logs, kept, strict=True)]
-        levels, backoffs = [], list[Floats]()
+        levels: list[dict[str, Floats | Ints]] = []
+        backoffs: list[Floats] = []
         for order in range(self.order):
             if order:
                 parents = np.searchsorted(keys[order - 1], keys[order] // base)

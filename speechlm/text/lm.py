@@ -262,7 +262,8 @@ def _estimate(lines: list[list[int]], size: int, order: int) -> Estimate:
 def _fitting(estimate: Estimate, measure: Callable[[Backoff], int], room: int) -> Backoff:
     """The largest model of up to ``room`` bytes, by bisection over how little is pruned."""
     gains: Floats = np.sort(np.concatenate(estimate.gains[1:]))[::-1]
-    low, high, best = 0, len(gains), None
+    best: Backoff | None = None
+    low, high = 0, len(gains)
     guess = min(high, room // 3)
     for _ in range(6):
         made = estimate.pruned(float(gains[min(guess, len(gains) - 1)]))

@@ -104,7 +104,7 @@ def test_a_text_lm_decides_between_what_sounds_alike() -> None:
 def test_weights_out_of_their_range_are_refused() -> None:
     for wrong in ({"ctc": 1.5}, {"lm": -1.0}, {"word": float("nan")}, {"beam": 0}):
         with pytest.raises(SpeechLMError):
-            Fusion(**wrong)
+            Fusion(**wrong)  # type: ignore[arg-type]
 
 
 def wide(beam: int = 999, ctc: float = 1.0) -> joint.PrefixSearch:
