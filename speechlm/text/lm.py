@@ -229,8 +229,8 @@ class TextLM:
             int(size * CHARACTERS),
         )
         room = size - 4096 - _bytes(letters.arrays("letters") | _vocabulary(vocabulary))
-        found = _fitting(words, lambda made: _bytes(made.arrays("words")), room)
-        return cls(vocabulary, found, letters)
+        pruned = _fitting(words, lambda made: _bytes(made.arrays("words")), room)
+        return cls(vocabulary, pruned, letters)
 
 
 def _arrays(model: TextLM) -> dict[str, np.ndarray]:
