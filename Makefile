@@ -29,7 +29,7 @@ WITH := $(VENV)/.with-
 ALONE_eval := resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
-.PHONY: demo test smoke fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq docs release system-deps clean
+.PHONY: demo test smoke smoke-codec-nano smoke-lm-units fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq docs release system-deps clean
 
 demo: $(WITH)base $(WITH)asr
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
@@ -40,11 +40,11 @@ test: $(EXTRAS:%=$(WITH)%)
 	$(BIN)/mypy speechlm
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
-smoke: $(WITH)asr
-	for name in codec-nano lm-units; do \
-	  rm -rf runs/smoke/$$name; \
-	  SMOKE=1 PYTHON=$(BIN)/python recipes/$$name/run.sh || exit; \
-	done
+smoke: smoke-codec-nano smoke-lm-units
+
+smoke-codec-nano smoke-lm-units: smoke-%: $(WITH)asr
+	rm -rf runs/smoke/$*
+	SMOKE=1 OMP_NUM_THREADS=1 PYTHON=$(BIN)/python recipes/$*/run.sh
 
 fuzz: $(WITH)dev
 	SPEECHLM_FUZZ_FILES=100000 $(BIN)/pytest --timeout 7200 -k mutated tests/bitstream

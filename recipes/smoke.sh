@@ -25,7 +25,8 @@ import json, sys
 from pathlib import Path
 import soundfile, speechlm
 
-# Where phrases begin and end (s), by `speechlm align`.
+# Where phrases begin and end (s), by `speechlm align`. Voice conversion needs two recordings of each of two
+# speakers in the test split: the names of speakers are made up.
 PHRASES = [
     (0.0, 1.47, "train", "to look into your messages"),
     (0.0, 2.91, "train", "to look into your messages press one now"),
@@ -36,6 +37,8 @@ PHRASES = [
     (4.47, 7.27, "dev", "at any time by pressing the pound key"),
     (2.91, 5.49, "test", "you may quit voicemail at any time"),
     (5.49, 7.27, "test", "by pressing the pound key"),
+    (0.0, 2.91, "test", "to look into your messages press one now"),
+    (4.47, 5.49, "test", "at any time"),
 ]
 out = Path(sys.argv[1])
 out.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,7 @@ wave, rate = soundfile.read(Path(speechlm.__file__).parent / "assets" / "sample.
 lines = []
 for number, (start, stop, split, text) in enumerate(PHRASES):
     soundfile.write(out / f"{number}.wav", wave[round(start * rate) : round(stop * rate)], rate)
-    entry = {"audio": f"{number}.wav", "split": split, "text": text, "speaker": "sample"}
+    entry = {"audio": f"{number}.wav", "split": split, "text": text, "speaker": f"speaker-{number % 2}"}
     lines.append(json.dumps(entry) + "\n")
 (out / "list.jsonl").write_text("".join(lines))
 PYTHON
@@ -83,7 +86,7 @@ smoke_evaluation() {
         continuation.clips.limit=1 continuation.clips.min_seconds=0.6 continuation.prompt=0.3 \
         continuation.seconds=0.5
       ;;
-    conversion) printf '%s\n' clips.limit=2 clips.min_seconds=0 ;;
+    conversion) printf '%s\n' clips.limit=4 clips.min_seconds=0 ;;
     *)
       printf '%s\n' clips.limit=1 clips.min_seconds=0 'metrics=[stoi]' runtime.repeats=0 workers=0
       ;;
