@@ -122,6 +122,10 @@ class AdversarialObjective(Objective):
             "discriminators", lambda: (discriminators(pair.target), discriminators(pair.estimate))
         )
 
+    def networks(self) -> list[nn.Module]:
+        """The discriminators; what inherits adds its model."""
+        return [] if self.discriminators is None else [*self.discriminators.each]
+
     def trained(self, phase: str) -> list[nn.Module]:
         if phase == "discriminator":
             assert self.discriminators is not None

@@ -362,6 +362,10 @@ class CodecObjective(AdversarialObjective):
         assert isinstance(model, CodecNetwork)
         hub.save_model(folder, self.recipe.codec, model.weights(), metadata)
 
+    def networks(self) -> list[nn.Module]:
+        # Not the quantizer, whose entries start and restart by what the data are.
+        return [self.model.encoder, self.model.decoder, *super().networks()]
+
     def trained(self, phase: str) -> list[nn.Module]:
         modules = super().trained(phase)
         if phase == "model" and self.distillation is not None:

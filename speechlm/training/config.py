@@ -43,6 +43,9 @@ class TrainingConfig:
     runs are not equal."""
     precision: str = "no"
     """accelerate's mixed precision: ``no``, ``bf16`` or ``fp16``."""
+    compile: bool = False
+    """Whether networks are compiled by ``torch.compile``, which takes a minute or more at the start
+    and a C++ compiler; not beside FSDP. For codecs, vocoders and language models."""
     gradient_accumulation_steps: int = 1
     """Micro-batches, one after the other, into which each process splits its rows of a batch: the
     same step in less memory."""

@@ -20,12 +20,12 @@ from speechlm.errors import SpeechLMError
 from speechlm.training.objective import Objective
 
 
-def check(accelerator: Accelerator, objective: Objective) -> None:
+def check(accelerator: Accelerator, objective: Objective, compiles: bool) -> None:
     """See that what ``accelerate launch`` was asked for is what happens.
 
     Raises:
         SpeechLMError: for another version of FSDP, a device that accelerate does not shard on, or
-            an objective that cannot be sharded.
+            an objective that cannot be sharded, or one whose networks are compiled.
     """
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
         return
@@ -34,6 +34,8 @@ def check(accelerator: Accelerator, objective: Objective) -> None:
             "FSDP: asked for, but accelerate shards on several GPUs only, and here with "
             "fsdp_version: 2, as in recipes/accelerate/fsdp.yaml"
         )
+    if compiles:
+        raise SpeechLMError("FSDP: not beside training.compile; leave one of them out")
     if not objective.supports_fsdp:
         raise SpeechLMError(
             "FSDP: for language models; launch this recipe without: accelerate launch --multi_gpu"

@@ -22,6 +22,7 @@ from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.lm.vocabulary import FILE as VOCABULARY
 from speechlm.nn import PackedSequences
+from speechlm.nn.transformer import Block
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
@@ -210,6 +211,9 @@ class LMObjective(Objective):
                 bits["perplexity"] = 2 ** bits.pop("text")
             figures |= {f"{name}/{kind}": value for kind, value in bits.items()}
         return {"loss": loss, **figures}
+
+    def networks(self) -> list[nn.Module]:
+        return [part for part in self.model.modules() if isinstance(part, Block)]
 
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, UnitLM)

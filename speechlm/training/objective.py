@@ -103,6 +103,13 @@ class Objective(nn.Module):
         """The modules whose trainable parameters the optimizers of ``phase`` update."""
         return [self.model]
 
+    def networks(self) -> list[nn.Module]:
+        """What ``training.compile`` compiles: modules that a step calls with few shapes of inputs.
+
+        By default there are none.
+        """
+        return []
+
     def rate_scale(self, phase: str) -> float:
         """Factor on the learning rate of ``phase``."""
         return 1.0

@@ -17,6 +17,7 @@ from torch import Tensor
 from speechlm.errors import Interrupted, SpeechLMError
 from speechlm.training import fsdp
 from speechlm.training.checkpoint import load_checkpoint, save_checkpoint
+from speechlm.training.compile import compile_networks
 from speechlm.training.config import TrainingConfig
 from speechlm.training.ema import EMA
 from speechlm.training.metrics import MetricAccumulator
@@ -71,7 +72,7 @@ class Trainer:
             mixed_precision=PRECISIONS[config.precision],
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
-        fsdp.check(self.accelerator, objective)
+        fsdp.check(self.accelerator, objective, config.compile)
         objective.shard = Shard(self.accelerator.process_index, self.accelerator.num_processes)
         self.device = self.accelerator.device
         self.ema = EMA(objective.model, config.ema_decay)
@@ -127,6 +128,8 @@ class Trainer:
         elif path.exists():
             content = load_checkpoint(path)
             self._load_weights(content, path)
+        if self.config.compile:
+            compile_networks(objective)
         prepared = self.accelerator.prepare(objective, *self.all_optimizers)
         self.wrapped = prepared[0]
         self.ema.place(objective.model, self.accelerator.device)

@@ -259,6 +259,9 @@ class VocoderObjective(AdversarialObjective):
     def validation_originals(self) -> dict[str, tuple[Tensor, int]]:
         return numbered_clips(torch.from_numpy(self.held_out(0).wave), self.config.sample_rate)
 
+    def networks(self) -> list[nn.Module]:
+        return [self.model, *super().networks()]
+
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         assert isinstance(model, VocoderNetwork)
         weights = model.state_dict()
