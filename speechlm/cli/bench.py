@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speechlm.cli.common import CodecModel, Json, Threads, print_report, use_threads
+from speechlm.cli.common import CodecModel, Json, Threads, print_json, print_report, use_threads
 
 app = typer.Typer(help="Speed against peers, in one run.", no_args_is_help=True)
 
@@ -148,18 +148,34 @@ def bench_train(
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Changes to the recipe.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps to measure.")] = 20,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Value of data.batch; several are measured in turn, and --json is then a list.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     json: Json = False,
     threads: Threads = 1,
 ) -> None:
-    """CPU time of a training step by part: data, networks, losses, backward, optimizers, EMA."""
+    """Throughput of training, and time of a step by part: networks, losses, backward, optimizers.
+
+    MFU is in relation to a large matrix product on the same device.
+    """
     use_threads(threads)
     from speechlm.benchmarks import train
 
+    changes, batches = overrides or [], batch or []
     if Path(recipe).suffix in (".yaml", ".yml"):
-        report = train.run(Path(recipe), overrides or [], steps)
+        reports = train.run(Path(recipe), changes, steps, batches, device)
     else:
-        report = train.synthetic(recipe, steps)
-    print_report(report, json)
+        reports = train.synthetic(recipe, changes, steps, batches, device)
+    if json and batches:
+        print_json([report.to_json() for report in reports])
+        return
+    for report in reports:
+        print_report(report, json)
 
 
 @app.command("lm")

@@ -47,6 +47,8 @@ class Objectives:
     @cached_property
     def corpus(self) -> Path:
         source, corpus = self.folder / "tones", self.folder / "corpus"
+        if (corpus / "corpus.json").exists():  # made by another process
+            return corpus
         source.mkdir()
         random = np.random.default_rng(0)
         for number in range(6):
@@ -66,9 +68,11 @@ class Objectives:
 
     @cached_property
     def tokens(self) -> Path:
-        tokenized(self.folder / "tokens", 30)
-        text_model(self.folder)
-        return self.folder / "tokens"
+        tokens = self.folder / "tokens"
+        if not tokens.exists():
+            tokenized(tokens, 30)
+            text_model(self.folder)
+        return tokens
 
     def recipe(self, kind: str, **training: Any) -> tuple[str, Any]:
         """The name of the kind in the registry, and a recipe of six steps, little of it random."""

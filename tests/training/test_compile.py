@@ -36,6 +36,7 @@ def test_a_compiled_run_is_the_run(
 
 
 def test_other_models_are_refused_in_one_line(objectives: Objectives, tmp_path: Path) -> None:
-    objective = objectives("aligner", out=str(tmp_path), compile=True)
+    how = {"out": str(tmp_path), "compile": True}
+    _, made = objectives.recipe("aligner", **how)
     with pytest.raises(SpeechLMError, match=r"training\.compile: is for codecs, vocoders"):
-        train(objective.recipe.training, objective)
+        train(made.training, objectives("aligner", **how))
