@@ -25,7 +25,7 @@ def run(command: list[str | Path], **environment: Path | str) -> subprocess.Comp
 
 def test_each_shipped_model_has_a_script() -> None:
     assert SHIPPED
-    assert sorted(path.parent.name for path in RECIPES.glob("*/run.sh")) == SHIPPED
+    assert [name for name in SHIPPED if not (RECIPES / name / "run.sh").is_file()] == []
 
 
 @pytest.mark.parametrize("name", SHIPPED)
