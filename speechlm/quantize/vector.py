@@ -29,6 +29,13 @@ def published_name(name: str) -> str:
     return name if match is None else match[1] + _PUBLISHED[match[2]]
 
 
+def current_name(name: str) -> str:
+    """The inverse of :func:`published_name`: today's name of a tensor in a file of weights."""
+    prefix, _, last = name.rpartition(".")
+    found = f"{prefix}.{FORMER_NAMES.get(last, last)}"
+    return found if _TENSOR.fullmatch(found) else name
+
+
 class VectorQuantizer(Quantizer):
     """A codebook of ``codebook_size`` vectors, learned by moving averages or by gradient.
 

@@ -20,6 +20,7 @@ from speechlm.data.shar import named
 from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
 from speechlm.quantize import Quantized, codebook_counts
+from speechlm.quantize.vector import current_name
 from speechlm.training import variable_rate
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
@@ -386,7 +387,8 @@ def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:
 
     Decoder blocks that the other model lacks are left out too; see :func:`_more_decoder_blocks`.
     """
-    config, weights = hub.load_model(recipe.init, CodecConfig)
+    config, found = hub.load_model(recipe.init, CodecConfig)
+    weights = {current_name(name): value for name, value in found.items()}
     spectral = recipe.codec.spectral
     more = spectral.decoder_blocks - config.spectral.decoder_blocks
     # A name says nothing of the shape.
@@ -401,9 +403,13 @@ def _initial(recipe: CodecRecipe, model: CodecNetwork) -> dict[str, Tensor]:
     if more and recipe.codec.architecture == "spectral":
         weights = _more_decoder_blocks(weights, model, more)
     shapes, wanted = (
-        {name: value.shape for name, value in found.items() if name.startswith("quantizer.")}
-        for found in (weights, model.weights())
+        {name: value.shape for name, value in own.items() if name.startswith("quantizer.")}
+        for own in (weights, model.weights())
     )
+    if shapes != wanted and recipe.decoder_only:
+        raise SpeechLMError(
+            f"{recipe.init}: another quantizer than that of the recipe; decoder_only keeps codes"
+        )
     return {name: weights[name] for name in weights if shapes == wanted or name not in shapes}
 
 

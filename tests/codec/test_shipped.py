@@ -10,8 +10,11 @@ from pystoi import stoi
 
 from speechlm import audio
 from speechlm.codec import Codec, load
+from speechlm.codec.config import CodecConfig
+from speechlm.codec.network import CodecNetwork
 from speechlm.errors import SpeechLMError
-from speechlm.hub import SHIPPED
+from speechlm.hub import SHIPPED, load_model
+from speechlm.training.codec import CodecRecipe, _initial
 
 STOI = {"codec-16k": 0.943, "codec-nano": 0.896, "codec-fsq": 0.797}
 """Of the sample recording at all levels, as measured. A frame late it is .63 to .70."""
@@ -30,6 +33,17 @@ def test_a_shipped_codec(folder: Path, sample: Path) -> None:
     assert codes.shape == (1, codec.levels, codec.frames(len(wave)))
     sound = codec.decode(codes, len(wave))[0].numpy()
     assert stoi(wave, sound, codec.sample_rate) == pytest.approx(STOI[folder.name], abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["codec-16k", "codec-nano", "codec-fsq"])
+def test_training_starts_from_all_of_its_weights(name: str) -> None:
+    """Its codebooks too, whatever their names were when it was published."""
+    config, _ = load_model(name, CodecConfig)
+    network = CodecNetwork(config)
+    found = _initial(CodecRecipe(codec=config, init=name, decoder_only=True), network)
+    assert set(found) == set(network.weights())
+    published = load(name).network.weights()
+    assert all(torch.equal(found[each], published[each]) for each in published)
 
 
 def test_all_weights_together_stay_small() -> None:
