@@ -13,14 +13,16 @@ DECLARED = sorted((Path(__file__).parents[2] / "data").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", DECLARED, ids=lambda path: path.stem)
 def test_every_declaration_is_valid(path: Path) -> None:
-    config = load(path, ["path=x"] if needs_path(path) else [])
+    config = load(path, needed(path))
     assert config.name == path.stem
     assert config.output == f"data/prepared/{path.stem}"
     assert config.description
 
 
-def needs_path(path: Path) -> bool:
-    return path.stem in {"an4", "folder", "libritts", "librispeech", "speechocean762"}
+def needed(path: Path) -> list[str]:
+    """What a user must name: a folder of recordings, or texts."""
+    folders = {"an4", "folder", "libritts", "librispeech", "speechocean762"}
+    return ["path=x"] if path.stem in folders else ["texts=[x]"] if path.stem == "hibari" else []
 
 
 def test_there_are_declarations() -> None:

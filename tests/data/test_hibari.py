@@ -25,6 +25,7 @@ def test_sentences_of_texts_once_each(tmp_path: Path, monkeypatch: pytest.Monkey
         return 0.1 * np.sin(np.arange(12000 + 1000 * len(text)) / 20)
 
     monkeypatch.setattr(hibari, "_hibari", lambda: speak)
+    monkeypatch.setattr(hibari, "version", lambda package: "0")
     (tmp_path / "plain.txt").write_text(TEXT, "utf-8")
     with lzma.open(tmp_path / "packed.txt.xz", "wt", encoding="utf-8") as file:
         file.write("A bird sang all day.\n")

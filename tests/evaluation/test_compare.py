@@ -179,7 +179,7 @@ def test_speakers_are_the_resampling_unit_where_all_are_known():
         change = found.difference("a 6", "a 3", "pesq")
         assert (change.n, change.clusters) == (40, expected)
     assert Results(first).extent == "n=40 clips of 4 speakers"
-    assert Results(second).extent == "n=40"
+    assert Results(second).extent == "n=40 clips"
 
 
 def test_the_number_of_speakers_is_in_the_comparison(tmp_path):
