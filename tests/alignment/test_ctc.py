@@ -51,17 +51,22 @@ def sentence(random: np.random.Generator) -> list[str]:
     return [word().upper() for _ in range(random.integers(2, 5))]
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source, random = tmp_path_factory.mktemp("tones"), np.random.default_rng(0)
-    for number in range(80):
+def prepared(folders: pytest.TempPathFactory, utterances: int) -> Path:
+    """A corpus of sentences of tones, with their texts."""
+    source, random = folders.mktemp("tones"), np.random.default_rng(0)
+    for number in range(utterances):
         words = sentence(random)
         soundfile.write(source / f"{number}.wav", speak(words, random)[0], RATE)
         (source / f"{number}.txt").write_text(", ".join(words), "utf-8")
-    out = tmp_path_factory.mktemp("corpora") / "toy"
+    out = folders.mktemp("corpora") / "toy"
     usual = [f"path={source}", f"output={out}", "language=xx", "split.by=utterance"]
     prepare(ROOT / "data" / "folder.yaml", [*usual, "split.test=0", "split.dev=0.15"])
     return out
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared(tmp_path_factory, 80)
 
 
 def arguments(corpus: Path, *more: str) -> list[str]:

@@ -8,32 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm import hub
-from speechlm.data.prepare import prepare
 from speechlm.errors import SpeechLMError
 from speechlm.training import registry
 from speechlm.training.ctc_fsq import span_mask
 from speechlm.units import load as units
 from speechlm.units.ctc_fsq import CtcFsq, CtcFsqConfig, CtcFsqEncoder
-from tests.alignment.test_ctc import RATE, ROOT, sentence, speak
+from tests.alignment.test_ctc import ROOT, prepared, speak
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source, random = tmp_path_factory.mktemp("tones"), np.random.default_rng(0)
-    for number in range(60):
-        words = sentence(random)
-        soundfile.write(source / f"{number}.wav", speak(words, random)[0], RATE)
-        (source / f"{number}.txt").write_text(", ".join(words), "utf-8")
-    out = tmp_path_factory.mktemp("corpora") / "toy"
-    usual = [f"path={source}", f"output={out}", "language=xx", "split.by=utterance"]
-    prepare(ROOT / "data" / "folder.yaml", [*usual, "split.test=0", "split.dev=0.15"])
-    return out
+    return prepared(tmp_path_factory, 60)
 
 
 def train(corpus: Path, out: Path, *more: str) -> Path:
