@@ -1,9 +1,9 @@
-"""Text of speech, by what hears it frame by frame, what writes it, and what knows the language.
+"""Joint CTC/attention decoding with a text language model.
 
-A CTC output hears each frame for itself; a prefix beam search (Hannun et al. 2014) finds the texts
-that it holds most probable together with a language model of text (shallow fusion). What writes
-piece by piece, hearing all, then scores the best of them (Watanabe et al. 2017, "Hybrid
-CTC/attention architecture for end-to-end speech recognition").
+A prefix beam search (Hannun et al. 2014) over the CTC output, with shallow fusion of a text
+language model, finds the most probable texts. The attention decoder, which attends to all of the
+speech, then rescores the best of them (Watanabe et al. 2017, "Hybrid CTC/attention architecture for
+end-to-end speech recognition").
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from speechlm.text.lm import TextLM, TextState
 from speechlm.types import Floats, Ids
 
 CANDIDATES = 8
-"""Pieces of a frame that may go on a text."""
+"""Pieces of a frame that may extend a prefix."""
 UNLIKELY = -9.0
 """Log-probability below which a piece does not."""
 BLANK = math.log(0.999)
@@ -34,14 +34,14 @@ MARGIN = 14.0
 
 @dataclass(frozen=True)
 class Fusion:
-    """How much what is known of a text counts. Scores are log-probabilities in nats.
+    """Weights of the scores of a text, which are log-probabilities in nats.
 
     Attributes:
-        ctc: weight of what is heard frame by frame; the rest is that of what is written.
-        lm: weight of the language model of text.
+        ctc: weight of CTC; the rest is that of the attention decoder.
+        lm: weight of the text language model.
         word: added for each word, which the language model makes improbable.
-        beam: texts that are followed at once.
-        best: of these, texts that are scored by what writes.
+        beam: prefixes that are kept after a frame.
+        best: of the final ones, how many the attention decoder rescores.
 
     Raises:
         SpeechLMError: for a value outside its range.
@@ -118,7 +118,7 @@ class PrefixSearch:
         """The most probable texts of up to ``limit`` pieces, the best first.
 
         Args:
-            scores: log-probabilities (frames, pieces + 1) of what is heard; the last is the blank.
+            scores: CTC log-probabilities (frames, pieces + 1); the last is the blank.
         """
         root = _Text(None, -1, self.text_lm.begin() if self.text_lm else None, 0.0)
         # Of each text, the log-probability that a blank comes last, and that its last piece does.
@@ -237,7 +237,7 @@ def transcribe(
     Args:
         generator: what writes.
         prompt: joint ids (rows, columns) of what is given.
-        scores: log-probabilities (frames, pieces + 1) of what is heard.
+        scores: CTC log-probabilities (frames, pieces + 1).
         pieces: ids of the pieces of text.
         end: id that ends text.
         limit: pieces at most.

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from speechlm import hub
 from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork
 from speechlm.training.config import TrainingConfig
-from speechlm.training.objective import Objective
 from speechlm.training.transcribed_features import (
     TranscribedFeatures,
     TranscribedFeaturesConfig,
-    collate,
+    TranscribedObjective,
     letter_loss,
 )
 from speechlm.units import features
@@ -33,7 +32,7 @@ class AlignerRecipe:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-class AlignerObjective(Objective):
+class AlignerObjective(TranscribedObjective):
     """Connectionist temporal classification, in nats a letter."""
 
     def __init__(self, recipe: AlignerRecipe):
@@ -51,26 +50,17 @@ class AlignerObjective(Objective):
         )
         self.model: AlignerNetwork = AlignerNetwork(self.config, teacher.dim)
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        return self.data.batch(step, self.shard)
-
-    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
-        return self.data.seconds(batch), "audio s"
-
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        # The loop seeds all shards alike; each draws its own dropout.
-        torch.manual_seed(torch.initial_seed() + self.row_shard.index)
+        self.seed_shard()
         loss = _loss(self.model, batch)
         return loss, {"ctc": loss}
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The loss on held-out utterances."""
-        device = next(model.parameters()).device
-        held_out = collate(self.data.held_out)
-        return {"loss": float(_loss(model, {n: value.to(device) for n, value in held_out.items()}))}
+        return {"loss": float(_loss(model, self.held_out(model)))}
 
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
         hub.save_model(folder, self.config, model.state_dict(), metadata)

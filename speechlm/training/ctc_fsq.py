@@ -15,11 +15,10 @@ from speechlm import hub
 from speechlm.quantize import codebook_counts
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, evaluate, total_loss
-from speechlm.training.objective import Objective
 from speechlm.training.transcribed_features import (
     TranscribedFeatures,
     TranscribedFeaturesConfig,
-    collate,
+    TranscribedObjective,
     letter_loss,
 )
 from speechlm.units import features
@@ -124,7 +123,7 @@ def reconstruction(outputs: CtcFsqOutputs) -> Tensor:
     return (errors.sum(dim=(1, 2)) / outputs.batch["frames"]).mean()
 
 
-class CtcFsqObjective(Objective):
+class CtcFsqObjective(TranscribedObjective):
     """Transcripts by CTC, and the teacher's features, from quantized latents."""
 
     def __init__(self, recipe: CtcFsqRecipe):
@@ -149,17 +148,10 @@ class CtcFsqObjective(Objective):
             ),
         ]
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        return self.data.batch(step, self.shard)
-
-    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
-        return self.data.seconds(batch), "audio s"
-
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        # The loop seeds all shards alike; each draws its own masks and dropout.
-        torch.manual_seed(torch.initial_seed() + self.row_shard.index)
+        self.seed_shard()
         x = batch["features"]
         kept = span_mask(x.shape[:2], self.recipe.time_mask, x.device)
         bypass = step < self.recipe.quantizer_bypass_steps
@@ -173,8 +165,7 @@ class CtcFsqObjective(Objective):
         """The losses on held-out utterances, letter error rate by greedy decoding, and perplexity
         of the tokens."""
         assert isinstance(model, CtcFsqNetwork)
-        device = next(model.parameters()).device
-        batch = {n: value.to(device) for n, value in collate(self.data.held_out).items()}
+        batch = self.held_out(model)
         outputs = model(self._with_target(batch, batch["features"]))
         values = {name: float(value) for name, value in evaluate(self.terms, outputs).items()}
         errors = letters = 0

@@ -142,7 +142,7 @@ class Trainer:
                 self.step = self.saved_step = int(content["step"])
                 self.best_loss = float(content["best_loss"])
                 self.seconds = float(content.get("seconds", 0.0))
-                # They are sums over all processes: one of them goes on with them.
+                # They are sums over all processes: one process continues them.
                 if self.accelerator.is_main_process and "metrics" in content:
                     self.metrics.load_state(content["metrics"])
         # accelerate wraps the optimizers one for one, in order.

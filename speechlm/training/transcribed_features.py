@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
@@ -19,6 +19,7 @@ from speechlm.alignment.ctc import encode_text, min_frames, normalize
 from speechlm.data import speech
 from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
+from speechlm.training.objective import Objective
 from speechlm.training.units import Kept
 from speechlm.units.features import Teacher
 from speechlm.utils.distributed import Shard
@@ -110,6 +111,29 @@ class TranscribedFeatures:
     def seconds(self, batch: dict[str, Tensor]) -> float:
         """Seconds of speech that a batch holds."""
         return float(batch["frames"].sum()) * self.teacher.hop / self.teacher.sample_rate
+
+
+class TranscribedObjective(Objective):
+    """An objective on :class:`TranscribedFeatures`, its ``data``, which a subclass makes."""
+
+    data: TranscribedFeatures
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        return self.data.batch(step, self.shard)
+
+    def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
+        return self.data.seconds(batch), "audio s"
+
+    def seed_shard(self) -> None:
+        """Within :meth:`forward`: the trainer seeds all shards alike; each draws its own dropout
+        and masks."""
+        torch.manual_seed(torch.initial_seed() + self.row_shard.index)
+
+    def held_out(self, model: nn.Module) -> dict[str, Tensor]:
+        """The examples of the dev splits as one batch, on the device of ``model``."""
+        device = next(model.parameters()).device
+        batch = collate(self.data.held_out)
+        return {name: value.to(device) for name, value in batch.items()}
 
 
 def collate(examples: list[Example]) -> dict[str, Tensor]:
