@@ -184,7 +184,7 @@ def test_a_tokenizer_of_tones_knows_them(tmp_path: Path, tiny_model: Path) -> No
         )
 
 
-class Hears(UnitTokenizer):
+class FrameMeans(UnitTokenizer):
     """Units of a frame ``hop`` samples long: its mean, as a number."""
 
     device = torch.device("cpu")
@@ -193,7 +193,7 @@ class Hears(UnitTokenizer):
         return self
 
     def __init__(self, hop: int):
-        self.units = Units("hears", "0", RATE, hop, 1, 8)
+        self.units = Units("frame-means", "0", RATE, hop, 1, 8)
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:
         frames = wave.shape[1] // self.units.hop * self.units.hop
@@ -225,8 +225,8 @@ def probed(hop: int, values: dict[str, int], seconds: float) -> dict[str, Interv
         )
     known = {"phones": (LabelsConfig("a", triples=2), spoken)}
     material = metrics.Material(known, "a", [each for each, _ in spoken])
-    return metrics.probe(tokenizers.probed_tokenizer("hears", Hears(hop)), material)[
-        "hears"
+    return metrics.probe(tokenizers.probed_tokenizer("frame-means", FrameMeans(hop)), material)[
+        "frame-means"
     ].figures
 
 

@@ -30,14 +30,13 @@ def entropy(counts: NDArray) -> float:
 
 
 def uncertainty_coefficients(counts: Ints) -> tuple[Floats, Floats]:
-    """Of what labels of frames are in doubt, the share that units tell (utterances,), and how much
-    is in doubt (utterances,), which is its weight: of counts (utterances, units, labels).
+    """Uncertainty coefficient 1 - H(label | unit) / H(label) of each utterance, and H(label), its
+    weight, both (utterances,): of counts (utterances, units, labels).
 
-    What a reader gains who knows all utterances but the one that is read: 1 - H(label | unit) /
-    H(label), both as cross-entropies. Ints of a unit are smoothed by so many frames of what
-    labels are overall as is best for all utterances together (of :data:`PRIORS`). Mutual
-    information of counts themselves (PNMI of Hsu et al. 2021) rewards a tokenizer for many kinds,
-    each seen a few times; this does not.
+    Both entropies are cross-entropies of an utterance under the counts of all others. Counts of a
+    unit are smoothed by a number of frames of the overall distribution of labels, the best of
+    :data:`PRIORS` for all utterances together. Mutual information of the counts themselves (PNMI of
+    Hsu et al. 2021) rewards a tokenizer for many kinds, each seen a few times; this does not.
     """
     total = counts.sum(axis=0)
     doubt, left = np.zeros(len(counts)), np.zeros((len(counts), len(PRIORS)))
