@@ -25,8 +25,8 @@ import json, sys
 from pathlib import Path
 import soundfile, speechlm
 
-# Where phrases begin and end (s), by `speechlm align`. Voice conversion needs two recordings of each of two
-# speakers in the test split: the names of speakers are made up.
+# Where phrases begin and end (s), by `speechlm align`. The names of speakers are made up: voice conversion needs
+# two recordings of each of two in the test split, and synthesis by a voice two of one in the others.
 PHRASES = [
     (0.0, 1.47, "train", "to look into your messages"),
     (0.0, 2.91, "train", "to look into your messages press one now"),
@@ -46,7 +46,8 @@ wave, rate = soundfile.read(Path(speechlm.__file__).parent / "assets" / "sample.
 lines = []
 for number, (start, stop, split, text) in enumerate(PHRASES):
     soundfile.write(out / f"{number}.wav", wave[round(start * rate) : round(stop * rate)], rate)
-    entry = {"audio": f"{number}.wav", "split": split, "text": text, "speaker": f"speaker-{number % 2}"}
+    speaker = f"speaker-{number % 2}" if split == "test" else split
+    entry = {"audio": f"{number}.wav", "split": split, "text": text, "speaker": speaker}
     lines.append(json.dumps(entry) + "\n")
 (out / "list.jsonl").write_text("".join(lines))
 PYTHON
