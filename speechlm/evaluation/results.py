@@ -160,9 +160,10 @@ class Results:
     def mean(self, system: str, column: str) -> Interval:
         """Mean of a column over the clips; its interval is over speakers where they are known."""
         values, weights = self.cells(system, column)
+        clusters = self.clusters(values)
         if self.columns[column].get("share"):
-            return statistics.share(values)
-        return statistics.mean(values, weights, self.clusters(values))
+            return statistics.share(values, clusters)
+        return statistics.mean(values, weights, clusters)
 
     def summarise(self) -> None:
         """Fill in ``summary`` from the rows."""

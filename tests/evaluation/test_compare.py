@@ -182,6 +182,18 @@ def test_speakers_are_the_resampling_unit_where_all_are_known():
     assert Results(second).extent == "n=40 clips"
 
 
+def test_a_share_is_over_speakers_too():
+    """Of two speakers who always or never do, forty clips say no more than two do."""
+    data = results()
+    data["columns"] = COLUMNS | {"nearer": COLUMNS["pesq"] | {"share": True}}
+    for number, (clip, row) in enumerate(zip(data["clips"], data["rows"]["a 3"], strict=True)):
+        clip["speaker"] = f"s{number // 20}"
+        row["cells"]["nearer"] = {"value": 100.0 * (number < 20)}
+    found = Results(data).mean("a 3", "nearer")
+    assert (found.mean, found.n, found.clusters) == (50.0, 40, 2)
+    assert found.low < 10 and found.high > 90
+
+
 def test_the_number_of_speakers_is_in_the_comparison(tmp_path):
     data = results()
     for number, clip in enumerate(data["clips"]):
