@@ -11,6 +11,9 @@ RUN apt-get update \
 WORKDIR /opt/speechlm
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY speechlm ./speechlm
+COPY recipes ./recipes
+COPY data ./data
+COPY eval ./eval
 RUN python3 -m venv /opt/venv \
  && /opt/venv/bin/pip install --constraint constraints.txt ".[${EXTRAS}]"
 ENV PATH=/opt/venv/bin:$PATH

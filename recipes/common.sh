@@ -9,12 +9,13 @@
 #   LAST     the last stage to run              (default: all, and the evaluation)
 #   SMOKE    1: the same stages end to end in minutes, see smoke.sh
 #
-# Paths are relative to the root of the repository. Run the same command again after a stop: a stage
+# Paths are relative to the current folder. Run the same command again after a stop: a stage
 # that has finished has a file in OUT/.done, and training continues from its checkpoint.
 
 RECIPE=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
 NAME=${RECIPE##*/}
-cd "$RECIPE/../.."
+RECIPES=$(dirname "$RECIPE")
+ROOT=$(dirname "$RECIPES")
 
 SMOKE=${SMOKE:-}
 LAST=${LAST:-}
@@ -28,7 +29,7 @@ else
 fi
 if [[ -z ${PYTHON:-} ]]; then
   PYTHON=python3
-  [[ ! -x .venv/bin/python ]] || PYTHON=.venv/bin/python
+  [[ ! -x $ROOT/.venv/bin/python ]] || PYTHON=$ROOT/.venv/bin/python
 fi
 
 speechlm() { "$PYTHON" -m speechlm "$@"; }
@@ -62,7 +63,7 @@ placed() {
 # stage NAME FILE [KEY=VALUE...]: trains a recipe in OUT/NAME. FILE is of this folder, or of recipes/.
 stage() {
   local name=$1 file=$RECIPE/$2.yaml smoke=() path
-  [[ -e $file ]] || file=recipes/$2.yaml
+  [[ -e $file ]] || file=$RECIPES/$2.yaml
   shift 2
   path=$(placed "$file" "$name")
   [[ $SMOKE != 1 ]] || mapfile -t smoke < <(smoke_training "$path")
@@ -95,7 +96,7 @@ average() {
 evaluate() {
   local suite=$1 smoke=() path
   shift
-  path=$(placed "eval/$suite.yaml" "eval-$suite")
+  path=$(placed "$ROOT/eval/$suite.yaml" "eval-$suite")
   [[ $SMOKE != 1 ]] || mapfile -t smoke < <(smoke_evaluation "$suite")
   once "eval-$suite" speechlm eval "$path" "$@" "${smoke[@]}" --out "$OUT/eval/$suite"
 }
@@ -111,7 +112,7 @@ needs() {
   fi
   for corpus in "$@"; do
     [[ ! -e $DATA/$corpus/corpus.json ]] || continue
-    ((missing++)) || echo "error: corpora are missing in $DATA; see data/README.md and run:" >&2
+    ((missing++)) || echo "error: corpora are missing in $DATA; run:" >&2
     echo "  speechlm prepare $(how_to_prepare "$corpus") output=$DATA/$corpus" >&2
   done
   ((missing == 0)) || exit 2
@@ -121,11 +122,11 @@ how_to_prepare() {
   if [[ -v PREPARE[$1] ]]; then
     echo "${PREPARE[$1]} name=$1"
   elif [[ $1 == an4 || $1 == speechocean762 ]]; then
-    echo "data/$1.yaml path=FOLDER"
-  elif [[ -e data/$1.yaml ]]; then
-    echo "data/$1.yaml"
+    echo "$1 path=FOLDER"
+  elif [[ -e $ROOT/data/$1.yaml ]]; then
+    echo "$1"
   else
-    echo "data/folder.yaml path=FOLDER name=$1 language=en"
+    echo "folder path=FOLDER name=$1 language=en"
   fi
 }
 
@@ -174,5 +175,5 @@ verses() {
 }
 
 if [[ $SMOKE == 1 ]]; then
-  source recipes/smoke.sh
+  source "$RECIPES/smoke.sh"
 fi

@@ -10,7 +10,7 @@ smoke_corpora() {
   SMOKE_CORPUS=${SMOKE_CORPUS:-$1}
   mkdir -p "$DATA"
   [[ -n ${SMOKE_DATA:-} ]] || once smoke-phrases smoke_phrases "$OUT/phrases"
-  once smoke-corpus speechlm prepare data/folder.yaml path="${SMOKE_DATA:-$OUT/phrases}" \
+  once smoke-corpus speechlm prepare folder path="${SMOKE_DATA:-$OUT/phrases}" \
     name=smoke output="$DATA/$SMOKE_CORPUS" language=en split.by=utterance split.dev=0.25 split.test=0.25
   for corpus in "$@"; do
     [[ $corpus == "$SMOKE_CORPUS" ]] || ln -sfn "$SMOKE_CORPUS" "$DATA/$corpus"

@@ -22,7 +22,6 @@ from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
 from speechlm.lm.language_model import LanguageModel
 
-SAMPLE = Path(__file__).parent / "assets" / "sample.flac"
 BITRATES = (1.5, 3.0, 6.0)
 OPUS_BITRATES = (6.0, 9.0, 12.0)
 RATE = 16000

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import os
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
+import numpy as np
+import pytest
 import soundfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -68,3 +73,64 @@ def test_the_sample_is_speech_sized_and_its_licence_is_beside_it(sample):
     notes = (sample.parent / "README.md").read_text()
     assert "CC-BY-SA-3.0" in notes
     assert "Allison Smith" in notes
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a wheel holds, unpacked where an installation would have it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+COMMANDS = [
+    ["prepare", "folder", "path=recordings", "name=mine", "split.by=utterance", "split.dev=0.3"],
+    ["train", "codec-smoke", "data.corpora=[data/prepared/mine]", "training.steps=1"],
+    ["eval", "smoke", "systems.opus=null", "systems.amr-wb=null", "recognisers.tiny-en=null",
+     "metrics=[stoi]", "runtime.repeats=0", "workers=0", "cache=cache"],
+    ["recipes", "copy", "lm-units", "copy"],
+]  # fmt: skip
+RUN = """
+import sys, speechlm
+from pathlib import Path
+from speechlm.cli import app
+assert Path(speechlm.__file__).is_relative_to(sys.argv[1]), speechlm.__file__
+for command in eval(sys.argv[2]):
+    app(command, standalone_mode=False)
+"""
+
+
+def test_a_wheel_has_recipes_corpora_and_suites(wheel: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(8, 16000))
+    (tmp_path / "recordings").mkdir()
+    for number, wave in enumerate(noise):
+        soundfile.write(tmp_path / "recordings" / f"{number}.wav", wave, 16000)
+    environment = os.environ | {"PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    run("-c", RUN, wheel, repr(COMMANDS))
+    assert (tmp_path / "runs" / "codec-smoke" / "model" / "config.yaml").is_file()
+    assert (tmp_path / "runs" / "eval" / "report.html").is_file()
+    assert os.access(tmp_path / "copy" / "recipes" / "lm-units" / "run.sh", os.X_OK)
+
+    found = json.loads(run("-m", "speechlm", "recipes", "--json"))
+    assert {one["name"] for one in found if one["kind"] == "corpus"} == names("data/*.yaml")
+    assert {one["name"] for one in found if one["kind"] == "suite"} == names("eval/*.yaml")
+    recipes = {one["name"] for one in found if one["kind"] == "recipe"}
+    assert recipes >= names("recipes/*.yaml") | {"codec-16k", "codec-16k/06-decoder", "gslm/lm"}
+    assert all(Path(one["path"]).is_relative_to(wheel) for one in found)
+    assert all(one["description"] for one in found)
+
+
+def names(pattern: str) -> set[str]:
+    return {path.stem for path in ROOT.glob(pattern)}

@@ -19,7 +19,7 @@ if [[ -z ${INIT:-} ]]; then
   [[ $SMOKE != 1 ]] || before=$OUT/codec-16k
   INIT=$before/05-linear-spectrum/model
   # A model is there before its stage has finished.
-  OUT=$before LAST=05-linear-spectrum recipes/codec-16k/run.sh
+  OUT=$before LAST=05-linear-spectrum bash "$RECIPES/codec-16k/run.sh"
 fi
 stage 01-one-token 01-one-token init="$INIT"
 once quantize-weights speechlm quantize-weights "$OUT/01-one-token/model" "$OUT/model" --encoder

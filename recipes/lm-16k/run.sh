@@ -11,12 +11,12 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 PREPARE=(
-  [kokoro-mixed]="data/kokoro.yaml utterances=673 verses=.15"
-  [kokoro-sentences]="data/kokoro.yaml utterances=800 seed=5 verses=0 split.dev=0 split.test=0 \
+  [kokoro-mixed]="kokoro utterances=673 verses=.15"
+  [kokoro-sentences]="kokoro utterances=800 seed=5 verses=0 split.dev=0 split.test=0 \
 'voices=[af_heart,am_fenrir,af_bella,bm_george]'"
-  [kokoro-letters]="data/kokoro.yaml utterances=1100 seed=6 verses=0 split.dev=0 split.test=0 \
+  [kokoro-letters]="kokoro utterances=1100 seed=6 verses=0 split.dev=0 split.test=0 \
 'sentences=[letters,letters,name,name,digits,digits,date,command]' 'voices=[af_heart,am_fenrir,af_bella]'"
-  [kokoro-names]="data/kokoro.yaml utterances=1100 seed=7 verses=0 split.dev=0 split.test=0 \
+  [kokoro-names]="kokoro utterances=1100 seed=7 verses=0 split.dev=0 split.test=0 \
 'sentences=[letters,name,letters,name,date,digits,command]' 'voices=[af_bella,af_heart,am_fenrir]'"
 )
 

@@ -11,7 +11,7 @@
 # Under three hours on one CPU core, after the alignments and the units. Needs make asr; the evaluation, make judge.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
-source recipes/kokoro.sh
+source "$RECIPES/kokoro.sh"
 VOCODER=${VOCODER:-vocoder-16k}
 
 read_aloud=(an4 speechocean762 kokoro kokoro-spelled kokoro-verses)

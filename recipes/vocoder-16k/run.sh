@@ -7,7 +7,7 @@
 # Some two hours and a quarter on one CPU core, after the units. Needs make asr eval units judge.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
-source recipes/kokoro.sh
+source "$RECIPES/kokoro.sh"
 
 needs asterisk festvox-ru tuxpaint an4 speechocean762 kokoro kokoro-spelled kokoro-verses
 

@@ -20,10 +20,10 @@ from speechlm import audio
 from speechlm.codec import Codec, load
 from speechlm.codec.peers.base import package, quiet
 from speechlm.errors import SpeechLMError
+from speechlm.resources import SAMPLE
 
 OWN = "speechlm"
 ENCODEC, DAC = "encodec 24 kHz, 6 kbps", "dac 16 kHz, 6 kbps"
-SAMPLE = Path(__file__).parent.parent / "assets" / "sample.flac"
 SPEED_GOAL, STREAM_GOAL, LATENCY_GOAL = 20.0, 0.05, 0.040
 
 Cost = tuple[float, float]

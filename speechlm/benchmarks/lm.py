@@ -18,13 +18,14 @@ from rich.table import Table
 from torch import Tensor
 
 from speechlm import audio
-from speechlm.benchmarks.codec import SAMPLE, Cost, Spread
+from speechlm.benchmarks.codec import Cost, Spread
 from speechlm.codec import Codec, load
 from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.generate.generator import Generator
 from speechlm.lm.generate.sampling import GREEDY, Sampling
 from speechlm.lm.model import UnitLM
+from speechlm.resources import SAMPLE
 from speechlm.utils.terminal import errors
 
 GENERATE_GOAL, TRAIN_GOAL, FIRST_GOAL = 3.0, 1.3, 0.3

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import speechlm
-from speechlm.cli import adapt, bench, compress, data, evaluate, lm, models, train
+from speechlm.cli import adapt, bench, compress, data, evaluate, lm, models, recipes, train
 from speechlm.cli.common import print_error, print_warning
 from speechlm.errors import Interrupted, SpeechLMError
 from speechlm.utils.files import describe
@@ -28,6 +28,7 @@ app.add_typer(compress.app)
 app.add_typer(compress.stream, name="stream")
 app.add_typer(lm.app)
 app.add_typer(data.app)
+app.add_typer(recipes.app, name="recipes")
 app.add_typer(train.app)
 app.add_typer(adapt.app, name="adapt")
 app.add_typer(evaluate.app)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from speechlm import resources
 from speechlm.cli.common import CodecModel, Json, Threads, print_json, print_report, use_threads
 
 app = typer.Typer(help="Speed against peers, in one run.", no_args_is_help=True)
@@ -168,7 +169,8 @@ def bench_train(
 
     changes, batches = overrides or [], batch or []
     if Path(recipe).suffix in (".yaml", ".yml"):
-        reports = train.run(Path(recipe), changes, steps, batches, device)
+        path = resources.find(resources.RECIPE, recipe)
+        reports = train.run(path, changes, steps, batches, device)
     else:
         reports = train.synthetic(recipe, changes, steps, batches, device)
     if json and batches:

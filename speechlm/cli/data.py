@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from speechlm import resources
 from speechlm.cli.common import (
     Overrides,
     Shard,
@@ -29,16 +30,19 @@ PackageCache = Annotated[Path, typer.Option(help="Folder for the Debian package.
 
 @app.command()
 def prepare(
-    corpus: Annotated[Path, typer.Argument(help="A corpus, as data/asterisk.yaml.")],
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="A YAML file, or a name: speechlm recipes.")
+    ],
     overrides: Overrides = None,
     threads: Threads = 1,
 ) -> None:
     """Fetch and prepare recorded speech; run it again to continue."""
-    check_yaml(corpus, overrides or [])
+    declaration = resources.find(resources.CORPUS, corpus)
+    check_yaml(declaration, overrides or [])
     use_threads(threads)
     from speechlm.data.prepare import prepare
 
-    done = prepare(corpus, overrides or [])
+    done = prepare(declaration, overrides or [])
     table = Table("split", "utterances", "minutes")
     for split, utterances in done.utterances.items():
         table.add_row(split, str(utterances), f"{done.minutes[split]:.1f}")

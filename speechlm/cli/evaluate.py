@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from speechlm import resources
 from speechlm.cli.common import Overrides, Shard, Threads, check_yaml, print_line, use_threads
 from speechlm.errors import SpeechLMError
 from speechlm.utils.terminal import console
@@ -16,7 +17,9 @@ app = typer.Typer()
 
 @app.command("eval")
 def evaluate(
-    suite: Annotated[Path, typer.Argument(help="A suite, as eval/codec.yaml.")],
+    suite: Annotated[
+        str, typer.Argument(metavar="SUITE", help="A YAML file, or a name: speechlm recipes.")
+    ],
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Folder for results.json and report.html.")] = Path(
         "runs/eval"
@@ -24,34 +27,38 @@ def evaluate(
     shard: Shard = "1/1",
 ) -> None:
     """Evaluate codecs, a language model or a vocoder: results.json and an HTML report."""
-    check_yaml(suite, overrides or [])
+    path = resources.find(resources.SUITE, suite)
+    check_yaml(path, overrides or [])
     from speechlm.evaluation import suites
     from speechlm.utils.distributed import Shard
 
     if (share := Shard.of_job(shard)).count > 1:
-        clips = suites.run_share(suite, overrides or [], share)
+        clips = suites.run_share(path, overrides or [], share)
         console.print(
             f"{clips} clips: run it without --shard when all parts are done", highlight=False
         )
         return
-    results = suites.run(suite, overrides or [], out)
+    results = suites.run(path, overrides or [], out)
     console.print(results.table())
     print_line(f"page: {out / 'report.html'}")
 
 
 @app.command()
 def probe(
-    config: Annotated[Path, typer.Argument(help="As eval/probe.yaml, or eval/layers.yaml.")],
+    config: Annotated[
+        str, typer.Argument(metavar="PROBE", help="A YAML file, or a name: probe or layers.")
+    ],
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="File for the metrics.")] = Path("runs/probe.json"),
     threads: Threads = 1,
 ) -> None:
     """Measure how much phone, word and speaker information tokens or layers carry."""
-    check_yaml(config, overrides or [])
+    path = resources.find(resources.SUITE, config)
+    check_yaml(path, overrides or [])
     use_threads(threads)
     from speechlm.evaluation.probe.run import run
 
-    console.print(run(config, overrides or [], out))
+    console.print(run(path, overrides or [], out))
     print_line(f"metrics: {out}")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from speechlm import resources
 from speechlm.cli.common import CodecModel, Kbps, Threads, print_line, use_threads
 from speechlm.cli.lm import LanguageModelName
 from speechlm.utils.terminal import console
@@ -64,7 +65,7 @@ def demo(
     if lm is None and model is None:
         lm = demonstration.language_model()
     language = None if lm is None else LanguageModel.from_pretrained(lm)
-    source = source or demonstration.SAMPLE
+    source = source or resources.SAMPLE
     out.mkdir(parents=True, exist_ok=True)
     rows = demonstration.run(source, out, codec.load(model))
     columns = (

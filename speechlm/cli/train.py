@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from speechlm import resources
 from speechlm.cli.common import (
     Force,
     Overrides,
@@ -16,6 +19,7 @@ from speechlm.cli.common import (
     require_folder,
     use_threads,
 )
+from speechlm.errors import SpeechLMError
 from speechlm.utils.files import check_output
 
 app = typer.Typer()
@@ -23,16 +27,38 @@ app = typer.Typer()
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, as recipes/codec.yaml.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A YAML file, or a name: speechlm recipes.")
+    ],
     overrides: Overrides = None,
     threads: Threads = 1,
 ) -> None:
-    """Train the model of a recipe; run it again to continue."""
-    check_yaml(recipe, overrides or [])
+    """Train the model of a recipe; run it again to continue.
+
+    A recipe of several stages, such as codec-16k, takes its settings from the environment; run
+    one of its stages (codec-16k/06-decoder) to change that stage.
+    """
+    script = resources.find_script(recipe)
+    if script is not None:
+        _run_stages(recipe, script, overrides or [], threads)
+    path = resources.find(resources.RECIPE, recipe)
+    check_yaml(path, overrides or [])
     use_threads(threads)
     from speechlm.training import registry
 
-    print_line(f"model: {registry.train_recipe(recipe, overrides or [])}")
+    print_line(f"model: {registry.train_recipe(path, overrides or [])}")
+
+
+def _run_stages(recipe: str, script: Path, overrides: list[str], threads: int) -> NoReturn:
+    """Become the script of a recipe of several stages, which writes below the current folder."""
+    if overrides:
+        raise SpeechLMError(
+            f"{recipe}: has several stages and takes no {overrides[0]}; give it to one of them, or "
+            f"copy the recipe: speechlm recipes copy {recipe} DIR"
+        )
+    use_threads(threads)
+    os.environ.setdefault("PYTHON", sys.executable)
+    os.execvp("bash", ["bash", str(script)])
 
 
 @app.command()

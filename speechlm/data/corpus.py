@@ -100,7 +100,7 @@ class PreparedCorpus:
             )
         except (OSError, ValueError, KeyError, TypeError):
             raise SpeechLMError(
-                f"{folder}: not a prepared corpus; make one with speechlm prepare data/NAME.yaml"
+                f"{folder}: not a prepared corpus; make one with speechlm prepare NAME"
             ) from None
 
     def cuts(self, split: str) -> CutSet:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from speechlm import audio
+from speechlm import audio, resources
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import ClipsConfig
 from speechlm.utils.text import read_text
@@ -53,7 +53,7 @@ def find(config: ClipsConfig) -> list[Clip]:
     """
     paths: list[Path] = []
     for pattern in config.sources:
-        paths += sorted(Path(path) for path in glob(pattern))  # noqa: PTH207 (may be absolute)
+        paths += _matches(pattern)
         if paths and not config.combine:
             break
     if not paths:
@@ -80,6 +80,13 @@ def find(config: ClipsConfig) -> list[Clip]:
         chosen = np.linspace(0, len(clips) - 1, max(1, config.limit)).round().astype(int)
         clips = [clips[index] for index in chosen]
     return clips
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Files and folders that a pattern matches; ``speechlm:PATH`` is a file of the package."""
+    if pattern.startswith("speechlm:"):
+        return [resources.PACKAGE / pattern.removeprefix("speechlm:")]
+    return sorted(Path(path) for path in glob(pattern))  # noqa: PTH207 (may be absolute)
 
 
 def read_source(path: Path) -> Iterator[Clip]:
