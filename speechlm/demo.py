@@ -15,12 +15,12 @@ from speechlm.compression.files import compress, decompress
 from speechlm.compression.rate_target import RateTarget
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.quality import scores
 from speechlm.evaluation.suite import execute
 from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
 from speechlm.lm.language_model import LanguageModel
+from speechlm.report.samples import Card, Shown
 
 BITRATES = (1.5, 3.0, 6.0)
 OPUS_BITRATES = (6.0, 9.0, 12.0)

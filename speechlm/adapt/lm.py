@@ -12,7 +12,7 @@ from speechlm.adapt.comparison import Cells, ComparisonRow, compared
 from speechlm.adapt.measure import AFTER, BEFORE, PAGE, held_out, models, recognisers
 from speechlm.adapt.options import AdaptOptions
 from speechlm.data.align import align
-from speechlm.data.mixture import MixtureConfig, TaskConfig
+from speechlm.data.batches.task_mixture import MixtureConfig, TaskConfig
 from speechlm.data.splits import SPLITS
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import FILE, Tokens

@@ -17,7 +17,7 @@ from speechlm.codec import load
 from speechlm.codec.config import CodecConfig
 from speechlm.data import prepare as preparing
 from speechlm.data import tokenize as tokenizing
-from speechlm.data.mixture import MixtureConfig, TaskConfig
+from speechlm.data.batches.task_mixture import MixtureConfig, TaskConfig
 from speechlm.lm.config import DepthConfig, LMConfig
 from speechlm.training.codec import CodecDataConfig, CodecObjective, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig

@@ -166,7 +166,7 @@ def verses(
     cache: PackageCache = Path("data/packages"),
 ) -> None:
     """Write the World English Bible, a verse a line, as text for language models."""
-    from speechlm.data.verses import world_english_bible
+    from speechlm.data.sources.web_bible import world_english_bible
 
     _write_lines(world_english_bible(cache), "verses", out)
 
@@ -177,7 +177,7 @@ def words(
     cache: PackageCache = Path("data/packages"),
 ) -> None:
     """Write the words of American English, a word a line, as a lexicon for evaluation."""
-    from speechlm.data.words import american_english
+    from speechlm.data.sources.scowl import american_english
 
     _write_lines(american_english(cache), "words", out)
 

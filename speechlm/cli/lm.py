@@ -161,7 +161,7 @@ def transcribe(
         raise SpeechLMError(f"{text_lm}: no such file; make one with speechlm text-lm")
     use_threads(threads)
     from speechlm.lm import pipelines
-    from speechlm.lm.joint import Fusion
+    from speechlm.lm.generate.ctc_attention import Fusion
     from speechlm.lm.language_model import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)

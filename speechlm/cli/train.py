@@ -76,7 +76,7 @@ def report(
     page = out or run / "report.html"
     check_output(page, [], (b"<!doctype html>",), "an HTML page", force)
     use_threads(1)
-    from speechlm.training import report as training_report
+    from speechlm.report import training as training_report
 
     print_line(f"page: {training_report.write(run, page)}")
 

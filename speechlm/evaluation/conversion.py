@@ -21,10 +21,10 @@ from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import Unscored, failed
 from speechlm.evaluation.metrics.speaker import SPEAKER, embedding
-from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.schema import Column
 from speechlm.evaluation.setup import listeners
 from speechlm.evaluation.store import Store, default_folder
+from speechlm.report.samples import Card, Shown
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 from speechlm.vocoder import VocodedUnits

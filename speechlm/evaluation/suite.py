@@ -7,16 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import alignment, page, pool, roundtrip, runtime
+from speechlm.evaluation import alignment, pool, roundtrip, runtime
 from speechlm.evaluation.config import SuiteConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
-from speechlm.evaluation.page.cards import Shown
 from speechlm.evaluation.results import ResultRow, Results, assemble
 from speechlm.evaluation.roundtrip import Coded
 from speechlm.evaluation.setup import Plan, prepare
 from speechlm.evaluation.store import Store, default_folder, key
 from speechlm.evaluation.worker import Outcome, RowTask
+from speechlm.report import codec as page
+from speechlm.report.samples import Shown
 
 
 def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Results:

@@ -82,7 +82,7 @@ class LMConfig:
     dropout: float = 0.1
     ctc: bool = False
     """Whether the model has a CTC output for joint CTC/attention decoding
-    (:mod:`speechlm.lm.joint`); set by training where ``loss.ctc`` is above 0."""
+    (:mod:`speechlm.lm.generate.ctc_attention`); set by training where ``loss.ctc`` is above 0."""
     wordwise_tts: bool = False
     """Whether text to speech is word by word, each word given before its speech; set by training
     with the task ``tts-wordwise``."""
@@ -95,7 +95,7 @@ class LMConfig:
     best_of: int = 1
     """Default of ``Sampling.best_of`` for text to speech."""
     ctc_weight: float = 0.6
-    """Default of ``Fusion.ctc`` for speech to text (:class:`speechlm.lm.joint.Fusion`)."""
+    """Default of ``speechlm.lm.generate.ctc_attention.Fusion.ctc`` for speech to text."""
     text_lm_weight: float = 0.5
     """Default of ``Fusion.lm`` for speech to text."""
     word_bonus: float = 1.0

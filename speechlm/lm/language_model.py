@@ -14,9 +14,9 @@ import torch
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.lm import joint
 from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
+from speechlm.lm.generate import ctc_attention as joint
 from speechlm.lm.generate.generator import Generator
 from speechlm.lm.generate.sampling import GREEDY, GREEDY_BELOW, Sampling
 from speechlm.lm.model import UnitLM

@@ -15,9 +15,9 @@ from speechlm.codec.config import CodecConfig
 from speechlm.codec.network import CodecNetwork
 from speechlm.codec.spectral import SpectralDecoder
 from speechlm.data.augment import AugmentConfig
-from speechlm.data.crops import CorpusRecording, Crops, recordings
+from speechlm.data.batches.audio_crops import CorpusRecording, Crops, recordings
+from speechlm.data.batches.shar_crops import ShardCrops
 from speechlm.data.shar import named
-from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
 from speechlm.quantize import Quantized, codebook_counts
 from speechlm.quantize.vector import current_name
@@ -57,7 +57,7 @@ class CodecDataConfig:
     """Lhotse Shar (:mod:`speechlm.data.shar`) to train on; of ``corpora`` only the dev splits are
     then used."""
     lanes: int = 8
-    """Shards that are read at a time (:class:`speechlm.data.shard_crops.ShardCrops`)."""
+    """Shards that are read at a time (:class:`speechlm.data.batches.shar_crops.ShardCrops`)."""
     seconds: float = 1.0
     batch: int = 24
     gain_db: tuple[float, float] = (-12.0, 6.0)

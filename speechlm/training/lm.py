@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from speechlm import hub
 from speechlm.codec import NeuralCodec
-from speechlm.data.mixture import Mixture, MixtureConfig
-from speechlm.data.pack_batches import PackedBatch
+from speechlm.data.batches.pack import PackedBatch
+from speechlm.data.batches.task_mixture import Mixture, MixtureConfig
 from speechlm.errors import SpeechLMError
 from speechlm.lm import hf
 from speechlm.lm.config import IdsConfig, LMConfig

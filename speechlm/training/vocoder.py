@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from speechlm import hub
+from speechlm.data.batches.unit_crops import UnitCrops, utterances
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
-from speechlm.data.unit_crops import UnitCrops, utterances
 from speechlm.errors import SpeechLMError
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from speechlm import hub
-from speechlm.data.crops import Crops, recordings
+from speechlm.data.batches.audio_crops import Crops, recordings
 from speechlm.errors import SpeechLMError
 from speechlm.quantize import Quantized, codebook_counts
 from speechlm.training.config import TrainingConfig

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from speechlm.config import to_dataclass
 from speechlm.data.augment import AugmentConfig, add_noise, augment, limit_band, reverberate
-from speechlm.data.crops import CorpusRecording, Crops
+from speechlm.data.batches.audio_crops import CorpusRecording, Crops
 from speechlm.errors import SpeechLMError
 
 RATE = 16000

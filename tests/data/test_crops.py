@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.data.augment import AugmentConfig
-from speechlm.data.crops import CorpusRecording, Crops
+from speechlm.data.batches.audio_crops import CorpusRecording, Crops
 from speechlm.errors import SpeechLMError
 
 RATE = 16000

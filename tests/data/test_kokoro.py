@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from speechlm.cli import main
-from speechlm.data import texts, verses
+from speechlm.data import texts
 from speechlm.data.prepare import prepare
 from speechlm.data.sentences import KINDS, ONES, cardinal, ordinal, sentence, year
 from speechlm.data.sources import kokoro
+from speechlm.data.sources import web_bible as verses
 from speechlm.data.sources.kokoro import spoken
 from speechlm.errors import SpeechLMError
 from tests.data.trees import fetched, tone

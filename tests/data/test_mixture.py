@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speechlm.data import mixture as module
-from speechlm.data.examples import SHORTEST, Examples
-from speechlm.data.mixture import Mixture, MixtureConfig, TaskConfig
-from speechlm.data.pack_batches import PackedBatch
+from speechlm.data.batches import task_mixture as module
+from speechlm.data.batches.pack import PackedBatch
+from speechlm.data.batches.task_examples import SHORTEST, Examples
+from speechlm.data.batches.task_mixture import Mixture, MixtureConfig, TaskConfig
 from speechlm.data.tokens import Tokens, claim
 from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.data.pack_batches import PADDING, PackedExamples, pack
+from speechlm.data.batches.pack import PADDING, PackedExamples, pack
 from speechlm.lm.tasks import TokenSequence
 
 PAD = 0

@@ -10,8 +10,8 @@ import pytest
 from lhotse import CutSet, Recording
 
 from speechlm.data.augment import AugmentConfig
+from speechlm.data.batches.shar_crops import ShardCrops
 from speechlm.data.shar import Shar, named
-from speechlm.data.shard_crops import ShardCrops
 from speechlm.errors import SpeechLMError
 from speechlm.utils.distributed import Shard
 from tests.data.trees import wave_file

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.cli import main
-from speechlm.data import words as lists
+from speechlm.data.sources import scowl as lists
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.diversity import auto_bleu, self_bleu

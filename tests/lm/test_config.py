@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import OmegaConf
 
 from speechlm.config import to_dataclass
-from speechlm.data.mixture import MixtureConfig, TaskConfig
+from speechlm.data.batches.task_mixture import MixtureConfig, TaskConfig
 from speechlm.evaluation.lm.config import ContinuationConfig, SamplingConfig
 from speechlm.lm.config import DepthConfig, IdsConfig, LMConfig
 

@@ -12,7 +12,7 @@ import torch
 
 from speechlm.alignment.ctc import AlignerConfig
 from speechlm.codec import CodecNetwork, NeuralCodec
-from speechlm.data.mixture import MixtureConfig, TaskConfig
+from speechlm.data.batches.task_mixture import MixtureConfig, TaskConfig
 from speechlm.data.prepare import prepare
 from speechlm.lm.config import DepthConfig, LMConfig
 from speechlm.training.aligner import AlignerRecipe

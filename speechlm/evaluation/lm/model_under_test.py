@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from speechlm.data.examples import open_corpora
+from speechlm.data.batches.task_examples import open_corpora
 from speechlm.data.tokens import FILE, Entry, Tokens
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip

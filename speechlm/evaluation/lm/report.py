@@ -10,8 +10,8 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation.lm.asr_judges import ASRJudges
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.lm.results import FORMAT, LMResults
-from speechlm.evaluation.page import lm as page
 from speechlm.evaluation.results import provenance
+from speechlm.report import lm as page
 
 
 def make(out: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from speechlm.evaluation.metrics import Score
-from speechlm.evaluation.page.cards import Shown
 from speechlm.evaluation.results import Results, cell, stated
 from speechlm.evaluation.schema import Column
 from speechlm.evaluation.statistics import Interval
+from speechlm.report.samples import Shown
 
 
 class Section:

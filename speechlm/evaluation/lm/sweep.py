@@ -21,11 +21,11 @@ from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
-from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.evaluation.recognition.text import Normaliser, normaliser
 from speechlm.evaluation.schema import Column
 from speechlm.evaluation.word_ngram_lm import WordModel
 from speechlm.lm.generate.sampling import Sampling
+from speechlm.report.samples import Card, Shown
 from speechlm.types import Floats, Wave
 from speechlm.utils.processes import progress
 

@@ -14,8 +14,8 @@ from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
-from speechlm.evaluation.page.cards import Card, Shown
 from speechlm.lm import pipelines
+from speechlm.report.samples import Card, Shown
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 

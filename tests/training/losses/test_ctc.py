@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from speechlm.data.pack_batches import pack
+from speechlm.data.batches.pack import pack
 from speechlm.lm.patterns import pattern
 from speechlm.lm.tasks import Example, Layout, task
 from speechlm.lm.vocabulary import PAD, Vocabulary

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from speechlm.evaluation.page.axes import (
+from speechlm.report.axes import (
     BOTTOM,
     HEIGHT,
     LEFT,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from speechlm.evaluation.page.axes import (
+from speechlm.report.axes import (
     BOTTOM,
     HEIGHT,
     LEFT,
@@ -20,7 +20,7 @@ from speechlm.evaluation.page.axes import (
     grid,
     nice_ticks,
 )
-from speechlm.evaluation.page.charts import SERIES, SHAPES
+from speechlm.report.charts import SERIES, SHAPES
 
 MAX_POINTS = 200
 """Points of a line; of more, neighbours are averaged."""

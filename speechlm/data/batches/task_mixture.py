@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from speechlm.data import texts
-from speechlm.data.examples import Examples, open_corpora
-from speechlm.data.pack_batches import PackedExamples, pack
+from speechlm.data.batches.pack import PackedExamples, pack
+from speechlm.data.batches.task_examples import Examples, open_corpora
 from speechlm.data.splits import assign
 from speechlm.data.tokens import Tokens
 from speechlm.data.utterances import Utterances

@@ -12,14 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechlm.evaluation import suites
-from speechlm.evaluation.page import SOUNDS
-from speechlm.evaluation.page.axes import nice_ticks
-from speechlm.evaluation.page.charts import Point, Series, chart
-from speechlm.evaluation.page.media import encoded, loudest, spectrogram
+from speechlm.report.assets import encoded, loudest, spectrogram
+from speechlm.report.axes import nice_ticks
+from speechlm.report.charts import Point, Series, chart
+from speechlm.report.render import SOUNDS
+from tests.evaluation.browser import Browser, chromium
+from tests.evaluation.voices import RATE, voice
 from tests.tools import require
-
-from .browser import Browser, chromium
-from .voices import RATE, voice
 
 MAGIC = {"flac": b"fLaC", "opus": b"OggS", "mp3": b"\xff"}
 

@@ -10,10 +10,10 @@ import numpy as np
 from speechlm.evaluation.config import PageConfig
 from speechlm.evaluation.format import extent
 from speechlm.evaluation.lm.results import LMResults
-from speechlm.evaluation.page import SOUNDS, render
-from speechlm.evaluation.page.cards import Shown, laid_out
-from speechlm.evaluation.page.media import Shelf
-from speechlm.evaluation.page.view import missing, table_row
+from speechlm.report.assets import Shelf
+from speechlm.report.render import SOUNDS, render
+from speechlm.report.samples import Shown, laid_out
+from speechlm.report.tables import missing, table_row
 from speechlm.utils.files import atomic_path
 
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from speechlm.evaluation.config import PageConfig
-from speechlm.evaluation.format import number
-from speechlm.evaluation.page.cards import Shown, laid_out
-from speechlm.evaluation.page.gallery import Gallery, chosen
-from speechlm.evaluation.page.media import Shelf
-from speechlm.evaluation.page.view import context
 from speechlm.evaluation.results import ResultRow, Results
+from speechlm.report.assets import Shelf
+from speechlm.report.clips import Gallery, chosen
+from speechlm.report.render import SOUNDS, render
+from speechlm.report.samples import Shown, laid_out
+from speechlm.report.tables import context
 from speechlm.utils.files import atomic_path
-
-SOUNDS = {"flac": "lossless FLAC", "opus": "Opus at about 64 kbit/s", "mp3": "MP3 at 64 kbit/s"}
 
 
 def write(
@@ -44,7 +39,7 @@ def write(
             break
     shown = context(results)
     html = render(
-        "report.html.j2",
+        "codec.html.j2",
         shown,
         # "<" would end the script element that holds the data.
         changes=Markup(json.dumps(shown["differences"]).replace("<", "\\u003c")),
@@ -56,22 +51,3 @@ def write(
     with atomic_path(out / "report.html") as path:
         path.write_text(html, "utf-8")
     return out / "report.html"
-
-
-def render(template: str, shown: dict[str, Any], **more: Any) -> str:
-    """A page with the style and the script in it."""
-    environment = Environment(
-        loader=PackageLoader("speechlm.evaluation.page", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    here = files("speechlm.evaluation.page")
-    return environment.get_template(template).render(
-        shown,
-        style=Markup((here / "style.css").read_text("utf-8")),
-        script=Markup((here / "script.js").read_text("utf-8")),
-        **more,
-    )

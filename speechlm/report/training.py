@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechlm.evaluation.page import SOUNDS, render
-from speechlm.evaluation.page.charts import marker
-from speechlm.evaluation.page.curves import Curve, learning_curves
-from speechlm.evaluation.page.media import Shelf, loudest
+from speechlm.report.assets import Shelf, loudest
+from speechlm.report.charts import marker
+from speechlm.report.curves import Curve, learning_curves
+from speechlm.report.render import SOUNDS, render
 from speechlm.training.run_log import RunLog
 from speechlm.training.validation_clips import MAX_STEPS, ValidationClips
 from speechlm.utils.files import atomic_path

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlm.data.batches.audio_crops import read_samples
 from speechlm.data.corpus import read_cuts
-from speechlm.data.crops import read_samples
 from speechlm.data.tokens import Entry, Tokens
 from speechlm.errors import SpeechLMError
 

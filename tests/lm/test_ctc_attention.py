@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechlm.errors import SpeechLMError
-from speechlm.lm import joint
+from speechlm.lm.generate import ctc_attention as joint
+from speechlm.lm.generate.ctc_attention import Fusion
 from speechlm.lm.generate.generator import Generator
-from speechlm.lm.joint import Fusion
 from speechlm.lm.model import UnitLM
 from speechlm.nn import PackedSequences
 from speechlm.text.lm import TextLM

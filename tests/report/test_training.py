@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from speechlm.cli import main
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.page.axes import Axis
-from speechlm.evaluation.page.curves import MAX_POINTS, Curve, learning_curves
-from speechlm.training import report
+from speechlm.report import training as report
+from speechlm.report.axes import Axis
+from speechlm.report.curves import MAX_POINTS, Curve, learning_curves
 from speechlm.training.metrics_logger import MetricsLogger
 from speechlm.training.run_log import RunLog
 from speechlm.training.validation_clips import (

@@ -8,8 +8,8 @@ from itertools import product
 from typing import Any
 
 from speechlm.evaluation.format import NONE, number, signed, verdict
-from speechlm.evaluation.page.charts import Point, Series, chart, marker
 from speechlm.evaluation.results import Results
+from speechlm.report.charts import Point, Series, chart, marker
 
 
 def context(results: Results) -> dict[str, Any]:

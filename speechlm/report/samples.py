@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from speechlm.evaluation.page.media import Shelf, loudest
+from speechlm.report.assets import Shelf, loudest
 from speechlm.types import Wave
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.data.augment import AugmentConfig
-from speechlm.data.crops import lay
+from speechlm.data.batches.audio_crops import lay
 from speechlm.data.shar import Shar
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path, cache

@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 
 from speechlm.evaluation.clips import Clip
-from speechlm.evaluation.page.media import Shelf, loudest
 from speechlm.evaluation.results import ResultRow, Results
+from speechlm.report.assets import Shelf, loudest
 from speechlm.types import Wave
 
 
