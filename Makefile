@@ -95,11 +95,12 @@ release: $(WITH)release
 	cd build/release && bin/speechlm compress ../../speechlm/assets/sample.flac sample.slm --kbps 3 --force \
 	  && bin/speechlm decompress sample.slm sample.wav --force && bin/speechlm info sample.slm
 
-# Opus, Speex, Codec2 and AMR-WB are judged beside the codec, Chromium opens the report page, PESQ is
-# compiled. (Corpora in Debian packages are fetched and unpacked, never installed.)
+# Opus, Speex, Codec2 and AMR-WB are judged beside the codec, Chromium opens pages, Node runs the npm
+# package (Debian's npm brings it; another one is left alone), PESQ is compiled. (Corpora in Debian
+# packages are fetched and unpacked, never installed.)
 system-deps:
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes --no-install-recommends \
-	  build-essential chromium codec2 libvo-amrwbenc0 opus-tools speex
+	  build-essential chromium codec2 libvo-amrwbenc0 opus-tools speex $(if $(shell command -v npm),,npm)
 
 clean:
 	rm -rf $(VENV) demo build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
