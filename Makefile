@@ -3,7 +3,7 @@
 # make smoke                 the recipes of two shipped models end to end, two steps a stage
 # make fuzz                  100,000 mutated files, for a nightly run
 # make bench                 speed against EnCodec and DAC, and transformers
-# make live | peers | eval | asr | judge | units | onnx | synthetic   add an extra to .venv
+# make live | peers | eval | asr | judge | units | onnx | serve | synthetic   add an extra to .venv
 # make docs                  the documentation site, into site/
 # make release               sdist and wheel, checked and tried in a fresh environment, into dist/
 # make system-deps           Debian packages that some tests and corpora use
@@ -18,7 +18,7 @@ CONSTRAINTS ?= constraints.txt
 INPUT ?=
 # What `make test` installs. A test that needs another extra skips and says so.
 EXTRAS ?= dev
-PYTEST_FLAGS ?= --numprocesses auto --maxprocesses 4
+PYTEST_FLAGS ?= --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install \
@@ -29,7 +29,7 @@ WITH := $(VENV)/.with-
 ALONE_eval := resemblyzer==0.1.4 distillmos==0.9.1 xls-r-sqa==0.1.0
 ALONE_peers := descript-audio-codec==1.0.0 descript-audiotools==0.7.2
 
-.PHONY: demo test smoke smoke-codec-nano smoke-lm-units fuzz bench live peers eval asr judge units onnx hf synthetic dev pesq docs release system-deps clean
+.PHONY: demo test smoke smoke-codec-nano smoke-lm-units fuzz bench live peers eval asr judge units onnx hf serve synthetic dev pesq docs release system-deps clean
 
 demo: $(WITH)base $(WITH)asr
 	$(BIN)/speechlm demo $(if $(INPUT),"$(INPUT)") --out demo
@@ -53,7 +53,7 @@ bench: $(WITH)peers $(WITH)live $(WITH)hf
 	$(BIN)/speechlm bench codec
 	$(BIN)/speechlm bench lm
 
-live peers eval asr judge units onnx hf synthetic dev: %: $(WITH)%
+live peers eval asr judge units onnx hf serve synthetic dev: %: $(WITH)%
 
 pesq: $(WITH)base
 	$(INSTALL) --editable '.[pesq]'

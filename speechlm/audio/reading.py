@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 
@@ -93,8 +94,9 @@ class Recording:
     """An open sound file that can be read more than once, also if it came by a pipe.
 
     Args:
-        path: a file, a pipe, or ``-`` for standard input.
+        path: a file, a pipe, ``-`` for standard input, or an open file that can be sought in.
         allow_cut: as for :func:`read`.
+        name: what messages call an open file.
 
     Attributes:
         sample_rate, channels: of the file; of its first part if several files are joined in it.
@@ -103,13 +105,22 @@ class Recording:
         AudioError: when it cannot be opened.
     """
 
-    def __init__(self, path: str | Path, allow_cut: bool = True) -> None:
-        self._path, self._name, self._allow_cut = Path(path), input_name(path), allow_cut
-        if self._path.suffix.lower() == ".raw":
-            raise AudioError(f"{path}: raw samples have no header: convert it to WAV first")
+    def __init__(
+        self, path: str | Path | BinaryIO, allow_cut: bool = True, name: str | None = None
+    ) -> None:
+        self._allow_cut = allow_cut
+        if isinstance(path, str | Path):
+            self._name, self._disk = input_name(path), Path(path) if Path(path).is_file() else None
+            if Path(path).suffix.lower() == ".raw":
+                raise AudioError(f"{path}: raw samples have no header: convert it to WAV first")
+        else:
+            self._name, self._disk = name or "the audio", None
         with ExitStack() as stack:
             try:
-                self._file = stack.enter_context(open_input(path, seekable=True))
+                if isinstance(path, str | Path):
+                    self._file = stack.enter_context(open_input(path, seekable=True))
+                else:
+                    self._file = path
                 if self._file.seek(0, 2) == 0:
                     raise AudioError(f"{self._name}: is empty (0 bytes)")
                 self._parts = examine(self._file)
@@ -119,7 +130,6 @@ class Recording:
                 raise
             except SpeechLMError as error:
                 raise AudioError(str(error)) from None
-            self._disk = self._path if self._path.is_file() else None
             with self._opened(0) as decoder:
                 self.sample_rate, self.channels = decoder.sample_rate, decoder.channels
             self._stack = stack.pop_all()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import speechlm
-from speechlm.cli import adapt, bench, compress, data, evaluate, lm, models, recipes, train
+from speechlm.cli import adapt, bench, compress, data, evaluate, lm, models, recipes, serve, train
 from speechlm.cli.common import print_error, print_warning
 from speechlm.errors import Interrupted, SpeechLMError
 from speechlm.utils.files import describe
@@ -35,6 +35,7 @@ app.add_typer(evaluate.app)
 app.add_typer(models.app)
 app.add_typer(models.export, name="export")
 app.add_typer(bench.app, name="bench")
+app.add_typer(serve.app)
 
 
 def _print_version(asked: bool) -> None:

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from speechlm import resources
-from speechlm.cli.common import CodecModel, Json, Threads, print_json, print_report, use_threads
+from speechlm.cli.common import (
+    CodecModel,
+    Json,
+    Threads,
+    finite,
+    print_json,
+    print_report,
+    use_threads,
+)
 
 app = typer.Typer(help="Speed against peers, in one run.", no_args_is_help=True)
 
@@ -137,6 +145,25 @@ def bench_judges(
         typer.echo(report.markdown(), nl=False)
     else:
         print_report(report, json)
+
+
+@app.command("serve")
+def bench_serve(
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Options of speechlm serve, after --.")
+    ] = None,
+    clients: Annotated[int, typer.Option(min=1, help="Clients that ask at the same time.")] = 16,
+    seconds: Annotated[float, typer.Option(callback=finite, help="Seconds of load.")] = 300.0,
+    source: Annotated[
+        Path, typer.Option("--audio", help="Recording that clients send the start of.")
+    ] = resources.SAMPLE,
+    json: Json = False,
+) -> None:
+    """Latency, refusals and memory of the server under load."""
+    from speechlm.benchmarks import serve
+
+    report = serve.run(clients, seconds, source, options or [])
+    print_report(report, json)
 
 
 @app.command("train")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -168,8 +168,16 @@ class LanguageModel:
 
     def continue_speech(self, past: Codes, frames: int, sampling: Sampling) -> Iterator[Codes]:
         """Continue speech by up to ``frames`` frames (levels,), until the model ends it."""
+        for [frame] in self.continue_batch([past], frames, sampling):
+            if frame is not None:
+                yield frame
+
+    def continue_batch(
+        self, pasts: Sequence[Codes], frames: int, sampling: Sampling
+    ) -> Iterator[list[Codes | None]]:
+        """:meth:`continue_speech` of several recordings together; None once one has ended."""
         prompt = self.layout.prompt(TASKS["speech"], Example())
-        return self._generate_speech(prompt, past, frames, sampling)
+        return self._generate_speech([prompt] * len(pasts), pasts, frames, sampling)
 
     def synthesize(
         self,
@@ -238,7 +246,10 @@ class LanguageModel:
         name = "tts-wordwise" if self.network.config.wordwise_tts else "tts"
         prompt = self.layout.prompt(TASKS[name if voice is None else f"{name}-voice"], example)
         if name == "tts":
-            return self._generate_speech(prompt, self.no_codes, frames, sampling, text=True)
+            generated = self._generate_speech(
+                [prompt], [self.no_codes], frames, sampling, text=True
+            )
+            return (frame for [frame] in generated if frame is not None)
         return self._generate_wordwise(prompt, text, frames, sampling, truncated)
 
     @property
@@ -366,12 +377,16 @@ class LanguageModel:
         yield from (frame[self.semantic_levels :] for [frame] in read if frame is not None)
 
     def _generate_speech(
-        self, prompt: Codes, past: Codes, frames: int, sampling: Sampling, text: bool = False
-    ) -> Iterator[Codes]:
+        self,
+        prompts: Sequence[Codes],
+        pasts: Sequence[Codes],
+        frames: int,
+        sampling: Sampling,
+        text: bool = False,
+    ) -> Iterator[list[Codes | None]]:
         end, rate = self.vocabulary.id(names.END_OF_SPEECH), self.units.frame_rate
-        given = [self._with_unknown_semantic(past)]
-        for [frame] in self.generator.generate_speech(
-            [prompt], given, end, frames, rate, sampling, text
+        given = [self._with_unknown_semantic(past) for past in pasts]
+        for batch in self.generator.generate_speech(
+            prompts, given, end, frames, rate, sampling, text
         ):
-            if frame is not None:
-                yield frame[self.semantic_levels :]
+            yield [None if frame is None else frame[self.semantic_levels :] for frame in batch]

@@ -159,7 +159,7 @@ class SpeechLM:
             raise SpeechLMError("generate: a speaker goes with a text; speech has its own")
         rate = self.model.units.frame_rate
         prompt = speech if speech is not None else speaker
-        wave, codes = (None, None) if prompt is None else self._prompt(prompt)
+        wave, codes = (None, None) if prompt is None else self.encode_prompt(prompt)
         if text is not None:
             limit = None if max_seconds is None else pipelines.frames_in(max_seconds, rate)
             frames = pipelines.speech_frames(text, self.model, codes, sampling or TTS_SAMPLING)
@@ -169,8 +169,12 @@ class SpeechLM:
             frames = self.model.continue_speech(codes, limit + 1, sampling or Sampling())
         return _Session(self.tokenizer, frames, limit, wave)
 
-    def _prompt(self, wave: Tensor) -> tuple[Tensor, Codes]:
-        """A prompt (1, samples) and the codes of its complete frames."""
+    def encode_prompt(self, wave: Tensor) -> tuple[Tensor, Codes]:
+        """A prompt as (1, samples), and the codes (codebooks, frames) of its complete frames.
+
+        Raises:
+            SpeechLMError: when it is shorter than a frame.
+        """
         samples = _samples(wave)[None]
         codes = self.tokenizer.begin(samples)
         if codes.shape[2] == 0:

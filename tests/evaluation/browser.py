@@ -76,8 +76,10 @@ class Browser:
         os.close(self._read)
         self._profile.cleanup()
 
-    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Show a file in a window of this size and wait until it is loaded."""
+    def open(
+        self, page: Path | str, width: int = 1280, height: int = 900, dark: bool = False
+    ) -> None:
+        """Show a file or an address in a window of this size and wait until it is loaded."""
         self.errors.clear()
         self.requests.clear()
         self._events.clear()
@@ -87,7 +89,8 @@ class Browser:
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         while "Page.loadEventFired" not in self._events:
             self._receive()
 

@@ -35,6 +35,7 @@ class Sampling:
         best_of: number of candidates of text to speech, of which the one is kept that the model's
             own ASR scores highest; None: the default of the model.
         seed: of the random numbers. Example i of a batch uses ``seed + i``.
+        seeds: of the examples of a batch, one for each; none: as ``seed`` says.
         min_seconds: minimum length of a continuation.
 
     Raises:
@@ -49,6 +50,7 @@ class Sampling:
     best_of: int | None = None
     seed: int = 0
     min_seconds: float = 0.0
+    seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -90,10 +92,10 @@ class Sampler:
     def __init__(self, sampling: Sampling, batch: int, stream: int = 0):
         self.sampling = sampling
         self.processors = logits_processors(sampling)
-        self.random = [
-            np.random.default_rng([(sampling.seed + number) % 2**64, stream])
-            for number in range(batch)
-        ]
+        seeds = sampling.seeds or [sampling.seed + number for number in range(batch)]
+        if len(seeds) != batch:
+            raise SpeechLMError(f"{len(seeds)} seeds for a batch of {batch}")
+        self.random = [np.random.default_rng([seed % 2**64, stream]) for seed in seeds]
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Sampled indices (batch,) for logits (batch, n)."""
