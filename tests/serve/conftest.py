@@ -18,10 +18,10 @@ from tests.tools import require
 
 @pytest.fixture(scope="session")
 def recording() -> bytes:
-    """Three seconds of the sample recording, as WAV."""
+    """Two seconds of the sample recording, as WAV."""
     wave, rate = audio.read(resources.SAMPLE)
     file = io.BytesIO()
-    soundfile.write(file, wave[: 3 * rate], rate, format="WAV", subtype="PCM_16")
+    soundfile.write(file, wave[: 2 * rate], rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
 
 
