@@ -24,6 +24,7 @@ from speechlm.serve.service import Service
 from speechlm.serve.settings import ServerSettings
 from speechlm.serve.tasks import Limits
 
+_POLICY = "default-src 'self'; media-src 'self' blob:; img-src data:"
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript"),
@@ -131,11 +132,10 @@ def _add_page(app: FastAPI) -> None:
 
     def add(path: str, name: str, kind: str) -> None:
         content = (folder / name).read_bytes()
-        policy = {"Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src data:"}
 
         @app.get(path, include_in_schema=False)
         async def page() -> Response:
-            return Response(content, media_type=kind, headers=policy)
+            return Response(content, media_type=kind, headers={"Content-Security-Policy": _POLICY})
 
     for path, (name, kind) in _PAGE.items():
         add(path, name, kind)

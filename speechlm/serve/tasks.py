@@ -163,7 +163,7 @@ def uploaded_voice(models: Models, limits: Limits, data: bytes) -> Voice:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class SpeechPrompt:
     """Speech to continue: its audio (1, samples), its codes (codebooks, frames), and the request's
     seed and format."""
 
@@ -175,15 +175,15 @@ class Prompt:
 
 def encode_prompt(
     models: Models, limits: Limits, data: bytes, seed: int, kind: str
-) -> Iterator[Prompt]:
+) -> Iterator[SpeechPrompt]:
     """The prompt of an audio file."""
     lm = models.speech_lm
     wave = torch.from_numpy(limits.read(data, lm.sample_rate))
-    yield Prompt(*lm.encode_prompt(wave), seed, kind)
+    yield SpeechPrompt(*lm.encode_prompt(wave), seed, kind)
 
 
 def continue_prompts(
-    models: Models, prompts: Sequence[Prompt], seconds: float, sampling: Sampling
+    models: Models, prompts: Sequence[SpeechPrompt], seconds: float, sampling: Sampling
 ) -> Iterator[list[bytes | None]]:
     """Audio files that continue the prompts, in one batch: see
     :data:`~speechlm.serve.scheduler.BatchFunction`."""
@@ -201,7 +201,7 @@ def continue_prompts(
 class _Output:
     """The audio file of one continuation of a batch."""
 
-    def __init__(self, lm: SpeechLM, prompt: Prompt, seconds: float) -> None:
+    def __init__(self, lm: SpeechLM, prompt: SpeechPrompt, seconds: float) -> None:
         self._stream = lm.tokenizer.stream_decoder(prompt.wave)
         self._encoder = AudioEncoder(prompt.kind, lm.sample_rate)
         self._left = round(seconds * lm.sample_rate)
