@@ -63,6 +63,8 @@ class FolderConfig(CorpusConfig):
     path: str = MISSING
     transcripts: list[str] = field(default_factory=list)
     """Lists of recordings, relative to ``path``; none means to look for them there."""
+    layout: str | None = None
+    """One of ``speechlm.data.layouts``; none means to recognise it."""
     language: str | None = None
 
 

@@ -117,7 +117,7 @@ def _manifest(source: Path) -> Iterator[Utterance]:
 
 
 def _of_cut(cut: Cut, split: str) -> Utterance:
-    _check_sources(cut)
+    check_sources(cut)
     said = sorted(cut.supervisions, key=lambda supervision: supervision.start)
     texts = [supervision.text for supervision in said if supervision.text]
     segments: list[tuple[str, float, float]] = []
@@ -167,7 +167,7 @@ def _pieces(cut: Cut) -> Pieces | None:
     return read(), int(cut.sampling_rate)
 
 
-def _check_sources(cut: Cut) -> None:
+def check_sources(cut: Cut) -> None:
     """Raises: SpeechLMError, when a recording is the output of a command that may not run."""
     for track in getattr(cut, "tracks", None) or [cut]:
         cut = getattr(track, "cut", track)
@@ -177,7 +177,7 @@ def _check_sources(cut: Cut) -> None:
 
 
 def _wave(cut: Cut, name: str) -> np.ndarray:
-    _check_sources(cut)
+    check_sources(cut)
     try:
         wave = np.asarray(cut.load_audio(), np.float32)
     except Exception as error:  # of any of Lhotse's backends

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 
 import pytest
 
-from speechlm.data.sources import amazon_queen, asterisk, festvox, fillets, lists, tuxpaint
+from speechlm.data.sources import amazon_queen, asterisk, festvox, fillets, tuxpaint
 from speechlm.data.sources.fillets import Line
-from speechlm.data.sources.lists import Listed
 from speechlm.errors import SpeechLMError
-from tests.data.trees import text_file
 
 
 @pytest.mark.parametrize(
@@ -127,65 +124,3 @@ def test_amazon_queen_directory() -> None:
 def test_amazon_queen_directory_of_another_file(head: bytes) -> None:
     with pytest.raises(SpeechLMError, match=r"^queen\.1c: "):
         amazon_queen.directory(head, Path("queen.1c"))
-
-
-def test_list_as_jsonl(tmp_path: Path) -> None:
-    line = {"audio": "audio/an391-mjwl-b.flac", "text": "ENTER TWO", "speaker": "an4-mjwl"}
-    other = {"audio": "b.flac", "split": "train", "language": "en"}
-    path = text_file(tmp_path / "test.jsonl", f"{json.dumps(line)}\n\n{json.dumps(other)}\n")
-    assert lists.read(path) == [
-        Listed(
-            audio=f"{tmp_path}/audio/an391-mjwl-b.flac",
-            text="ENTER TWO",
-            speaker="an4-mjwl",
-            split="test",
-        ),
-        Listed(audio=f"{tmp_path}/b.flac", language="en", split="train"),
-    ]
-
-
-def test_list_of_sphinx(tmp_path: Path) -> None:
-    path = text_file(
-        tmp_path / "etc/an4_train.transcription",
-        "<s> G TWO EIGHTY NINE </s> (an10-fjmd-b)\nYES (an11-fjmd-b)\n",
-    )
-    assert lists.find(tmp_path) == [path]
-    assert lists.read(path) == [
-        Listed(audio="an10-fjmd-b", text="G TWO EIGHTY NINE", split="train"),
-        Listed(audio="an11-fjmd-b", text="YES", split="train"),
-    ]
-
-
-def test_list_of_kaldi(tmp_path: Path) -> None:
-    path = text_file(tmp_path / "test/wav.scp", "000030012\tWAVE/SPEAKER0003/000030012.WAV\n")
-    text_file(tmp_path / "test/text", "000030012\tMARK IS GOING TO SEE ELEPHANT\n")
-    text_file(tmp_path / "test/utt2spk", "000030012 0003\n")
-    assert lists.find(tmp_path) == [path]
-    assert lists.read(path) == [
-        Listed(
-            audio=f"{tmp_path}/WAVE/SPEAKER0003/000030012.WAV",
-            text="MARK IS GOING TO SEE ELEPHANT",
-            speaker="0003",
-            split="test",
-        )
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.jsonl", '{"audio": "x.wav"}\n{"text": "x"}\n', "a.jsonl:2: needs a JSON object"),
-        ("a.jsonl", "[]\n", "a.jsonl:1: needs a JSON object"),
-        ("a.jsonl", "not json\n", "a.jsonl:1: needs a JSON object"),
-        ("a.transcription", "hello\n", "a.transcription:1: needs <s> WORDS </s>"),
-        ("a.csv", "", "a.csv: a list of recordings is .jsonl"),
-    ],
-)
-def test_bad_lists_name_the_line(tmp_path: Path, name: str, text: str, message: str) -> None:
-    with pytest.raises(SpeechLMError, match=message):
-        lists.read(text_file(tmp_path / name, text))
-
-
-def test_missing_list(tmp_path: Path) -> None:
-    with pytest.raises(SpeechLMError, match="no such list"):
-        lists.read(tmp_path / "none.jsonl")
