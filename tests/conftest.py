@@ -54,17 +54,6 @@ def corpora() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder: a tiny codec with random weights, 50 Hz, four levels of 1024 entries."""
-    import torch
+    from tests.models import tiny_codec
 
-    from speechlm.codec import CodecConfig, CodecNetwork, NeuralCodec
-    from speechlm.codec.config import QuantizerConfig, SpectralConfig
-
-    torch.manual_seed(0)
-    config = CodecConfig(
-        name="tiny",
-        latent=8,
-        spectral=SpectralConfig(16, 1, 16, 1),
-        quantizer=QuantizerConfig(num_codebooks=4),
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return NeuralCodec(CodecNetwork(config)).save_pretrained(folder)
+    return tiny_codec(tmp_path_factory.mktemp("models") / "tiny")

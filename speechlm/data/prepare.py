@@ -7,9 +7,10 @@ that are there are not decoded again, and ``corpus.json``, written last, says th
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from speechlm.data import decode
 from speechlm.data.config import CorpusConfig
 from speechlm.data.corpus import CorpusSource, PreparedCorpus, SourceUtterance, write_cuts
 from speechlm.data.sources import open_source
-from speechlm.data.splits import SPLITS, assign
+from speechlm.data.splits import SPLITS, assign, position
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
+
+log = logging.getLogger(__name__)
 
 DUPLICATE = "of an id that another recording has"
 WHERE_ONLY = ("output", "package_cache", "download")
@@ -82,6 +85,7 @@ def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
         kept.append(_Kept(utterance, samples, _split(utterance, key, own, config)))
     if not kept:
         raise SpeechLMError(f"{config.name}: no usable recording among {len(found.utterances)}")
+    kept = _with_dev(kept, own, config)
     for split in SPLITS:
         _write_cuts(folder, split, [one for one in kept if one.split == split], config)
     _write_summary(folder, config, found, kept, dropped)
@@ -128,6 +132,27 @@ def _split(utterance: SourceUtterance, key: str, own: set[str], config: CorpusCo
     dev = 0.0 if "dev" in own else config.split.dev
     test = 0.0 if "test" in own else config.split.test
     return assign(key, dev, test)
+
+
+def _with_dev(kept: list[_Kept], own: set[str], config: CorpusConfig) -> list[_Kept]:
+    """In a corpus so small that no speaker falls to dev: some utterances of training speakers.
+
+    Training needs a dev split. These are the utterances of the lowest positions.
+    """
+    train = [one for one in kept if one.split == "train"]
+    empty = not any(one.split == "dev" for one in kept)
+    if not empty or "dev" in own or not config.split.dev or len(train) < 2:
+        return kept
+    number = max(1, round(config.split.dev * len(train)))
+    by_position = sorted(train, key=lambda one: position(one.utterance.id))
+    moved = {one.utterance.id for one in by_position[:number]}
+    log.warning(
+        "%s: too few speakers or recordings for a dev split of its own: %d of the training "
+        "recordings are dev",
+        config.name,
+        number,
+    )
+    return [replace(one, split="dev") if one.utterance.id in moved else one for one in kept]
 
 
 def _store(utterance: SourceUtterance, flac: Path, config: CorpusConfig) -> int:

@@ -29,17 +29,11 @@ from speechlm.codec.config import CodecConfig
 from speechlm.data.splits import assign
 from speechlm.errors import SpeechLMError
 from speechlm.lm.config import LMConfig
-from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.training.checkpoint import load_checkpoint
-from speechlm.training.lm import ids_of
 from speechlm.training.losses.whisper_features import WhisperFeatureConfig
-from speechlm.units.load import TOKENIZER, embed, load
-from speechlm.units.text import FILE as TEXT_MODEL
-from speechlm.units.text import TextTokenizer
-from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
-from speechlm.vocoder.config import VoiceConfig
-from tests.lm import tiny
+from speechlm.vocoder import VocodedUnits
+from tests.models import tiny_lm, tiny_vocoder
 
 RATE = 16000
 MINUTES = 0.02
@@ -126,24 +120,7 @@ def test_a_vocoder_keeps_its_units(
 ) -> None:
     monkeypatch.setattr(measure, "recognisers", lambda options: {})
     monkeypatch.setattr(vocoder_adaptation, "TIMED", ["mel", "f0"])
-    model = tmp_path / "vocoder"
-    units = load(tiny_model).units
-    config = VocoderConfig(
-        codec=TOKENIZER,
-        weights=units.weights,
-        sample_rate=units.sample_rate,
-        hop=units.hop,
-        levels=units.levels,
-        cardinality=units.cardinality,
-        dim=16,
-        blocks=1,
-        ahead=2,
-        voice=VoiceConfig(8, 1, 4),
-        duration_dim=8,
-    )
-    torch.manual_seed(0)
-    hub.save_model(model, config, VocoderNetwork(config).state_dict())
-    embed(tiny_model, model)
+    model = tiny_vocoder(tiny_model, tmp_path / "vocoder")
     done = run("vocoder", folder, model, tmp_path / "out")
     before, after = (VocodedUnits.from_pretrained(each) for each in (model, done.model))
     assert after.units == before.units
@@ -156,23 +133,12 @@ def test_a_language_model_keeps_its_vocabulary(
     folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lm_adaptation, "recognisers", lambda options: {})
-    model = tmp_path / "lm"
-    text = TextTokenizer.train(["take abcdefghijklmn"], "char", 300)
-    vocabulary = Vocabulary(text.size, load(tiny_model, 2).units)
-    made = replace(
-        tiny.config(ids=ids_of(vocabulary)),
-        units=str(tiny_model),
-        max_position_embeddings=256,
-        ctc=True,
-    )
-    torch.manual_seed(0)
-    hub.save_model(model, made, UnitLM(made).state_dict())
-    vocabulary.save(model)
-    text.save(model / TEXT_MODEL)
+    model = tiny_lm(tiny_model, tmp_path / "lm")
+    made, _ = hub.load_model(model, LMConfig)
     done = run("lm", folder, model, tmp_path / "out", language="en")
     config, _ = hub.load_model(done.model, LMConfig)
     assert config == replace(made, name="tiny-my-voice")
-    assert Vocabulary.load(done.model) == vocabulary
+    assert Vocabulary.load(done.model) == Vocabulary.load(model)
     measures = {(row.condition, row.measure) for row in done.rows}
     assert ("", "Units bits/s") in measures
     assert ("ASR", "WER %") in measures

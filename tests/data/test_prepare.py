@@ -105,15 +105,24 @@ def test_one_speaker_is_split_by_utterance(tmp_path: Path) -> None:
     assert all(corpus.utterances[split] for split in SPLITS)
 
 
+def test_a_small_corpus_has_a_dev_split(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = voices(tmp_path / "mine", people=2, each=10)
+    corpus = prepared("folder", tmp_path, f"path={source}", "split.dev=0.1", "split.test=0")
+    assert (corpus.utterances["train"], corpus.utterances["dev"]) == (18, 2)
+    assert "2 of the training recordings are dev" in caplog.text
+    none = prepared("folder", tmp_path / "b", f"path={source}", "split.dev=0", "split.test=0")
+    assert none.utterances["dev"] == 0
+
+
 def test_new_recordings_move_no_other(tmp_path: Path) -> None:
-    source = voices(tmp_path / "mine", people=8, each=2)
+    source = voices(tmp_path / "mine", people=12, each=2)
     shares = ["split.dev=0.3", "split.test=0.3"]
     before = prepared("folder", tmp_path / "a", f"path={source}", *shares)
-    voices(source, people=10, each=3)
+    voices(source, people=14, each=3)
     after = prepared("folder", tmp_path / "b", f"path={source}", *shares)
     for split in SPLITS:
         assert {cut.id for cut in before.cuts(split)} <= {cut.id for cut in after.cuts(split)}
-    assert sum(after.utterances.values()) == 30
+    assert sum(after.utterances.values()) == 42
 
 
 def test_a_corpus_keeps_its_own_test_set(tmp_path: Path) -> None:

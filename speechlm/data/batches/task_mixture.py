@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 from typing import ClassVar
 
 import numpy as np
@@ -52,8 +53,8 @@ class MixtureConfig:
     """Folders that ``speechlm tokenize`` wrote, all with the same units."""
     levels: int = 4
     """Levels of the units that the model learns, from the first."""
-    text: str = "runs/text.model"
-    """What ``speechlm text-tokenizer`` wrote."""
+    text: str | None = None
+    """What ``speechlm text-tokenizer`` wrote; None: the characters of the texts of the corpora."""
     tasks: dict[str, TaskConfig | None] = field(default_factory=dict)
     """None leaves a task out."""
     batch: int = 8
@@ -78,7 +79,7 @@ class Mixture:
 
     def __init__(self, config: MixtureConfig, pattern_kind: str, seed: int):
         corpora, units = open_corpora(config.corpora, config.levels)
-        self.text = TextTokenizer.load(config.text)
+        self.text = _characters(corpora) if config.text is None else TextTokenizer.load(config.text)
         self.vocabulary = Vocabulary(self.text.size, units)
         self.layout = Layout(self.vocabulary, pattern(pattern_kind, units.levels))
         self.config = config
@@ -114,6 +115,12 @@ class Mixture:
             except SpeechLMError as error:
                 raise SpeechLMError(f"data.tasks.{name}: {split}: {error}") from None
         return found
+
+
+def _characters(corpora: Sequence[Tokens]) -> TextTokenizer:
+    """A tokenizer of the characters of the corpora's texts; of letters, where there are none."""
+    lines = texts.read_all(corpus.folder for corpus in corpora)
+    return TextTokenizer.train(lines or [ascii_lowercase])
 
 
 def _check(config: MixtureConfig, chosen: dict[str, TaskConfig]) -> None:
