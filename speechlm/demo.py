@@ -16,11 +16,12 @@ from speechlm.compression.rate_target import RateTarget
 from speechlm.evaluation.config import ClipsConfig, SuiteConfig, SystemConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.quality import scores
+from speechlm.evaluation.samples import ItemSamples, Sample
 from speechlm.evaluation.suite import execute
 from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
 from speechlm.lm.language_model import LanguageModel
-from speechlm.report.samples import Card, Shown
+from speechlm.report import codec as codec_report
 
 BITRATES = (1.5, 3.0, 6.0)
 OPUS_BITRATES = (6.0, 9.0, 12.0)
@@ -81,7 +82,7 @@ def language_model() -> str:
     return hub.DEFAULT_LM if whisper.installed() else "lm-16k"
 
 
-def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> list[Shown]:
+def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> list[ItemSamples]:
     """Let a language model go on after ``source``, and say ``SENTENCE``: WAV files in ``out``.
 
     Raises:
@@ -97,14 +98,16 @@ def speak(source: Path, out: Path, model: LanguageModel, codec: str | None) -> l
         (continued, f"the recording until {heard:.1f} s, then {going.seconds:.1f} s of the model"),
         (said, f"{saying.seconds:.1f} s, in the model's own voice"),
     )
-    cards = [Card(path.name, audio.read(path, RATE)[0], {}, note) for path, note in notes]
+    cards = [Sample(path.name, audio.read(path, RATE)[0], {}, note) for path, note in notes]
     return [
-        Shown("Continuation of the recording", None, cards[:1]),
-        Shown("Spoken sentence", SENTENCE, cards[1:]),
+        ItemSamples("Continuation of the recording", None, cards[:1]),
+        ItemSamples("Spoken sentence", SENTENCE, cards[1:]),
     ]
 
 
-def write_page(source: Path, out: Path, model: str | None, spoken: Sequence[Shown] = ()) -> Path:
+def write_page(
+    source: Path, out: Path, model: str | None, spoken: Sequence[ItemSamples] = ()
+) -> Path:
     """The evaluation's page for this one recording, Opus beside the codec; return its path.
 
     It ends with what a language model has ``spoken``.
@@ -122,5 +125,4 @@ def write_page(source: Path, out: Path, model: str | None, spoken: Sequence[Show
         sample_rate=RATE,
         workers=0,
     )
-    execute(suite, out, spoken)
-    return out / "report.html"
+    return codec_report.write(execute(suite, out), out, spoken)

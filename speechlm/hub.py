@@ -2,7 +2,7 @@
 
 ``config.yaml``, ``model.safetensors`` and a card; a codec may have ``context.safetensors``, the
 entropy model of its codes. Weights are in half precision; a matrix may be in eight bits instead
-(:mod:`speechlm.int8`), its scales beside it under its name and ``:scale``.
+(:mod:`speechlm.utils.int8`), its scales beside it under its name and ``:scale``.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def save_weights(
 ) -> None:
     """Write the weights of a model folder, as :func:`save_model` does.
 
-    Those named in ``packed``, which must all :func:`~speechlm.int8.pays`, are in eight bits.
+    Those named in ``packed``, which must all :func:`~speechlm.utils.int8.pays`, are in eight bits.
     """
     from safetensors.torch import save_file
 
-    from speechlm import int8
+    from speechlm.utils import int8
 
     stored = {}
     for name, value in weights.items():
@@ -117,7 +117,7 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from speechlm import int8
+    from speechlm.utils import int8
 
     weights = {}
     try:

@@ -1,14 +1,15 @@
-"""Models of half the size: matrices in eight bits, see :mod:`speechlm.int8`."""
+"""Models of half the size: matrices in eight bits, see :mod:`speechlm.utils.int8`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechlm import hub, int8
+from speechlm import hub
 from speechlm.codec import NeuralCodec
 from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
+from speechlm.utils import int8
 from speechlm.utils.files import copy
 
 

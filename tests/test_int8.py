@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from speechlm import int8
+from speechlm.utils import int8
 
 BELOW = float(np.nextafter(np.float32(int8.LARGE), np.float32(0)))
 shapes = st.tuples(st.integers(1, 8), st.integers(int8.ROW, 24))

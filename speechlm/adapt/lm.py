@@ -22,6 +22,7 @@ from speechlm.evaluation.lm.config import ASRConfig, LMSuiteConfig, SamplingConf
 from speechlm.evaluation.results import Results
 from speechlm.lm.config import LMConfig
 from speechlm.lm.language_model import LanguageModel
+from speechlm.report import suites as report
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.lm import LMLossConfig, LMObjective, LMRecipe
 from speechlm.training.masking import MaskConfig
@@ -136,7 +137,10 @@ class LMAdaptation:
             recognisers=recognisers(self.options),
             page=PAGE,
         )
-        return suite.execute(config, self.options.out / "evaluation" / name).sections
+        out = self.options.out / "evaluation" / name
+        finished = suite.execute(config, out)
+        report.write(finished, out)
+        return finished.results.sections
 
     def _has_voices(self) -> bool:
         """Whether some speaker has two recordings, in training and in validation: a voice to give

@@ -17,6 +17,7 @@ from speechlm.evaluation.config import (
     SuiteConfig,
     SystemConfig,
 )
+from speechlm.report import suites as report
 
 BEFORE, AFTER = "before", "after"
 PAGE = PageConfig(clips=10)
@@ -73,7 +74,9 @@ def systems_compared(
         page=PAGE,
         workers=0,
     )
-    results = suite.execute(config, options.out / "evaluation")
+    finished = suite.execute(config, options.out / "evaluation")
+    report.write(finished, options.out / "evaluation")
+    results = finished.results
     shown = (*metrics, *(name for name in results.columns if name.startswith(("wer:", "cer:"))))
     columns = {name: results.columns[name] for name in shown}
     cells = {

@@ -30,6 +30,7 @@ def evaluate(
     path = resources.find(resources.SUITE, suite)
     check_yaml(path, overrides or [])
     from speechlm.evaluation import suites
+    from speechlm.report import suites as report
     from speechlm.utils.distributed import Shard
 
     if (share := Shard.of_job(shard)).count > 1:
@@ -38,7 +39,7 @@ def evaluate(
             f"{clips} clips: run it without --shard when all parts are done", highlight=False
         )
         return
-    results = suites.run(path, overrides or [], out)
+    results = report.run(path, overrides or [], out)
     console.print(results.table())
     print_line(f"page: {out / 'report.html'}")
 

@@ -1,6 +1,6 @@
-"""Honest numbers: metrics, judges, peers, suites, and a page to listen to.
+"""Honest numbers: metrics, judges, peers, suites.
 
-``quality(reference, estimate, rate)`` is the short way in; ``speechlm.evaluation.suites.run`` is
+``quality(reference, estimate, rate)`` is the short way in; ``speechlm.report.suites.run`` is
 what ``speechlm eval`` calls.
 """
 

@@ -14,18 +14,18 @@ from speechlm.config import to_dataclass
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip, find
 from speechlm.evaluation.config import ClipsConfig, PageConfig, RecogniserConfig, check_page
-from speechlm.evaluation.lm import report
 from speechlm.evaluation.lm.asr_judges import ASRJudges, texts
 from speechlm.evaluation.lm.result_table import Section
-from speechlm.evaluation.lm.results import LMResults
+from speechlm.evaluation.lm.section_run import SectionRun, finish
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import Unscored, failed
 from speechlm.evaluation.metrics.speaker import SPEAKER, embedding
+from speechlm.evaluation.samples import ItemSamples, Sample
 from speechlm.evaluation.schema import Column
 from speechlm.evaluation.setup import listeners
 from speechlm.evaluation.store import Store, default_folder
-from speechlm.report.samples import Card, Shown
 from speechlm.types import Wave
+from speechlm.utils.files import make_folder
 from speechlm.utils.processes import progress
 from speechlm.vocoder import VocodedUnits
 
@@ -91,15 +91,15 @@ def fill(declared: DictConfig, path: Path) -> ConversionConfig:
     return config
 
 
-def execute(config: ConversionConfig, out: Path) -> LMResults:
-    """Run a suite; write ``out/results.json`` and ``out/report.html``.
+def execute(config: ConversionConfig, out: Path) -> SectionRun:
+    """Run a suite; write ``out/results.json``.
 
     Raises:
         SpeechLMError: for a model, recordings or an output folder that cannot be used.
     """
     tokenizer = VocodedUnits.from_pretrained(config.model)
     chosen = list(pairs(find(config.clips), config.seed))
-    report.make(out)
+    make_folder(out)
     torch.set_num_threads(config.threads)
     with Store(Path(config.cache) if config.cache else default_folder()) as store:
         ears = ASRJudges(listeners(config.recognisers, config.normaliser), config.normaliser, store)
@@ -126,7 +126,7 @@ def execute(config: ConversionConfig, out: Path) -> LMResults:
         "frame_rate": tokenizer.units.frame_rate,
     }
     rate = tokenizer.units.sample_rate
-    return report.write(config, facts, ears, {"conversion": section}, {}, rate, out)
+    return finish(config, facts, ears, {"conversion": section}, {}, rate, out)
 
 
 def pairs(clips: list[Clip], seed: int) -> Iterator[ConversionPair]:
@@ -174,8 +174,8 @@ def _convert(
         cells = _compared(_voice(sound, rate), *voices)
         heard = {} if name == "target" else ears.hear(sound, rate)  # which says something else
         section.add(name, cells | ears.cells(pair.source.text, heard), texts=texts(heard))
-        cards.append(Card(name, sound, texts(heard)))
-    section.shown.append(Shown(pair.source.id, pair.source.text, cards))
+        cards.append(Sample(name, sound, texts(heard)))
+    section.samples.append(ItemSamples(pair.source.id, pair.source.text, cards))
 
 
 def _voice(wave: Wave, rate: int) -> Wave | str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from speechlm.errors import SpeechLMError
 from speechlm.evaluation import alignment, pool, roundtrip, runtime
-from speechlm.evaluation.config import SuiteConfig
+from speechlm.evaluation.config import PageConfig, SuiteConfig
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.results import ResultRow, Results, assemble
@@ -16,14 +15,26 @@ from speechlm.evaluation.roundtrip import Coded
 from speechlm.evaluation.setup import Plan, prepare
 from speechlm.evaluation.store import Store, default_folder, key
 from speechlm.evaluation.worker import Outcome, RowTask
-from speechlm.report import codec as page
-from speechlm.report.samples import Shown
+from speechlm.utils.files import make_folder
 
 
-def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Results:
-    """Run a suite; write ``out/results.json`` and ``out/report.html``.
+@dataclass(frozen=True)
+class CodecRun:
+    """A finished suite of codecs.
 
-    The page also shows what a language model has ``spoken``.
+    Attributes:
+        results: its statistics, which are in ``results.json`` too.
+        rows: each clip through each system, with its audio in the cache.
+        page: how a report is made of it.
+    """
+
+    results: Results
+    rows: list[ResultRow]
+    page: PageConfig
+
+
+def execute(config: SuiteConfig, out: Path) -> CodecRun:
+    """Run a suite and write ``out/results.json``.
 
     Whatever is finished is kept in the cache, so that an interrupted run continues where it
     stopped, and a second suite does not repeat the first one's peers.
@@ -32,17 +43,13 @@ def execute(config: SuiteConfig, out: Path, spoken: Sequence[Shown] = ()) -> Res
         SpeechLMError: for a declaration, a recording or an output folder that cannot be used.
     """
     plan = prepare(config)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpeechLMError(f"{out}: cannot be written: {error.strerror}") from None
+    make_folder(out)
     folder = plan.config.cache
     with Store(Path(folder) if folder else default_folder()) as store:
         rows = judge(plan, store)
     results = assemble(plan, rows, runtime.measure(plan))
     results.save(out / "results.json")
-    page.write(results, rows, plan.config.page, out, spoken)
-    return results
+    return CodecRun(results, rows, plan.config.page)
 
 
 def judge(plan: Plan, store: Store) -> list[ResultRow]:

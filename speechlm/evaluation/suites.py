@@ -5,36 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
-
-from rich.console import Group
+from typing import Any
 
 from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import config, conversion, suite
 from speechlm.evaluation.lm import config as lm_config
 from speechlm.evaluation.lm import suite as lm_suite
+from speechlm.evaluation.lm.section_run import SectionRun
 from speechlm.evaluation.setup import prepare
 from speechlm.evaluation.store import Store, default_folder
+from speechlm.evaluation.suite import CodecRun
 from speechlm.utils.distributed import Shard
 
+SuiteRun = CodecRun | SectionRun
 
-class SuiteResult(Protocol):
-    """A suite's outcome, which is on disk too."""
-
-    def table(self) -> Group:
-        """For the terminal."""
-
-
-KINDS: dict[str, tuple[Callable[..., Any], Callable[[Any, Path], SuiteResult]]] = {
+KINDS: dict[str, tuple[Callable[..., Any], Callable[[Any, Path], SuiteRun]]] = {
     "codec": (config.fill, suite.execute),
     "conversion": (conversion.fill, conversion.execute),
     "lm": (lm_config.fill, lm_suite.execute),
 }
 
 
-def run(path: Path, overrides: list[str], out: Path) -> SuiteResult:
+def run(path: Path, overrides: list[str], out: Path) -> SuiteRun:
     """Run the suite that the file ``path`` declares (of a codec, if it has no ``kind``).
+
+    Its statistics go to ``out/results.json``; :mod:`speechlm.report.suites` makes a page of it.
 
     Raises:
         SpeechLMError: for a bad declaration, or a suite that cannot run.

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from speechlm.audio.spectrogram import loudest
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.results import ResultRow, Results
-from speechlm.report.assets import Shelf, loudest
+from speechlm.report.assets import AssetStore
 from speechlm.types import Wave
 
 
@@ -28,11 +29,11 @@ def chosen(rows: list[ResultRow], count: int) -> dict[Clip, list[ResultRow]]:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Makes the clips' part of the page, with sound of one ``kind`` placed on ``shelf``."""
+    """Makes the clips' part of the page, with sound of one ``kind`` placed on ``store``."""
 
     results: Results
     kind: str
-    shelf: Shelf
+    store: AssetStore
 
     def filled(self, rows: dict[Clip, list[ResultRow]], room: float) -> list[dict[str, Any]]:
         """As many clips as go into ``room`` bytes, in their order."""
@@ -73,4 +74,4 @@ class Gallery:
         }
 
     def _media(self, stem: str, wave: Wave, rate: int, peak: float) -> dict[str, str]:
-        return self.shelf.media(stem, wave, rate, self.kind, peak)
+        return self.store.media(stem, wave, rate, self.kind, peak)

@@ -1,4 +1,4 @@
-"""The page of a suite: one HTML file that opens from disk and asks for nothing else."""
+"""The page of a suite of codecs."""
 
 from __future__ import annotations
 
@@ -8,33 +8,28 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from speechlm.evaluation.config import PageConfig
-from speechlm.evaluation.results import ResultRow, Results
-from speechlm.report.assets import Shelf
+from speechlm.evaluation.samples import ItemSamples
+from speechlm.evaluation.suite import CodecRun
+from speechlm.report.assets import AssetStore
 from speechlm.report.clips import Gallery, chosen
 from speechlm.report.render import SOUNDS, render
-from speechlm.report.samples import Shown, laid_out
+from speechlm.report.samples import sample_view
 from speechlm.report.tables import context
 from speechlm.utils.files import atomic_path
 
 
-def write(
-    results: Results,
-    rows: list[ResultRow],
-    config: PageConfig,
-    out: Path,
-    spoken: Sequence[Shown] = (),
-) -> Path:
-    """Write ``out/report.html`` from a finished suite, with sound and pictures of some clips.
+def write(run: CodecRun, out: Path, lm_samples: Sequence[ItemSamples] = ()) -> Path:
+    """Write ``out/report.html`` of a finished suite, with audio and spectrograms of some clips.
 
-    ``spoken`` is what a language model said, at the suite's rate.
+    ``lm_samples`` are the output of a language model, at the suite's rate.
     """
+    results, config = run.results, run.page
     rate: int = results.data["config"]["sample_rate"]
-    shelf = Shelf(None if config.inline else out / "report-files")
+    store = AssetStore(None if config.inline else out / "report-files")
     room = config.limit_mb * 1e6 if config.inline else float("inf")
-    selected = chosen(rows, config.clips)
+    selected = chosen(run.rows, config.clips)
     for kind in ("flac", "opus") if config.audio == "auto" else (config.audio,):
-        clips = Gallery(results, kind, shelf).filled(selected, room)
+        clips = Gallery(results, kind, store).filled(selected, room)
         if len(clips) == len(selected):
             break
     shown = context(results)
@@ -46,7 +41,7 @@ def write(
         clips=clips,
         left_out=len(selected) - len(clips),
         sound=SOUNDS[kind],
-        spoken=[laid_out(shelf, kind, each, rate) for each in spoken],
+        spoken=[sample_view(store, kind, each, rate) for each in lm_samples],
     )
     with atomic_path(out / "report.html") as path:
         path.write_text(html, "utf-8")

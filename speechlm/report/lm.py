@@ -1,4 +1,4 @@
-"""The page of a language model's suite: its tables, and what it said, wrote and went on with."""
+"""The page of a suite of a language model or a vocoder: tables, audio and texts."""
 
 from __future__ import annotations
 
@@ -7,34 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from speechlm.evaluation.config import PageConfig
 from speechlm.evaluation.format import extent
-from speechlm.evaluation.lm.results import LMResults
-from speechlm.report.assets import Shelf
+from speechlm.evaluation.lm.section_run import SectionRun
+from speechlm.evaluation.samples import ItemSamples
+from speechlm.report.assets import AssetStore
 from speechlm.report.render import SOUNDS, render
-from speechlm.report.samples import Shown, laid_out
+from speechlm.report.samples import sample_view
 from speechlm.report.tables import missing, table_row
 from speechlm.utils.files import atomic_path
 
 
-def write(
-    results: LMResults, shown: dict[str, list[Shown]], rate: int, config: PageConfig, out: Path
-) -> Path:
-    """Write ``out/report.html`` from a finished suite, with some of what there is to hear.
+def write(run: SectionRun, out: Path) -> Path:
+    """Write ``out/report.html`` of a finished suite, with audio and texts of some items.
 
-    ``shown`` are items by section, with sound at ``rate`` Hz. A section that has too many to fit
-    shows fewer, evenly spread.
+    A section that has more items than fit shows fewer, evenly spread.
     """
-    shelf = Shelf(None if config.inline else out / "report-files")
+    results, shown, rate, config = run.results, run.samples, run.sample_rate, run.page
+    store = AssetStore(None if config.inline else out / "report-files")
     room = config.limit_mb * 1e6 if config.inline else float("inf")
     count = config.clips
     for kind in ("flac", "opus") if config.audio == "auto" else (config.audio,):
-        views = {name: _views(items, count, kind, shelf, rate) for name, items in shown.items()}
+        views = {name: _views(items, count, kind, store, rate) for name, items in shown.items()}
         if _size(views) <= room:
             break
     while count and _size(views) > room:
         count = min(count - 1, int(count * room / _size(views)))
-        views = {name: _views(items, count, kind, shelf, rate) for name, items in shown.items()}
+        views = {name: _views(items, count, kind, store, rate) for name, items in shown.items()}
     sections = [
         {
             "name": name.replace(" ", "-"),
@@ -60,11 +58,11 @@ def write(
 
 
 def _views(
-    items: list[Shown], count: int, kind: str, shelf: Shelf, rate: int
+    items: list[ItemSamples], count: int, kind: str, store: AssetStore, rate: int
 ) -> list[dict[str, Any]]:
     count = min(count, len(items))
     places = np.linspace(0, len(items) - 1, count).round().astype(int)
-    return [laid_out(shelf, kind, items[place], rate) for place in places]
+    return [sample_view(store, kind, items[place], rate) for place in places]
 
 
 def _size(views: dict[str, list[dict[str, Any]]]) -> int:

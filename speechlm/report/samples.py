@@ -1,44 +1,24 @@
-"""What a language model said, wrote or went on with, as the page shows it."""
+"""Samples as templates take them: the addresses of audio and picture, and the texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from speechlm.report.assets import Shelf, loudest
-from speechlm.types import Wave
+from speechlm.audio.spectrogram import loudest
+from speechlm.evaluation.samples import ItemSamples
+from speechlm.report.assets import AssetStore
 
 
-@dataclass(frozen=True)
-class Card:
-    """What one system made of an item: sound, texts by who wrote them, and a remark."""
-
-    name: str
-    wave: Wave | None = None
-    texts: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An item on the page."""
-
-    id: str
-    text: str | None
-    cards: list[Card]
-
-
-def laid_out(shelf: Shelf, kind: str, shown: Shown, rate: int) -> dict[str, Any]:
-    """As the template wants it, with sound of a ``kind`` on the ``shelf``."""
-    stem = "".join(each if each.isalnum() or each in "-_" else "-" for each in shown.id)
+def sample_view(store: AssetStore, kind: str, item: ItemSamples, rate: int) -> dict[str, Any]:
+    """An item for the template; its audio goes to the ``store`` in the format ``kind``."""
+    stem = "".join(char if char.isalnum() or char in "-_" else "-" for char in item.id)
     cards = []
-    for number, card in enumerate(shown.cards):
+    for number, sample in enumerate(item.samples):
         media = {"audio": "", "picture": ""}
-        if card.wave is not None and len(card.wave):
-            wave = np.clip(card.wave, -1, 1)
-            media = shelf.media(f"{stem}-{number}", wave, rate, kind, loudest(wave, rate))
-        cards.append({"name": card.name, "texts": card.texts, "note": card.note, **media})
-    return {"id": shown.id, "text": shown.text, "cards": cards}
+        if sample.wave is not None and len(sample.wave):
+            wave = np.clip(sample.wave, -1, 1)
+            media = store.media(f"{stem}-{number}", wave, rate, kind, loudest(wave, rate))
+        cards.append({"name": sample.name, "texts": sample.texts, "note": sample.note, **media})
+    return {"id": item.id, "text": item.text, "cards": cards}

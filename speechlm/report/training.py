@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechlm.report.assets import Shelf, loudest
+from speechlm.audio.spectrogram import loudest
+from speechlm.report.assets import AssetStore
 from speechlm.report.charts import marker
 from speechlm.report.curves import Curve, learning_curves
 from speechlm.report.render import SOUNDS, render
@@ -119,7 +120,7 @@ def _chart(name: str, found: Sequence[tuple[str, list[int], list[float]]]) -> di
 
 def _clips(saved: ValidationClips) -> list[dict[str, Any]]:
     """Each clip as recorded and as each step decodes it, as the template wants it."""
-    shelf = Shelf(None)
+    store = AssetStore(None)
     originals = saved.read(None)
     peaks = {name: loudest(wave, rate) for name, (wave, rate) in originals.items()}
     cards: dict[str, list[dict[str, Any]]] = {}
@@ -129,7 +130,7 @@ def _clips(saved: ValidationClips) -> list[dict[str, Any]]:
     ]:
         for name, (wave, rate) in waves.items():
             peak = peaks.setdefault(name, loudest(wave, rate))
-            media = shelf.media(name, wave, rate, SOUND, peak)
+            media = store.media(name, wave, rate, SOUND, peak)
             card = {"name": title, "texts": {}, "note": "", **media}
             cards.setdefault(name, []).append(card)
     return [{"id": name, "text": None, "cards": each} for name, each in sorted(cards.items())]

@@ -10,7 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from speechlm.report.assets import loudest, spectrogram
+from speechlm.audio.spectrogram import loudest, spectrogram
 from speechlm.training.validation_clips import ValidationClips
 from speechlm.utils.files import atomic_path
 

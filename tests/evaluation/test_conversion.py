@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import conversion, suites
+from speechlm.evaluation import conversion
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.conversion import pairs
 from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.metrics.base import Unscored
 from speechlm.evaluation.recognition import Listener
+from speechlm.report import suites
 from speechlm.units import load as units
 from speechlm.units.load import embed
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork

@@ -22,7 +22,6 @@ from speechlm.codec import load as load_codec
 from speechlm.config import load_yaml
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import suites
 from speechlm.evaluation.kneser_ney import UnitNgrams
 from speechlm.evaluation.lm import config as lm_config
 from speechlm.evaluation.lm import generation_stats, tts
@@ -39,6 +38,7 @@ from speechlm.evaluation.recognition import Recogniser
 from speechlm.evaluation.recognition.text import character_errors
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.language_model import LanguageModel
+from speechlm.report import suites
 from speechlm.training import registry
 from speechlm.units.codec import CodecUnits
 from tests.lm.corpora import text_model, tokenized

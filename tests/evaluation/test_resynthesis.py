@@ -12,11 +12,11 @@ import soundfile
 import torch
 
 from speechlm import hub
-from speechlm.evaluation import suites
 from speechlm.evaluation.metrics import speaker
 from speechlm.evaluation.recognition import Listener, Recogniser
 from speechlm.evaluation.results import Results
 from speechlm.evaluation.roundtrip import UNTIMED
+from speechlm.report import suites
 from speechlm.units import load as units
 from speechlm.units.forms import Pieces
 from speechlm.units.load import embed

@@ -18,13 +18,15 @@ import yaml
 
 from speechlm.config import load_yaml
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation import pool, runtime, suites, worker
+from speechlm.evaluation import pool, runtime, worker
 from speechlm.evaluation.config import SuiteConfig, fill
 from speechlm.evaluation.metrics import named
 from speechlm.evaluation.recognition import Listener
 from speechlm.evaluation.results import Results
 from speechlm.evaluation.setup import prepare
+from speechlm.evaluation.suites import KINDS, run_share
 from speechlm.evaluation.systems import Spec, specs
+from speechlm.report import suites
 from speechlm.utils.distributed import Shard
 
 from .voices import RATE
@@ -106,11 +108,11 @@ def test_jobs_share_what_they_judged(suite_file, tmp_path, counted):
     overrides = ["metrics=[stoi]"]
     suites.run(suite_file, [*overrides, "systems.opus=null"], tmp_path / "before")
     assert len(counted) == 3
-    assert suites.run_share(suite_file, overrides, Shard.of_job("1/2")) == 2
+    assert run_share(suite_file, overrides, Shard.of_job("1/2")) == 2
     # What was known before is not done again, nor what the job did before it was killed.
     assert len(counted) == 3 + 4
-    assert suites.run_share(suite_file, overrides, Shard.of_job("1/2")) == 2
-    assert suites.run_share(suite_file, overrides, Shard.of_job("2/2")) == 1
+    assert run_share(suite_file, overrides, Shard.of_job("1/2")) == 2
+    assert run_share(suite_file, overrides, Shard.of_job("2/2")) == 1
     assert len(counted) == 3 + 4 + 2
     shared = suites.run(suite_file, overrides, tmp_path / "shared")
     assert len(counted) == 9
@@ -123,7 +125,7 @@ def test_jobs_share_what_they_judged(suite_file, tmp_path, counted):
 def test_other_suites_are_not_judged_in_jobs(tmp_path):
     (tmp_path / "lm.yaml").write_text("kind: lm\n")
     with pytest.raises(SpeechLMError, match="suites of codecs are judged in jobs; this is none"):
-        suites.run_share(tmp_path / "lm.yaml", [], Shard.of_job("1/2"))
+        run_share(tmp_path / "lm.yaml", [], Shard.of_job("1/2"))
 
 
 def test_changed_audio_is_judged_anew(suite_file, tmp_path, counted):
@@ -286,7 +288,7 @@ JUDGED = sorted({path.name for path in SUITES.glob("*.yaml")} - PROBED)
 @pytest.mark.parametrize("name", JUDGED)
 def test_every_shipped_suite_is_a_valid_declaration(name):
     declared = load_yaml(SUITES / name, [])
-    config = suites.KINDS[declared.get("kind", "codec")][0](declared, SUITES / name)
+    config = KINDS[declared.get("kind", "codec")][0](declared, SUITES / name)
     if isinstance(config, SuiteConfig):
         named(config.metrics)
         for family, system in config.systems.items():

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechlm.evaluation import suites
-from speechlm.report.assets import encoded, loudest, spectrogram
+from speechlm.audio.spectrogram import loudest, spectrogram
+from speechlm.report import suites
+from speechlm.report.assets import encoded
 from speechlm.report.axes import nice_ticks
 from speechlm.report.charts import Point, Series, chart
 from speechlm.report.render import SOUNDS

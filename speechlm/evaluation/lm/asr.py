@@ -12,9 +12,9 @@ from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
+from speechlm.evaluation.samples import ItemSamples, Sample
 from speechlm.evaluation.schema import Column, error_cells
 from speechlm.lm import pipelines
-from speechlm.report.samples import Card, Shown
 from speechlm.utils.processes import progress
 
 ABOUT = (
@@ -59,7 +59,9 @@ def run(config: ASRConfig, subject: ModelUnderTest) -> dict[str, Section]:
                         systems[name], _cells(clip.text, heard, ears.style), text=heard.text
                     )
                     written[systems[name]] = heard.text
-            section.shown.append(Shown(clip.id, clip.text, [Card("recording", wave, written)]))
+            section.samples.append(
+                ItemSamples(clip.id, clip.text, [Sample("recording", wave, written)])
+            )
             advance(clip.id)
     return {"asr": section}
 

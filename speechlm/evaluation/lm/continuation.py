@@ -15,9 +15,9 @@ from speechlm.evaluation.lm.generation_stats import GeneratedSpeech
 from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics.base import failed
+from speechlm.evaluation.samples import ItemSamples, Sample
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.pipelines import frames_in
-from speechlm.report.samples import Card, Shown
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
@@ -49,7 +49,7 @@ def run(config: ContinuationConfig, subject: ModelUnderTest) -> dict[str, Sectio
             units = subject.tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
             after = units[:, round(config.prompt / subject.seconds) :]
             section.add(real, {"unlooped": generation_stats.looping(after, subject.seconds)})
-            section.shown.append(Shown(clip.id, clip.text, [card, Card(real, wave)]))
+            section.samples.append(ItemSamples(clip.id, clip.text, [card, Sample(real, wave)]))
             advance(clip.id)
     return {"continuation": section}
 
@@ -84,15 +84,15 @@ def _continued(
     number: int,
     config: ContinuationConfig,
     subject: ModelUnderTest,
-) -> Card:
+) -> Sample:
     """Let the model go on after ``prompt`` (samples,), and add its row."""
     try:
         how = replace(config.sampling.sampling(number), min_seconds=config.min_seconds)
         before, made = continue_prompt(prompt, config.seconds, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
-        return Card(name, note=str(error))
+        return Sample(name, note=str(error))
     section.add(name, generation_stats.cells(made, subject.rate))
     length, end = len(made.wave) / subject.rate, "to an end" if made.ended else "and did not end"
     note = f"prompt until {config.prompt:.1f} s, then the model for {length:.1f} s, {end}"
-    return Card(name, np.concatenate([before, made.wave]), note=note)
+    return Sample(name, np.concatenate([before, made.wave]), note=note)

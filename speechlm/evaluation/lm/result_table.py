@@ -6,9 +6,9 @@ from typing import Any
 
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.results import Results, cell, stated
+from speechlm.evaluation.samples import ItemSamples
 from speechlm.evaluation.schema import Column
 from speechlm.evaluation.statistics import Interval
-from speechlm.report.samples import Shown
 
 
 class Section:
@@ -23,7 +23,7 @@ class Section:
         self.systems: dict[str, str] = {}
         self.rows: dict[str, list[dict[str, Any]]] = {}
         self.figures: dict[str, dict[str, dict[str, Any]]] = {}
-        self.shown: list[Shown] = []
+        self.samples: list[ItemSamples] = []
 
     def system(self, name: str, about: str) -> str:
         """Add a system, a row of the table; its name."""

@@ -8,20 +8,21 @@ from pathlib import Path
 import torch
 
 from speechlm.errors import SpeechLMError
-from speechlm.evaluation.lm import asr, continuation, discrimination, likelihood, report, sweep, tts
+from speechlm.evaluation.lm import asr, continuation, discrimination, likelihood, sweep, tts
 from speechlm.evaluation.lm.asr_judges import ASRJudges
 from speechlm.evaluation.lm.config import LMSuiteConfig
 from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
-from speechlm.evaluation.lm.results import LMResults
+from speechlm.evaluation.lm.section_run import SectionRun, finish
 from speechlm.evaluation.setup import listeners
 from speechlm.evaluation.store import Store, default_folder
+from speechlm.utils.files import make_folder
 
 Part = Callable[[], dict[str, Section]]
 
 
-def execute(config: LMSuiteConfig, out: Path) -> LMResults:
-    """Run a suite; write ``out/results.json`` and ``out/report.html``.
+def execute(config: LMSuiteConfig, out: Path) -> SectionRun:
+    """Run a suite; write ``out/results.json``.
 
     A part for which something is not there (corpora, a tokenizer of the units) says so in its
     place. What recognisers heard is kept in the cache.
@@ -29,7 +30,7 @@ def execute(config: LMSuiteConfig, out: Path) -> LMResults:
     Raises:
         SpeechLMError: for a model or an output folder that cannot be used, or when no part runs.
     """
-    report.make(out)
+    make_folder(out)
     torch.set_num_threads(config.threads)
     with Store(Path(config.cache) if config.cache else default_folder()) as store:
         ears = ASRJudges(listeners(config.recognisers, config.normaliser), config.normaliser, store)
@@ -44,7 +45,7 @@ def execute(config: LMSuiteConfig, out: Path) -> LMResults:
     if not sections:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         raise SpeechLMError(f"no part of the suite runs here: {reasons}")
-    return report.write(config, _facts(subject), ears, sections, absent, subject.rate, out)
+    return finish(config, _facts(subject), ears, sections, absent, subject.rate, out)
 
 
 def _parts(config: LMSuiteConfig, subject: ModelUnderTest) -> dict[str, Part]:

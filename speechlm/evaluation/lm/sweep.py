@@ -22,10 +22,10 @@ from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.recognition.text import Normaliser, normaliser
+from speechlm.evaluation.samples import ItemSamples, Sample
 from speechlm.evaluation.schema import Column
 from speechlm.evaluation.word_ngram_lm import WordModel
 from speechlm.lm.generate.sampling import Sampling
-from speechlm.report.samples import Card, Shown
 from speechlm.types import Floats, Wave
 from speechlm.utils.processes import progress
 
@@ -163,8 +163,8 @@ def run(config: SweepConfig, subject: ModelUnderTest) -> dict[str, Section]:
             heard = subject.ears.hear(wave[size:end], subject.rate)
             for who in listeners:
                 said[who].setdefault(REAL, []).append(_Said(heard[who], {}))
-            cards.append(Card(REAL, wave[:end], texts(heard)))
-            sections[listeners[0]].shown.append(Shown(clip.id, clip.text, cards))
+            cards.append(Sample(REAL, wave[:end], texts(heard)))
+            sections[listeners[0]].samples.append(ItemSamples(clip.id, clip.text, cards))
     found = {}
     for who, section in sections.items():
         references = _references(said[who], reader)
@@ -179,18 +179,18 @@ def run(config: SweepConfig, subject: ModelUnderTest) -> dict[str, Section]:
 
 def _gone_on(
     prompt: Wave, samples: int, how: Sampling, subject: ModelUnderTest
-) -> tuple[dict[str, _Said], Card]:
+) -> tuple[dict[str, _Said], Sample]:
     """What the model says after ``prompt`` (samples,), for ``samples`` at most, by who hears it."""
     name = f"{subject.name} at {how.temperature:g}"
     try:
         before, made = continuation.continue_prompt(prompt, samples / subject.rate, how, subject)
     except SpeechLMError as error:  # as a prompt beyond the context
         nothing = _Said(Transcript(reason=str(error)), {})
-        return dict.fromkeys(subject.ears.names, nothing), Card(name, note=str(error))
+        return dict.fromkeys(subject.ears.names, nothing), Sample(name, note=str(error))
     heard = subject.ears.hear(made.wave, subject.rate)
     cells = generation_stats.cells(made, subject.rate)
     own = {column: cells[column] for column in ("ended", "unlooped", "seconds")}
-    card = Card(name, np.concatenate([before, made.wave]), texts(heard))
+    card = Sample(name, np.concatenate([before, made.wave]), texts(heard))
     return {who: _Said(what, own) for who, what in heard.items()}, card
 
 

@@ -14,8 +14,8 @@ from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
+from speechlm.evaluation.samples import ItemSamples, Sample
 from speechlm.lm import pipelines
-from speechlm.report.samples import Card, Shown
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
@@ -109,7 +109,7 @@ def _run(
                 waves = {"units": subject.given_back(wave), "recording": wave}
                 for name in floors:
                     cards.append(_heard(section, name, prompt.text, waves[name], subject))
-            section.shown.append(Shown(prompt.id, prompt.text, cards))
+            section.samples.append(ItemSamples(prompt.id, prompt.text, cards))
             advance(prompt.id)
     return section
 
@@ -121,7 +121,7 @@ def _said(
     number: int,
     config: TTSConfig,
     subject: ModelUnderTest,
-) -> Card:
+) -> Sample:
     """Let the model say a prompt, and add its row."""
     most = pipelines.max_frames(prompt.text, subject.model.units.frame_rate)
     truncated: list[int] = []
@@ -132,7 +132,7 @@ def _said(
         made = generation_stats.generate(frames, most, subject.levels, stream)
     except SpeechLMError as error:  # as a text beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
-        return Card(name, note=str(error))
+        return Sample(name, note=str(error))
     made = replace(made, ended=made.ended and not truncated)
     cells = generation_stats.cells(made, subject.rate)
     note = "" if made.ended else "did not end by itself"
@@ -147,8 +147,8 @@ def _heard(
     subject: ModelUnderTest,
     cells: dict[str, Score] | None = None,
     note: str = "",
-) -> Card:
+) -> Sample:
     """Let the recognisers hear a wave, and add the row of the system that it is of."""
     heard = subject.ears.hear(wave, subject.rate)
     section.add(name, subject.ears.cells(text, heard) | (cells or {}), texts=texts(heard))
-    return Card(name, wave, texts(heard), note)
+    return Sample(name, wave, texts(heard), note)

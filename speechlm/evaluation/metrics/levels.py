@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
+from speechlm.audio.spectrogram import power_spectrum
 from speechlm.evaluation.metrics.bands import BANDS, Band, kilohertz, label
 from speechlm.evaluation.metrics.base import Metric, Unscored
-from speechlm.evaluation.metrics.spectral import power_spectrum
 from speechlm.types import Wave
 
 WINDOW = 0.032  # seconds, Hann, half overlapped

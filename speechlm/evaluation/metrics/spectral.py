@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import get_window
 
+from speechlm.audio.spectrogram import power_spectrum
 from speechlm.evaluation.metrics.base import Metric
 from speechlm.types import Wave
 
@@ -19,13 +19,6 @@ Spectrum = NDArray[np.floating[Any]]
 FLOOR_DB = -80.0
 MEL_RESOLUTIONS = ((0.016, 40), (0.032, 64), (0.064, 80))  # (window in seconds, bands)
 LSD_WINDOW = 0.032
-
-
-def power_spectrum(wave: Wave, window: int, hop: int) -> Spectrum:
-    """``wave`` (samples,) -> power (frames, window // 2 + 1), Hann window, ends padded by zeros."""
-    padded = np.pad(wave, (window // 2, window // 2 + hop))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
-    return np.square(np.abs(np.fft.rfft(frames * get_window("hann", window))))
 
 
 @cache
