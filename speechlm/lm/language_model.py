@@ -18,7 +18,7 @@ from speechlm.lm import vocabulary as names
 from speechlm.lm.config import LMConfig
 from speechlm.lm.generate import ctc_attention as joint
 from speechlm.lm.generate.generator import Generator
-from speechlm.lm.generate.sampling import GREEDY, GREEDY_BELOW, Sampling
+from speechlm.lm.generate.sampling import GREEDY, Sampling
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import prepend_unknown_levels
 from speechlm.lm.tasks import TASKS, Example, Layout
@@ -199,8 +199,7 @@ class LanguageModel:
         truncated = [] if truncated is None else truncated
         if sampling.best_of is None:
             sampling = replace(sampling, best_of=self.network.config.best_of)
-        greedy = sampling.temperature < GREEDY_BELOW  # all candidates are the same
-        best_of = 1 if greedy else sampling.best_of or 1
+        best_of = 1 if sampling.is_greedy else sampling.best_of or 1  # else all are the same
         prompt = None if voice is None else self._with_unknown_semantic(voice)
         example = Example(text=self._pieces(text), voice=prompt)
         if best_of == 1:

@@ -1,14 +1,35 @@
-"""Codebook patterns: how the codes of several levels become the columns of a language model.
+"""Codebook patterns: how the codes of several codebooks become the columns of a language model.
 
-A pattern is a value: the number of levels and the layout, no state. It lays codes (levels, frames)
-out as rows and columns, and back. After the codebook patterns of
-MusicGen (Copet et al. 2023). Below, ``c2`` is the third code of level c, and ``.`` is no code.
+A pattern is a value that training and decoding share: it lays codes (codebooks, frames) out as rows
+and columns and back, and says which codes a column holds. After the codebook patterns of MusicGen
+(Copet et al. 2023). Below, ``c2`` is the third code of codebook c, and ``.`` is no code.
+
+``depth``: a frame is a column; a second, small model predicts its codes one after the other, as in
+RQ-Transformer (Lee et al. 2022) and Moshi (Défossez et al. 2024)::
+
+    a0 a1 a2        a0 a1 a2
+    b0 b1 b2   ->   b0 b1 b2
+    c0 c1 c2        c0 c1 c2
+
+``delay``: each codebook lags the one above it by a column, so that a column's codes may be
+predicted at once, as in MusicGen::
+
+    a0 a1 a2        a0 a1 a2 .  .
+    b0 b1 b2   ->   .  b0 b1 b2 .
+    c0 c1 c2        .  .  c0 c1 c2
+
+``flatten``: a code is a column, frame after frame; one model predicts all, in as many steps::
+
+    a0 a1 a2
+    b0 b1 b2   ->   a0 b0 c0 a1 b1 c1 a2 b2 c2
+    c0 c1 c2
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,158 +52,114 @@ def offset_codes(codes: NDArray[np.integer], firsts: Codes) -> Codes:
     return np.where(known < 0, NO_TOKEN, known + firsts[:, None])
 
 
+class Cell(NamedTuple):
+    """A code of a column: its row, its codebook, and its frame, which is negative before speech."""
+
+    row: int
+    codebook: int
+    frame: int
+
+
 @dataclass(frozen=True)
-class Pattern(ABC):
-    """The layout of frames of ``levels`` levels.
+class Pattern:
+    """A layout: the code of frame t of codebook c stands in row ``places[c]`` of column
+    ``stride * t + offsets[c]``.
 
     What ends a stretch of frames (the end of speech) stands in row 0 of column :meth:`end`: the
-    first one after its last code, so that a model asked for the next code of row 0 says it in time.
+    first one after its last code, so that a model predicts it in place of the next code of row 0.
+
+    Attributes:
+        stride: columns that a further frame takes.
+        places: the row of each codebook.
+        offsets: the column of each codebook's first code.
     """
 
-    levels: int
+    stride: int
+    places: tuple[int, ...]
+    offsets: tuple[int, ...]
 
     @property
-    @abstractmethod
+    def num_codebooks(self) -> int:
+        """Number of codebooks."""
+        return len(self.places)
+
+    @property
     def rows(self) -> int:
         """Rows of a column."""
+        return max(self.places) + 1
 
-    @abstractmethod
     def columns(self, frames: int) -> int:
         """Columns that hold so many frames."""
+        return self.stride * (frames - 1) + max(self.offsets) + 1 if frames else 0
 
-    @property
-    def stride(self) -> int:
-        """Columns that a further frame takes."""
-        return self.columns(2) - self.columns(1)
-
-    @abstractmethod
     def end(self, frames: int) -> int:
         """The first column from which row 0 has no code any more."""
+        last = max(at for row, at in zip(self.places, self.offsets, strict=True) if row == 0)
+        return self.stride * (frames - 1) + last + 1 if frames else 0
 
-    @abstractmethod
-    def build(self, codes: Codes) -> Codes:
-        """Lay codes (levels, frames) out as (rows, columns), with -1 where there is none."""
-
-    @abstractmethod
-    def revert(self, laid: Codes) -> Codes:
-        """The inverse of :meth:`build`."""
-
-    def check(self, codes: Codes, axis: str, size: int) -> None:
-        """Raises: ValueError, unless ``codes`` has two dimensions and ``size`` in the first."""
-        if codes.ndim != 2 or len(codes) != size:
-            raise ValueError(f"expected codes of {size} {axis}, got the shape {codes.shape}")
-
-
-@dataclass(frozen=True)
-class DepthPattern(Pattern):
-    """A frame is a column. Its levels are predicted by a second, small model, one after the other.
-
-    As in RQ-Transformer (Lee et al. 2022) and Moshi (Défossez et al. 2024)::
-
-        a0 a1 a2        a0 a1 a2
-        b0 b1 b2   ->   b0 b1 b2
-        c0 c1 c2        c0 c1 c2
-    """
-
-    @property
-    def rows(self) -> int:
-        return self.levels
-
-    def columns(self, frames: int) -> int:
-        return frames
-
-    def end(self, frames: int) -> int:
-        return frames
+    def cells(self, column: int) -> list[Cell]:
+        """The codes of a column, in the order of their codebooks."""
+        found = []
+        for codebook, (row, offset) in enumerate(zip(self.places, self.offsets, strict=True)):
+            frame, rest = divmod(column - offset, self.stride)
+            if rest == 0:
+                found.append(Cell(row, codebook, frame))
+        return found
 
     def build(self, codes: Codes) -> Codes:
-        self.check(codes, "levels", self.levels)
-        return codes.copy()
+        """Lay codes (codebooks, frames) out as (rows, columns), with -1 where there is none.
 
-    def revert(self, laid: Codes) -> Codes:
-        self.check(laid, "rows", self.levels)
-        return laid.copy()
-
-
-@dataclass(frozen=True)
-class DelayPattern(Pattern):
-    """Each level lags the one above it by a column, so a column's codes may be predicted at once.
-
-    As in MusicGen::
-
-        a0 a1 a2        a0 a1 a2 .  .
-        b0 b1 b2   ->   .  b0 b1 b2 .
-        c0 c1 c2        .  .  c0 c1 c2
-    """
-
-    @property
-    def rows(self) -> int:
-        return self.levels
-
-    def columns(self, frames: int) -> int:
-        return frames + self.levels - 1 if frames else 0
-
-    def end(self, frames: int) -> int:
-        return frames
-
-    def build(self, codes: Codes) -> Codes:
-        self.check(codes, "levels", self.levels)
-        frames = codes.shape[1]
-        laid = np.full((self.levels, self.columns(frames)), NO_TOKEN, np.int64)
-        for level, row in enumerate(codes):
-            laid[level, level : level + frames] = row
+        Raises:
+            ValueError: unless there are as many codebooks as the pattern has.
+        """
+        _check(codes, "codebooks", self.num_codebooks)
+        laid = np.full((self.rows, self.columns(codes.shape[1])), NO_TOKEN, np.int64)
+        for view, row in zip(self._views(laid, codes.shape[1]), codes, strict=True):
+            view[:] = row
         return laid
 
     def revert(self, laid: Codes) -> Codes:
-        self.check(laid, "rows", self.levels)
-        frames = max(laid.shape[1] - self.levels + 1, 0)
-        return np.stack([row[level : level + frames] for level, row in enumerate(laid)])
+        """The inverse of :meth:`build`.
+
+        Raises:
+            ValueError: unless ``laid`` has the pattern's rows and columns of whole frames.
+        """
+        _check(laid, "rows", self.rows)
+        columns = laid.shape[1]
+        if columns % self.stride:
+            raise ValueError(f"{columns} columns are no whole frames of {self.stride}")
+        frames = max((columns - max(self.offsets) - 1) // self.stride + 1, 0)
+        return np.stack(self._views(laid, frames))
+
+    def _views(self, laid: Codes, frames: int) -> list[Codes]:
+        """Where the codes (frames,) of each codebook stand in ``laid``."""
+        return [
+            laid[row, offset : offset + self.stride * frames : self.stride]
+            for row, offset in zip(self.places, self.offsets, strict=True)
+        ]
 
 
-@dataclass(frozen=True)
-class FlattenPattern(Pattern):
-    """One code a column, frame after frame: one model sees and predicts all, in as many steps::
-
-    a0 a1 a2
-    b0 b1 b2   ->   a0 b0 c0 a1 b1 c1 a2 b2 c2
-    c0 c1 c2
-    """
-
-    @property
-    def rows(self) -> int:
-        return 1
-
-    def columns(self, frames: int) -> int:
-        return frames * self.levels
-
-    def end(self, frames: int) -> int:
-        return frames * self.levels
-
-    def build(self, codes: Codes) -> Codes:
-        self.check(codes, "levels", self.levels)
-        return codes.T.reshape(1, -1).copy()
-
-    def revert(self, laid: Codes) -> Codes:
-        self.check(laid, "rows", 1)
-        if laid.shape[1] % self.levels:
-            raise ValueError(f"{laid.shape[1]} columns are no whole frames of {self.levels}")
-        return laid.reshape(-1, self.levels).T.copy()
+def _check(codes: Codes, axis: str, size: int) -> None:
+    if codes.ndim != 2 or len(codes) != size:
+        raise ValueError(f"expected codes of {size} {axis}, got the shape {codes.shape}")
 
 
-PATTERNS: dict[str, type[Pattern]] = {
-    "depth": DepthPattern,
-    "delay": DelayPattern,
-    "flatten": FlattenPattern,
+PATTERNS: dict[str, Callable[[int], Pattern]] = {
+    "depth": lambda number: Pattern(1, tuple(range(number)), (0,) * number),
+    "delay": lambda number: Pattern(1, tuple(range(number)), tuple(range(number))),
+    "flatten": lambda number: Pattern(number, (0,) * number, tuple(range(number))),
 }
+"""Patterns by name, for a number of codebooks."""
 
 
-def pattern(kind: str, levels: int) -> Pattern:
-    """The pattern ``kind`` for so many levels.
+def pattern(kind: str, num_codebooks: int) -> Pattern:
+    """The pattern ``kind`` for so many codebooks.
 
     Raises:
-        SpeechLMError: when there is no such pattern, or no level.
+        SpeechLMError: when there is no such pattern, or no codebook.
     """
     if kind not in PATTERNS:
         raise SpeechLMError(f"pattern is one of {', '.join(PATTERNS)}, not {kind}")
-    if levels < 1:
-        raise SpeechLMError(f"a pattern has one level or more, not {levels}")
-    return PATTERNS[kind](levels)
+    if num_codebooks < 1:
+        raise SpeechLMError(f"a pattern has one codebook or more, not {num_codebooks}")
+    return PATTERNS[kind](num_codebooks)

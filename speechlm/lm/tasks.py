@@ -117,8 +117,10 @@ class Layout:
     """
 
     def __init__(self, vocabulary: Vocabulary, pattern: Pattern):
-        if pattern.levels != vocabulary.units.levels:
-            raise ValueError(f"{pattern.levels} levels, but units of {vocabulary.units.levels}")
+        if pattern.num_codebooks != vocabulary.units.levels:
+            raise ValueError(
+                f"{pattern.num_codebooks} levels, but units of {vocabulary.units.levels}"
+            )
         self.vocabulary = vocabulary
         self.pattern = pattern
         self.pad = vocabulary.id(names.PAD)

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.generate.generator import Generator
-from speechlm.lm.generate.sampling import GREEDY, CFGBranches, LoopPenalty, Sampler, Sampling
+from speechlm.lm.generate.guidance import CFGBranches
+from speechlm.lm.generate.logits import LoopPenalty, Sampler
+from speechlm.lm.generate.sampling import GREEDY, Sampling
 from speechlm.lm.model import UnitLM
 from speechlm.types import Codes
 from tests.lm import tiny
@@ -299,27 +301,44 @@ def test_sampling_follows_probabilities() -> None:
     assert torch.allclose(drawn, (2 * logits).softmax(0), atol=0.025)
 
 
+def penalties(loops: LoopPenalty, *tokens: int) -> dict[int, float]:
+    """What each token costs, in nats, after these."""
+    for token in tokens:
+        loops.observe(torch.tensor([token]))
+    costs = -loops(torch.zeros(1, 30))[0]
+    return {token: float(costs[token]) for token in costs.nonzero()[:, 0].tolist()}
+
+
 def test_loops_leave_steady_sounds_alone() -> None:
     """Of ten tokens: a vowel of nine is free, then every token of the same costs a nat more."""
-    loops = LoopPenalty(10)
-    costs = []
-    for _ in range(14):
-        loops.push(7)
-        costs.append(loops.penalties().get(7, 0.0))
+    loops = LoopPenalty(10, 1, end=29)
+    costs = [penalties(loops, 7).get(7, 0.0) for _ in range(14)]
     assert costs[:10] == [0.0] * 10
     assert costs[10:] == [1.0, 2.0, 3.0, 4.0]
-    loops.push(3)
-    assert loops.penalties() == {}
+    assert penalties(loops, 29) == {7: 4.0}  # the end is no part of a loop
+    assert penalties(loops, 3) == {}
 
 
 def test_loops_of_several_tokens() -> None:
-    loops = LoopPenalty(6)
-    for token in [1, 2, 3] * 3:
-        loops.push(token)
-    assert set(loops.penalties()) == {1}
+    loops = LoopPenalty(6, 1, end=29)
+    assert set(penalties(loops, *[1, 2, 3] * 3)) == {1}
     for token in range(20):
-        loops.push(token)
-        assert loops.penalties() == {}
+        assert penalties(loops, token) == {}
+
+
+def test_loops_of_a_batch_are_its_examples() -> None:
+    tokens = np.random.default_rng(0).integers(2, size=(40, 3))
+    loops = LoopPenalty(3, 3, end=29)
+    alone = [LoopPenalty(3, 1, end=29) for _ in range(3)]
+    charged = 0
+    for row in torch.from_numpy(tokens):
+        loops.observe(row)
+        found = loops(torch.zeros(3, 30))
+        for number, each in enumerate(alone):
+            each.observe(row[number : number + 1])
+            assert torch.equal(found[number], each(torch.zeros(1, 30))[0])
+        charged += int((found < 0).sum())
+    assert charged > 10
 
 
 def test_loops_end() -> None:

@@ -43,6 +43,18 @@ def test_pictures(kind: str, expected: list[list[int]]) -> None:
     assert pattern(kind, 2).build(codes).tolist() == expected
 
 
+@given(kinds, codes)
+def test_cells_say_what_a_column_holds(kind: str, codes: Codes) -> None:
+    """So what decodes column by column fills the layout that training sees."""
+    layout, frames = pattern(kind, len(codes)), codes.shape[1]
+    laid = np.full((layout.rows, layout.columns(frames)), NO_TOKEN, np.int64)
+    for column in range(laid.shape[1]):
+        for row, codebook, frame in layout.cells(column):
+            if 0 <= frame < frames:
+                laid[row, column] = codes[codebook, frame]
+    assert np.array_equal(laid, layout.build(codes))
+
+
 @given(kinds, codes, st.integers(0, 8))
 def test_later_frames_move_nothing(kind: str, codes: Codes, kept: int) -> None:
     """So frames can be laid out while they come."""
@@ -56,7 +68,7 @@ def test_later_frames_move_nothing(kind: str, codes: Codes, kept: int) -> None:
 def test_misuse() -> None:
     with pytest.raises(SpeechLMError, match="depth, delay, flatten, not spiral"):
         pattern("spiral", 2)
-    with pytest.raises(SpeechLMError, match="one level or more"):
+    with pytest.raises(SpeechLMError, match="one codebook or more"):
         pattern("depth", 0)
     for kind in PATTERNS:
         with pytest.raises(ValueError, match="shape"):

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.backbone import cached_backbone
-from speechlm.lm.generate.sampling import NO_CFG, CFGBranches, Sampling
+from speechlm.lm.generate.guidance import NO_CFG, CFGBranches
+from speechlm.lm.generate.heads import OutputHeads
+from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.generate.steps import (
-    SPEECH_STEPS,
-    OutputHeads,
+    SpeechSteps,
     StepDecoder,
     TextSteps,
     TokenSampler,
@@ -46,7 +47,6 @@ class Generator:
         self.embedding = model.embedding.weight.detach()
         self.heads = OutputHeads(model)
         self.guidance, self.semantic_stream = model.config.guidance, model.config.semantic_stream
-        self.speech = SPEECH_STEPS[model.config.pattern]
         self.stride = model.pattern.stride
 
     def generate_speech(
@@ -90,7 +90,7 @@ class Generator:
             tail = self._tail()
             tail[:, : laid.shape[1] - cut] = laid[:, cut:]
             tails.append(tail)
-        columns = self.speech(self.heads, sampler, self._ids(np.stack(tails)), frames)
+        columns = SpeechSteps(self.heads, sampler, self._ids(np.stack(tails)), frames)
         given = [prompt.shape[1] for prompt in prompts]
         return self._run(starts, given, columns, self.pattern.columns(frames))
 
@@ -130,7 +130,7 @@ class Generator:
             ended = torch.full((self.pattern.rows, 1), self.heads.pad, device=first.device)
             ended[0] = end
             others = [torch.cat([ended, word], dim=1) for word in others]
-        speech = self.speech(self.heads, sampler, tail, max_word_frames)
+        speech = SpeechSteps(self.heads, sampler, tail, max_word_frames)
         columns = WordwiseSteps(speech, tail, others, max_word_frames, truncated)
         number = self.pattern.columns(frames) + sum(word.shape[1] for word in others)
         start = np.concatenate([prompt, words[0]], axis=1)

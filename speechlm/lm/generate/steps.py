@@ -1,4 +1,4 @@
-"""Decoding steps: the next column of tokens, for each codebook pattern and for text.
+"""Decoding steps: the next column of tokens, of speech by any codebook pattern and of text.
 
 All operate on a batch. Finished sequences keep stepping with the batch; their output is discarded.
 """
@@ -11,58 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from speechlm.kernels.cached_transformer import CachedProjection, cached_transformer
-from speechlm.lm.generate.sampling import (
-    NO_CFG,
-    CFGBranches,
-    LoopPenalty,
-    Sampler,
-    Sampling,
-    apply_loop_penalty,
-    classifier_free_guidance,
-)
-from speechlm.lm.model import UnitLM
-from speechlm.nn import CachedTransformer
-
-
-class OutputHeads:
-    """The output matrices of a model, each restricted to the ids that are valid where it is used.
-
-    Logits of other ids are never computed.
-    """
-
-    def __init__(self, model: UnitLM):
-        ids = model.config.ids
-        self.output = model.output.detach()
-        self.num_codebooks, self.codebook_size, self.pad = (
-            ids.num_codebooks,
-            ids.codebook_size,
-            ids.pad,
-        )
-        self.rows = model.pattern.rows
-        self.device = self.output.device
-        self.firsts = [
-            model.first + level * ids.codebook_size for level in range(ids.num_codebooks)
-        ]
-        self.offsets = torch.tensor(self.firsts, device=self.device)
-        self.depth: CachedTransformer | None = None
-        if model.depth is not None:
-            self.depth = cached_transformer(model.depth.transformer)
-            self.input_proj = CachedProjection(model.depth.enter.weight)
-            self.embedding = model.depth.embedding.weight.detach()
-            self.lower = [CachedProjection(weight) for weight in model.depth.heads.detach()]
-        else:
-            self.lower = [
-                self.projection(self.unit_ids(level)) for level in range(1, ids.num_codebooks)
-            ]
-
-    def unit_ids(self, level: int) -> range:
-        """Ids of the units of a level."""
-        return range(self.firsts[level], self.firsts[level] + self.codebook_size)
-
-    def projection(self, ids: Sequence[int]) -> CachedProjection:
-        """The projection to the logits of ``ids``."""
-        return CachedProjection(self.output[torch.tensor(ids, device=self.device)])
+from speechlm.lm.generate.guidance import NO_CFG, CFGBranches
+from speechlm.lm.generate.heads import OutputHeads, lower_heads
+from speechlm.lm.generate.logits import Sampler, logits_processors
+from speechlm.lm.generate.sampling import Sampling
+from speechlm.lm.patterns import Pattern
 
 
 class TokenSampler:
@@ -83,47 +36,38 @@ class TokenSampler:
         branches: CFGBranches = NO_CFG,
         min_tokens: int = 0,
     ):
-        self.branches, self.min_tokens, self.end = branches, min_tokens, end
+        self.branches, self.end, self.sampling = branches, end, sampling
         self.ids = torch.tensor([*ids, end], device=heads.device)
         self.head = heads.projection([*ids, end])
-        self.sampler = Sampler(sampling, batch)
-        self.loop_penalties = (
-            [LoopPenalty(repetition_window) for _ in range(batch)]
-            if sampling.repetition_window
-            else []
+        self.last = len(ids)
+        self.sampler = Sampler(
+            sampling,
+            batch,
+            logits_processors(sampling, batch, self.last, repetition_window, min_tokens),
         )
         self.ended = [False] * batch
 
     def __call__(self, h: Tensor) -> Tensor:
         """Indices (batch,) into ``ids``, from outputs (branches * batch, dim)."""
-        logits = self.head(self.branches.semantic(h))
-        logits = classifier_free_guidance(logits, len(self.ended), self.sampler.sampling.guidance)
-        apply_loop_penalty(logits, self.loop_penalties)
-        last = logits.shape[1] - 1
-        if self.min_tokens > 0:
-            logits[:, last] = -torch.inf
-            self.min_tokens -= 1
-        chosen = self.sampler(logits)
+        chosen = self.sampler(self.head(self.branches.semantic(h)))
         for example, index in enumerate(chosen.tolist()):
-            if index == last:
+            if index == self.last:
                 self.ended[example] = True
-            elif self.loop_penalties:
-                self.loop_penalties[example].push(index)
-        return chosen.clamp(max=last - 1) if any(self.ended) else chosen
+        return chosen.clamp(max=self.last - 1) if any(self.ended) else chosen
 
 
 class StepDecoder(ABC):
     """Produces the columns of a batch one by one.
 
     Attributes:
-        output: what the latest column completed: the codes (batch, levels) of a frame or ids
+        output: what the latest column completed: the codes (batch, codebooks) of a frame or ids
             (batch, 1) of text; None for neither.
     """
 
     output: Tensor | None = None
 
-    def __init__(self, heads: OutputHeads, choice: TokenSampler):
-        self.heads, self.sampler = heads, choice
+    def __init__(self, heads: OutputHeads, sampler: TokenSampler):
+        self.heads, self.sampler = heads, sampler
 
     @abstractmethod
     def __call__(self, h: Tensor) -> Tensor | None:
@@ -136,28 +80,83 @@ class StepDecoder(ABC):
 
 
 class SpeechSteps(StepDecoder):
-    """Speech; each level below the first has its own sampler."""
+    """Speech in the columns of the model's codebook pattern, up to ``frames`` frames.
 
-    def __init__(self, heads: OutputHeads, choice: TokenSampler, tail: Tensor, frames: int):
-        super().__init__(heads, choice)
-        sampling, batch = choice.sampler.sampling, len(choice.ended)
-        self.samplers = [Sampler(sampling, batch, level) for level in range(1, heads.num_codebooks)]
+    The first codebook, which also ends speech, has the token sampler; each one below has its own.
+
+    Args:
+        tail: (batch, rows, columns) ids of the first columns that speech before this one
+            determines, and -1 elsewhere.
+    """
+
+    def __init__(self, heads: OutputHeads, sampler: TokenSampler, tail: Tensor, frames: int):
+        super().__init__(heads, sampler)
+        self.pattern: Pattern = heads.pattern
+        batch, sampling = len(sampler.ended), sampler.sampling
+        self.lower_samplers = [
+            Sampler(sampling, batch, stream=codebook) for codebook in range(1, heads.num_codebooks)
+        ]
         self.reset(tail, frames)
 
-    @abstractmethod
     def reset(self, tail: Tensor, frames: int) -> None:
-        """Prepare for up to ``frames`` frames.
+        """Prepare for other speech."""
+        self.tail, self.column, self.completed = tail, 0, -1
+        self.stops = [frames] * len(tail)
+        """The frames of each example."""
+        self.codes: dict[int, list[Tensor]] = {}
+        """Codes (batch,) of the frames that are not complete."""
+        self.lower = lower_heads(self.heads, self.sampler.branches, len(tail))
 
-        ``tail`` (batch, rows, levels - 1) holds the ids of the first columns that the speech before
-        determines, and -1 elsewhere. Only the pattern ``delay`` has such ids.
-        """
+    def __call__(self, h: Tensor) -> Tensor | None:
+        at, last = self.column, max(self.stops)
+        if at >= self.pattern.columns(last):
+            return None
+        heads = self.heads
+        column = torch.full((len(self.tail), heads.rows), heads.pad, device=h.device)
+        self.output = None
+        self.lower.begin(h)
+        for row, codebook, frame in self.pattern.cells(at):
+            if frame < 0:
+                known = self.tail[:, row, at]
+                column[:, row] = torch.where(known < 0, heads.pad, known)
+            elif frame < last:
+                code = self._sample(h, codebook, frame)
+                if code is None:
+                    return None
+                column[:, row] = self._keep(code + heads.firsts[codebook], frame)
+        for example, stop in enumerate(self.stops):
+            if at == self.pattern.end(stop) and stop < last:
+                column[example, 0] = self.sampler.end
+        self.column = at + 1
+        return column
 
-    def lower(self, level: int, h: Tensor) -> Tensor:
-        """Sample the codes (batch,) of a level below the first from the outputs that predict it."""
-        sampler, logits = self.samplers[level - 1], self.heads.lower[level - 1](h)
-        return sampler(
-            classifier_free_guidance(logits, len(self.sampler.ended), sampler.sampling.guidance)
-        )
+    def _sample(self, h: Tensor, codebook: int, frame: int) -> Tensor | None:
+        """The codes (batch,) of a codebook; None when no example has any left."""
+        codes = self.codes.setdefault(frame, [])
+        if codebook == 0:
+            before = list(self.sampler.ended)
+            codes.append(self.sampler(h))
+            for example, (was, ended) in enumerate(zip(before, self.sampler.ended, strict=True)):
+                if ended and not was:
+                    self.stops[example] = frame
+            if self.column >= self.pattern.columns(max(self.stops)):
+                return None
+        else:
+            codes.append(self.lower_samplers[codebook - 1](self.lower(codebook, codes[-1])))
+        if len(codes) == self.heads.num_codebooks and frame < max(self.stops):
+            self.output, self.completed = torch.stack(self.codes.pop(frame), dim=1), frame
+        return codes[-1]
+
+    def _keep(self, ids: Tensor, frame: int) -> Tensor:
+        """``ids`` (batch,) of the examples that have such a frame, and padding for the others."""
+        if frame < min(self.stops):
+            return ids
+        there = torch.tensor([frame < stop for stop in self.stops], device=ids.device)
+        return torch.where(there, ids, self.heads.pad)
+
+    @property
+    def ended(self) -> list[bool]:
+        return [stop <= self.completed for stop in self.stops]
 
 
 class TextSteps(StepDecoder):
@@ -171,104 +170,6 @@ class TextSteps(StepDecoder):
         column[:, 0] = self.sampler.ids[chosen]
         self.output = column[:, :1]
         return column
-
-
-class DepthSteps(SpeechSteps):
-    """A frame per column: level 0 by the backbone, the others by the depth transformer."""
-
-    def reset(self, tail: Tensor, frames: int) -> None:
-        depth, levels = self.heads.depth, self.heads.num_codebooks
-        rows = min(self.sampler.branches.count, 2) * len(tail)
-        self.steps = depth.new_state(rows, levels - 1) if depth else None
-
-    def __call__(self, h: Tensor) -> Tensor | None:
-        heads = self.heads
-        codes = [self.sampler(h)]
-        if all(self.sampler.ended):
-            return None
-        if self.steps is not None:
-            self.steps.reset()
-            branches = self.sampler.branches
-            entered = heads.input_proj(branches.acoustic(h))
-            for level in range(1, heads.num_codebooks):
-                above = heads.embedding[codes[-1] + (level - 1) * heads.codebook_size]
-                if len(above) < len(entered):
-                    seen = level > 1 or not branches.no_semantic
-                    above = torch.cat([above, above if seen else torch.zeros_like(above)])
-                codes.append(self.lower(level, self.steps.step(entered + above)))
-        self.output = torch.stack(codes, dim=1)
-        return self.output + heads.offsets
-
-
-class FlattenSteps(SpeechSteps):
-    """A code per column; that of the last level completes a frame."""
-
-    def reset(self, tail: Tensor, frames: int) -> None:
-        self.codes: list[Tensor] = []
-
-    def __call__(self, h: Tensor) -> Tensor | None:
-        level = len(self.codes)
-        if level == 0:
-            self.codes.append(self.sampler(h))
-            if all(self.sampler.ended):
-                return None
-        else:
-            self.codes.append(self.lower(level, h))
-        column = self.codes[-1].unsqueeze(1) + self.heads.firsts[level]
-        self.output = None
-        if level == self.heads.num_codebooks - 1:
-            self.output = torch.stack(self.codes, dim=1)
-            self.codes = []
-        return column
-
-
-class DelaySteps(SpeechSteps):
-    """A code of each level, of successive frames; that of the last level completes a frame."""
-
-    def reset(self, tail: Tensor, frames: int) -> None:
-        self.tail = tail
-        self.stops = [frames] * len(tail)
-        self.codes: list[list[Tensor]] = [[] for _ in range(self.heads.num_codebooks)]
-        self.column = 0
-
-    def __call__(self, h: Tensor) -> Tensor | None:
-        heads, at = self.heads, self.column
-        last = max(self.stops)
-        if at >= last + heads.num_codebooks - 1:
-            return None
-        column = torch.full((len(self.tail), heads.rows), heads.pad, device=h.device)
-        for row in range(heads.num_codebooks):
-            frame = at - row
-            if frame < 0:
-                known = self.tail[:, row, at]
-                column[:, row] = torch.where(known < 0, heads.pad, known)
-            elif frame < last:
-                code = self.lower(row, h) if row else self._first(h, frame)
-                self.codes[row].append(code)
-                there = torch.tensor([frame < stop for stop in self.stops], device=h.device)
-                column[:, row] = torch.where(there, code + heads.firsts[row], column[:, row])
-        for example, stop in enumerate(self.stops):
-            if at == stop < last:
-                column[example, 0] = self.sampler.end
-        self.column = at + 1
-        done = at - heads.num_codebooks + 1
-        self.output = None
-        if 0 <= done < max(self.stops):
-            self.output = torch.stack([codes[done] for codes in self.codes], dim=1)
-        return column
-
-    def _first(self, h: Tensor, frame: int) -> Tensor:
-        before = list(self.sampler.ended)
-        code = self.sampler(h)
-        for example, (was, ended) in enumerate(zip(before, self.sampler.ended, strict=True)):
-            if ended and not was:
-                self.stops[example] = frame
-        return code
-
-    @property
-    def ended(self) -> list[bool]:
-        done = self.column - self.heads.num_codebooks
-        return [stop <= done for stop in self.stops]
 
 
 class WordwiseSteps(StepDecoder):
@@ -315,10 +216,3 @@ class WordwiseSteps(StepDecoder):
             self.speech.reset(self.tail, self.max_frames)
             self.frames = 0
         return self.pending.pop(0)
-
-
-SPEECH_STEPS: dict[str, type[SpeechSteps]] = {
-    "depth": DepthSteps,
-    "delay": DelaySteps,
-    "flatten": FlattenSteps,
-}
