@@ -399,7 +399,7 @@ def test_the_demonstration_goes_on_and_says_a_sentence(
     source = world.clips / "voice-0.wav"
     going, saying = demo.speak(source, tmp_path, model, str(world.codec))
     assert saying.text == demo.SENTENCE
-    wave = going.cards[0].wave
+    wave = going.samples[0].wave
     assert wave is not None and 0.8 * RATE <= len(wave) <= 1.2 * RATE
     assert {path.name for path in tmp_path.iterdir()} == {"continued.wav", "said.wav"}
     monkeypatch.setattr("speechlm.evaluation.suite.runtime.measure", lambda plan: {})
