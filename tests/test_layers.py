@@ -39,6 +39,7 @@ LAYERS = [
     "adapt",
     "benchmarks",
     "api",
+    "serve",
     "demo",
     "cli",
 ]

@@ -21,7 +21,7 @@ from speechlm.lm.generate.generator import Generator
 from speechlm.lm.generate.sampling import GREEDY, Sampling
 from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import prepend_unknown_levels
-from speechlm.lm.tasks import TASKS, Example, Layout
+from speechlm.lm.tasks import TASKS, Example, TokenLayout
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn import PackedSequences
 from speechlm.text.lm import FILE as TEXT_LM
@@ -73,7 +73,7 @@ class LanguageModel:
         self.units = sound or vocabulary.units
         self.semantic_levels = vocabulary.units.levels - self.units.levels
         """Levels of the semantic stream."""
-        self.layout = Layout(vocabulary, network.pattern)
+        self.layout = TokenLayout(vocabulary, network.pattern)
         self.context = network.config.max_position_embeddings
         self.fusion = joint.Fusion(
             network.config.ctc_weight, network.config.text_lm_weight, network.config.word_bonus

@@ -109,7 +109,7 @@ def _parts(format: str) -> tuple[str, ...]:
     return tuple(re.findall(r"<[^>]*>|\{[a-z]+\}", format))
 
 
-class Layout:
+class TokenLayout:
     """Examples to token ids and back, for a vocabulary and a codebook pattern.
 
     Special tokens and text stand in row 0, with padding below. Speech is laid out by the pattern;

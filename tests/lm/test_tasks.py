@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import PATTERNS, pattern
-from speechlm.lm.tasks import TASKS, Example, Layout, Span, task
+from speechlm.lm.tasks import TASKS, Example, Span, TokenLayout, task
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.units.base import Units
 
@@ -125,8 +125,8 @@ FLATTEN = {
 }
 
 
-def layout(kind: str) -> Layout:
-    return Layout(VOCABULARY, pattern(kind, 2))
+def layout(kind: str) -> TokenLayout:
+    return TokenLayout(VOCABULARY, pattern(kind, 2))
 
 
 def test_every_task_is_here() -> None:
@@ -170,10 +170,12 @@ def test_speech_that_was_cut_short_does_not_end() -> None:
 
 
 @st.composite
-def examples(draw: st.DrawFn) -> tuple[Layout, Example]:
+def examples(draw: st.DrawFn) -> tuple[TokenLayout, Example]:
     levels = draw(st.integers(1, 4))
     units = Units("toy", "01234567", 16000, 320, levels, 5)
-    made = Layout(Vocabulary(10, units), pattern(draw(st.sampled_from(sorted(PATTERNS))), levels))
+    made = TokenLayout(
+        Vocabulary(10, units), pattern(draw(st.sampled_from(sorted(PATTERNS))), levels)
+    )
     random = np.random.default_rng(draw(st.integers(0, 999)))
 
     def speech(least: int) -> np.ndarray:
@@ -187,7 +189,7 @@ def examples(draw: st.DrawFn) -> tuple[Layout, Example]:
 
 
 @given(made=examples(), name=st.sampled_from(sorted(TASKS)))
-def test_tokens_say_what_was_said(made: tuple[Layout, Example], name: str) -> None:
+def test_tokens_say_what_was_said(made: tuple[TokenLayout, Example], name: str) -> None:
     layout, example = made
     found = layout.spans(layout.sequence(task(name), example).tokens)
     expected = {
@@ -214,7 +216,7 @@ def test_tokens_say_what_was_said(made: tuple[Layout, Example], name: str) -> No
 
 
 @given(made=examples(), name=st.sampled_from(sorted(TASKS)))
-def test_lengths_are_known_before(made: tuple[Layout, Example], name: str) -> None:
+def test_lengths_are_known_before(made: tuple[TokenLayout, Example], name: str) -> None:
     layout, example = made
     if name.startswith("tts-wordwise"):
         pairs = list(zip(example.spans[::2], example.spans[1::2], strict=False))
@@ -230,7 +232,7 @@ def test_lengths_are_known_before(made: tuple[Layout, Example], name: str) -> No
 
 
 @given(made=examples(), at=st.integers(0, 30))
-def test_tokens_may_stop_anywhere(made: tuple[Layout, Example], at: int) -> None:
+def test_tokens_may_stop_anywhere(made: tuple[TokenLayout, Example], at: int) -> None:
     """As generation does: the frames that are whole by then are given, and no other."""
     layout, example = made
     tokens = layout.sequence(task("speech"), example).tokens[:, : at + 1]
@@ -253,4 +255,4 @@ def test_other_tasks_and_levels_are_refused() -> None:
     with pytest.raises(SpeechLMError, match="a task is one of speech, text, asr, tts, tts-voice"):
         task("translate")
     with pytest.raises(ValueError, match="3 levels, but units of 2"):
-        Layout(VOCABULARY, pattern("depth", 3))
+        TokenLayout(VOCABULARY, pattern("depth", 3))

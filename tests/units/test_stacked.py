@@ -17,7 +17,7 @@ from speechlm.data.batches.task_examples import open_corpora
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import pattern
-from speechlm.lm.tasks import TASKS, Example, Layout
+from speechlm.lm.tasks import TASKS, Example, TokenLayout
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.training import registry
 from speechlm.units import load as units
@@ -133,7 +133,7 @@ def test_a_language_model_reads_them_from_disk(
     [tokens], held = open_corpora([tmp_path / "tokens"], 1 + LEVELS)
     assert held == tokenizer.units
     vocabulary = Vocabulary(10, held)
-    layout = Layout(vocabulary, pattern("depth", held.levels))
+    layout = TokenLayout(vocabulary, pattern("depth", held.levels))
     for entry in tokens.entries:
         codes = tokens.codes(entry).astype(np.int64)
         laid = layout.sequence(TASKS["speech"], Example(speech=codes)).tokens

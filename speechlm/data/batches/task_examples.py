@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speechlm.data.tokens import Tokens
 from speechlm.data.utterances import TokenizedUtterance, Utterances
 from speechlm.errors import SpeechLMError
-from speechlm.lm.tasks import Example, Layout, Span, Task, TokenSequence
+from speechlm.lm.tasks import Example, Span, Task, TokenLayout, TokenSequence
 from speechlm.units.base import Units
 
 Run = tuple[list[int], np.ndarray]
@@ -77,7 +77,7 @@ class Examples:
     def __init__(
         self,
         task: Task,
-        layout: Layout,
+        layout: TokenLayout,
         utterances: Utterances,
         length: int,
         corpora: Sequence[str] = (),

@@ -18,7 +18,7 @@ from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm import tasks
 from speechlm.lm.patterns import pattern
-from speechlm.lm.tasks import Layout, TokenSequence
+from speechlm.lm.tasks import TokenLayout, TokenSequence
 from speechlm.lm.vocabulary import PAD, Vocabulary
 from speechlm.units.text import TextTokenizer
 
@@ -81,7 +81,7 @@ class Mixture:
         corpora, units = open_corpora(config.corpora, config.levels)
         self.text = _characters(corpora) if config.text is None else TextTokenizer.load(config.text)
         self.vocabulary = Vocabulary(self.text.size, units)
-        self.layout = Layout(self.vocabulary, pattern(pattern_kind, units.levels))
+        self.layout = TokenLayout(self.vocabulary, pattern(pattern_kind, units.levels))
         self.config = config
         self.tasks = {name: task for name, task in config.tasks.items() if task is not None}
         _check(config, self.tasks)

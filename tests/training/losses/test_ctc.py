@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from speechlm.data.batches.pack import pack
 from speechlm.lm.patterns import pattern
-from speechlm.lm.tasks import Example, Layout, task
+from speechlm.lm.tasks import Example, TokenLayout, task
 from speechlm.lm.vocabulary import PAD, Vocabulary
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.units.base import Units
@@ -18,7 +18,7 @@ OUT = nn.Linear(6, 6)
 
 
 def packed(examples: list[tuple[str, Example]], kind: str = "depth") -> dict[str, torch.Tensor]:
-    layout = Layout(VOCABULARY, pattern(kind, UNITS.levels))
+    layout = TokenLayout(VOCABULARY, pattern(kind, UNITS.levels))
     sequences = [layout.sequence(task(name), example) for name, example in examples]
     batch = pack(sequences, len(sequences), 40, VOCABULARY.id(PAD))[0]
     return {name: torch.from_numpy(getattr(batch, name)) for name in ("tokens", "segments")}
@@ -54,7 +54,7 @@ def test_it_is_torchs_loss_of_speech_that_has_a_text() -> None:
 
 def _spoken(name: str, each: Example, batch: dict[str, torch.Tensor]) -> tuple[int, int, int]:
     """Row and first column of the speech that the text is of, and its frames."""
-    layout = Layout(VOCABULARY, pattern("depth", UNITS.levels))
+    layout = TokenLayout(VOCABULARY, pattern("depth", UNITS.levels))
     own = torch.from_numpy(layout.sequence(task(name), each).tokens)
     assert each.speech is not None and each.text is not None
     frames, pieces = each.speech.shape[1], len(each.text)
