@@ -13,7 +13,19 @@ from typing import Annotated
 import typer
 
 import speechlm
-from speechlm.cli import adapt, bench, compress, data, evaluate, lm, models, recipes, serve, train
+from speechlm.cli import (
+    adapt,
+    bench,
+    compress,
+    conform,
+    data,
+    evaluate,
+    lm,
+    models,
+    recipes,
+    serve,
+    train,
+)
 from speechlm.cli.common import print_error, print_warning
 from speechlm.errors import Interrupted, SpeechLMError
 from speechlm.utils.files import describe
@@ -36,6 +48,7 @@ app.add_typer(models.app)
 app.add_typer(models.export, name="export")
 app.add_typer(bench.app, name="bench")
 app.add_typer(serve.app)
+app.add_typer(conform.app)
 
 
 def _print_version(asked: bool) -> None:
