@@ -35,6 +35,7 @@ LAYERS = [
     "data",
     "training",
     "evaluation",
+    "conformance",
     "report",
     "adapt",
     "benchmarks",

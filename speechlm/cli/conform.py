@@ -10,13 +10,13 @@ import typer
 from speechlm.cli.common import (
     Json,
     Threads,
-    console,
     finite,
     print_json,
     require_folder,
     use_threads,
 )
 from speechlm.errors import SpeechLMError
+from speechlm.utils.terminal import console
 
 app = typer.Typer()
 
@@ -62,18 +62,19 @@ def conform(
         require_folder(audio)
     use_threads(threads)
     from speechlm.conformance import signals, suite
+    from speechlm.conformance.checks import CHECKS
     from speechlm.conformance.subject import CommandSubject, Subject, open_subject
 
-    unknown = set(check or ()) - set(suite.CHECKS)
+    unknown = set(check or ()) - set(CHECKS)
     if unknown:
-        raise SpeechLMError(f"no check {min(unknown)!r}; there are {', '.join(suite.CHECKS)}")
+        raise SpeechLMError(f"no check {min(unknown)!r}; there are {', '.join(CHECKS)}")
     subject: Subject
     if encode is not None and decode is not None:
         subject = CommandSubject(encode, decode, rate, kbps)
     else:
         subject = open_subject(str(model), random_weights)
     waves = signals.recordings(audio, subject.sample_rate)
-    report = suite.run(subject, waves, check or suite.CHECKS)
+    report = suite.run(subject, waves, check or CHECKS)
     if json:
         print_json(report.to_json())
     else:

@@ -19,7 +19,7 @@ from speechlm.codec import Codec
 from speechlm.codec.load import load
 from speechlm.codec.peers.random import with_random_weights
 from speechlm.compression.encoder import write_codes
-from speechlm.conformance.outcome import NotApplicable
+from speechlm.conformance.result import NotApplicable
 from speechlm.errors import SpeechLMError
 from speechlm.types import Wave
 

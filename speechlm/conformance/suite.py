@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from speechlm.conformance.checks import CHECKS
-from speechlm.conformance.outcome import Failure, NotApplicable, Outcome
+from speechlm.conformance.result import CheckResult, Failure, NotApplicable
 from speechlm.conformance.subject import Subject
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
@@ -21,7 +21,7 @@ class ConformanceReport:
     """The outcomes of a subject."""
 
     subject: str
-    outcomes: list[Outcome]
+    outcomes: list[CheckResult]
 
     @property
     def passed(self) -> bool:
@@ -50,15 +50,15 @@ def run(subject: Subject, waves: list[Wave], names: Iterable[str] = CHECKS) -> C
     return ConformanceReport(subject.name, outcomes)
 
 
-def _outcome(name: str, subject: Subject, waves: list[Wave]) -> Outcome:
+def _outcome(name: str, subject: Subject, waves: list[Wave]) -> CheckResult:
     try:
-        return Outcome(name, "pass", CHECKS[name](subject, waves))
+        return CheckResult(name, "pass", CHECKS[name](subject, waves))
     except NotApplicable as reason:
-        return Outcome(name, "n/a", reason=str(reason))
+        return CheckResult(name, "n/a", reason=str(reason))
     except Failure as failure:
-        return Outcome(name, "fail", failure.figures, str(failure))
+        return CheckResult(name, "fail", failure.figures, str(failure))
     except Exception as error:  # whatever a codec raises is a finding about it
-        return Outcome(name, "fail", reason=f"{type(error).__name__}: {error}")
+        return CheckResult(name, "fail", reason=f"{type(error).__name__}: {error}")
 
 
 def markdown(reports: Sequence[dict[str, Any]]) -> str:
@@ -69,7 +69,7 @@ def markdown(reports: Sequence[dict[str, Any]]) -> str:
     for check in checks:
         cells = []
         for report in reports:
-            found = [Outcome(**one) for one in report["outcomes"] if one["check"] == check]
+            found = [CheckResult(**one) for one in report["outcomes"] if one["check"] == check]
             cells.append(f"{found[0].status}: {found[0].text}" if found else "")
         rows.append(f"| {check} | " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"

@@ -1,7 +1,7 @@
 """The checks, in the order of the report. Each takes a subject and recordings and returns figures.
 
-A check raises :class:`~speechlm.conformance.outcome.Failure` where its limit is exceeded, and
-:class:`~speechlm.conformance.outcome.NotApplicable` where it has no meaning.
+A check raises :class:`~speechlm.conformance.result.Failure` where its limit is exceeded, and
+:class:`~speechlm.conformance.result.NotApplicable` where it has no meaning.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from speechlm.conformance.outcome import require
+from speechlm.conformance.result import require
 from speechlm.conformance.subject import Subject, padded
 from speechlm.types import Wave
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from speechlm.conformance.outcome import NotApplicable, require
+from speechlm.conformance.result import NotApplicable, require
 from speechlm.conformance.subject import Subject
 from speechlm.types import Wave
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from speechlm.codec import Codec
-from speechlm.conformance.outcome import require
+from speechlm.conformance.result import require
 from speechlm.conformance.subject import Subject
 from speechlm.types import Wave
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from speechlm.conformance.outcome import require
+from speechlm.conformance.result import require
 from speechlm.conformance.subject import CodecSubject, Subject
 from speechlm.types import Wave
 

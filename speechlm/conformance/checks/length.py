@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from speechlm.conformance.outcome import NotApplicable, require
+from speechlm.conformance.result import NotApplicable, require
 from speechlm.conformance.subject import Subject
 from speechlm.types import Wave
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from speechlm.conformance.checks.tandem import rms
-from speechlm.conformance.outcome import require
+from speechlm.conformance.result import require
 from speechlm.conformance.subject import Subject
 from speechlm.types import Wave
 

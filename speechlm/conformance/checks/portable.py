@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speechlm.conformance.outcome import NotApplicable, require
+from speechlm.conformance.result import NotApplicable, require
 from speechlm.conformance.subject import CodecSubject, Subject, open_subject
 from speechlm.types import Wave
 

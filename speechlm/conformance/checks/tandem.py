@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from torch import Tensor
 
-from speechlm.conformance.outcome import NotApplicable, require
+from speechlm.conformance.result import NotApplicable, require
 from speechlm.conformance.subject import CodecSubject, Subject
 from speechlm.evaluation.metrics.spectral import MEL
 from speechlm.evaluation.metrics.stoi import STOI
@@ -25,8 +26,9 @@ def tandem(subject: Subject, waves: list[Wave]) -> Mapping[str, float | str]:
     """
     subject.require_trained()
     original = max(waves, key=len)
-    wave, figures = original, {}
-    codes = None
+    wave = original
+    figures: dict[str, float] = {}
+    codes: Tensor | None = None
     for turn in range(1, TIMES + 1):
         if isinstance(subject, CodecSubject) and turn <= 2:
             before, codes = codes, subject.encode(wave)

@@ -14,7 +14,7 @@ class NotApplicable(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """The result of one check.
 
     Attributes:
