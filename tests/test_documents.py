@@ -89,7 +89,9 @@ def place(
     tiny_vocoder(tiny_model, models / hub.DEFAULT_VOCODER)
     tiny_lm(hub.DEFAULT_VOCODER, models / hub.DEFAULT_LM, levels=None)
 
-    def adapted(family: str, folder: Path, out: Path, threads: int, **options: Any) -> None:
+    def adapted(
+        family: str, folder: Path, out: Path, threads: int, json: bool, **options: Any
+    ) -> None:
         """Its options are parsed here, and leave a model; ``tests/adapt`` runs it."""
         assert folder.is_dir()
         shutil.copytree(models / options["model"], out / "model")

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from speechlm import hub
+from speechlm.benchmarks import SYNTHETIC
 from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
@@ -38,7 +39,6 @@ from speechlm.units.text import FILE as TEXT_MODEL
 
 WARMUP = 15
 """Steps before the measured ones: codebooks start one a step, and memory is allocated."""
-KINDS = ("codec", "vocoder", "lm")
 CPU = torch.device("cpu")
 
 
@@ -216,8 +216,8 @@ def synthetic(
     Raises:
         SpeechLMError: as :func:`run`, and for an unknown kind.
     """
-    if kind not in KINDS:
-        raise SpeechLMError(f"bench train: a recipe, or one of {', '.join(KINDS)}, not {kind}")
+    if kind not in SYNTHETIC:
+        raise SpeechLMError(f"bench train: a recipe, or one of {', '.join(SYNTHETIC)}, not {kind}")
     with tempfile.TemporaryDirectory(prefix="speechlm-train-") as name:
         corpus = _corpus(Path(name))
         declared: dict[str, Any] = {

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from speechlm.cli.common import Threads, finite, print_line, require_folder, use_threads
-from speechlm.utils.terminal import console
+from speechlm.cli.common import (
+    Json,
+    Threads,
+    finite,
+    print_json,
+    print_line,
+    require_folder,
+    use_threads,
+)
+from speechlm.utils.terminal import console, errors, visible
 
 app = typer.Typer(
     help="Fine-tune a model on a folder of recordings, and compare it with what it was.",
@@ -41,13 +50,14 @@ def codec(
         ),
     ] = False,
     licence: Licence = "unknown",
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Adapt a codec: its decoder alone, so that codes, files and language models stay valid.
 
     Run the same command again to continue after an interruption.
     """
-    _adapt("codec", folder, out, threads, model=model, minutes=minutes, licence=licence,
+    _adapt("codec", folder, out, threads, json, model=model, minutes=minutes, licence=licence,
            train_all=train_all)  # fmt: skip
 
 
@@ -61,13 +71,14 @@ def vocoder(
     ] = "vocoder-16k",
     licence: Licence = "unknown",
     language: Language = None,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Adapt a vocoder; of recordings of one speaker, theirs becomes its default voice.
 
     Run the same command again to continue after an interruption.
     """
-    _adapt("vocoder", folder, out, threads, model=model, minutes=minutes, licence=licence,
+    _adapt("vocoder", folder, out, threads, json, model=model, minutes=minutes, licence=licence,
            language=language)  # fmt: skip
 
 
@@ -81,17 +92,20 @@ def lm(
     ] = "lm-units",
     licence: Licence = "unknown",
     language: Language = "en",
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Adapt a language model to recordings with texts (NAME.txt beside each, or a list).
 
     Run the same command again to continue after an interruption.
     """
-    _adapt("lm", folder, out, threads, model=model, minutes=minutes, licence=licence,
+    _adapt("lm", folder, out, threads, json, model=model, minutes=minutes, licence=licence,
            language=language)  # fmt: skip
 
 
-def _adapt(family: str, folder: Path, out: Path | None, threads: int, **asked: object) -> None:
+def _adapt(
+    family: str, folder: Path, out: Path | None, threads: int, json: bool, **asked: object
+) -> None:
     require_folder(folder)
     use_threads(threads)
     from speechlm.adapt.comparison import terminal_table
@@ -100,10 +114,18 @@ def _adapt(family: str, folder: Path, out: Path | None, threads: int, **asked: o
     from speechlm.adapt.run import adapt
 
     options = AdaptOptions(folder=folder, out=out or default_out(family, folder), **asked)  # type: ignore[arg-type]
-    adapted = adapt(family, options, print_line)
+    adapted = adapt(family, options, _to_stderr if json else print_line)
+    if json:
+        rows = [asdict(row) for row in adapted.rows]
+        print_json({"model": adapted.model, "comparison": rows, "notes": adapted.notes})
+        return
     title = f"Held-out recordings of {adapted.corpus.name}, 95 % intervals over recordings"
     console.print(terminal_table(adapted.rows, title))
     for note in adapted.notes:
         print_line(note)
     print_line(f"page:  {options.out / 'evaluation' / 'report.html'}")
     print_line(f"model: {adapted.model}")
+
+
+def _to_stderr(line: str) -> None:
+    errors.print(visible(line), highlight=False, soft_wrap=True)

@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
-from speechlm import resources
+from speechlm import hub, resources
+from speechlm.benchmarks import SYNTHETIC
 from speechlm.cli.common import (
     CodecModel,
     Json,
     Threads,
+    check_audio,
+    check_yaml,
     finite,
     print_json,
     print_report,
+    require_corpus,
+    require_folder,
+    require_path,
     use_threads,
 )
 
@@ -29,6 +35,7 @@ def bench_rate(
     threads: Threads = 1,
 ) -> None:
     """Variable against constant bitrate, in files of the same size."""
+    require_path(corpus)
     use_threads(threads)
     from speechlm.benchmarks import rate
 
@@ -49,6 +56,7 @@ def bench_loss(
     threads: Threads = 1,
 ) -> None:
     """Packet loss: concealment against silence and against Opus with its own concealment."""
+    require_path(corpus)
     use_threads(threads)
     from speechlm.benchmarks import loss
 
@@ -69,6 +77,7 @@ def bench_align(
     threads: Threads = 1,
 ) -> None:
     """Boundary error of aligners where two utterances are joined."""
+    require_path(corpus)
     use_threads(threads)
     from speechlm.benchmarks import align
 
@@ -85,6 +94,7 @@ def bench_scale(
     json: Json = False,
 ) -> None:
     """Cost of an hour of speech: prepare, tokenize and train, in several processes."""
+    require_corpus(corpus)
     use_threads(1)
     from speechlm.benchmarks import scale
 
@@ -101,6 +111,9 @@ def bench_codec(
     threads: Threads = 1,
 ) -> None:
     """Encode and decode speed against EnCodec and DAC, and frame by frame."""
+    if source is not None:
+        check_audio(source)
+    hub.check_codec(model)
     use_threads(threads)
     from speechlm.benchmarks import codec
 
@@ -117,6 +130,8 @@ def bench_entropy(
     threads: Threads = 1,
 ) -> None:
     """Bits that entropy coding saves on held-out speech, and its decoding speed."""
+    for corpus in corpora:
+        require_path(corpus)
     use_threads(threads)
     from speechlm.benchmarks import entropy
 
@@ -137,6 +152,7 @@ def bench_judges(
     threads: Threads = 1,
 ) -> None:
     """Correlation of each metric with listening scores."""
+    require_folder(folder)
     use_threads(threads)
     from speechlm.benchmarks import judges
 
@@ -170,7 +186,7 @@ def bench_serve(
 def bench_train(
     recipe: Annotated[
         str,
-        typer.Argument(help="codec, vocoder or lm, on synthetic sounds; or a YAML recipe."),
+        typer.Argument(help="codec, vocoder or lm, on synthetic sounds; or another recipe."),
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Changes to the recipe.")
@@ -191,15 +207,18 @@ def bench_train(
 
     MFU is in relation to a large matrix product on the same device.
     """
+    changes, batches = overrides or [], batch or []
+    path = None
+    if recipe not in SYNTHETIC:
+        path = resources.find(resources.RECIPE, recipe)
+        check_yaml(path, changes)
     use_threads(threads)
     from speechlm.benchmarks import train
 
-    changes, batches = overrides or [], batch or []
-    if Path(recipe).suffix in (".yaml", ".yml"):
-        path = resources.find(resources.RECIPE, recipe)
-        reports = train.run(path, changes, steps, batches, device)
-    else:
+    if path is None:
         reports = train.synthetic(recipe, changes, steps, batches, device)
+    else:
+        reports = train.run(path, changes, steps, batches, device)
     if json and batches:
         print_json([report.to_json() for report in reports])
         return

@@ -80,6 +80,13 @@ def require_path(path: Path) -> None:
         raise SpeechLMError(f"{path}: no such file or folder")
 
 
+def require_corpus(path: Path) -> None:
+    """Refuse what is no prepared corpus before torch is loaded."""
+    require_folder(path)
+    if not (path / "corpus.json").is_file():
+        raise SpeechLMError(f"{path}: not a prepared corpus; make one with speechlm prepare NAME")
+
+
 def require_folder(path: Path) -> None:
     """Refuse what is no folder before torch is loaded."""
     if not path.is_dir():
@@ -127,6 +134,8 @@ def print_json(data: Any) -> None:
 def _json_value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Mapping):
         return {name: _json_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -139,6 +148,14 @@ def print_row(values: Mapping[str, str]) -> None:
     table = Table(*values)
     table.add_row(*values.values())
     console.print(table)
+
+
+def print_figures(table: object, figures: Any, json: bool) -> None:
+    """Figures as JSON, or the table that shows them."""
+    if json:
+        print_json(figures)
+    else:
+        console.print(table)
 
 
 class BenchmarkReport(Protocol):

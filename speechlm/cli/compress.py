@@ -27,6 +27,7 @@ from speechlm.cli.common import (
     print_error,
     print_json,
     print_row,
+    require_path,
     use_threads,
 )
 from speechlm.errors import SpeechLMError
@@ -259,17 +260,24 @@ def info(
 def join(
     files: Annotated[list[Path], typer.Argument(metavar="IN.slm ... OUT.slm")],
     force: Force = False,
+    json: Json = False,
 ) -> None:
     """Concatenate files of one model without decoding them. An output that exists is kept."""
-    from speechlm.compression import files as slm_files
-
     *sources, target = files
     if not sources:
         raise SpeechLMError(f"{target}: name the files to join, and last the one to write")
     # A pattern such as *.slm names a recording last: it is none to be replaced.
     if not force and target.is_file() and target.stat().st_size:
         raise SpeechLMError(f"{target}: exists: name another file, or give --force")
-    print_row({"samples": str(slm_files.join(sources, target))})
+    for source in sources:
+        require_path(source)
+    from speechlm.compression import files as slm_files
+
+    samples = slm_files.join(sources, target)
+    if json:
+        print_json({"samples": samples})
+    else:
+        print_row({"samples": str(samples)})
 
 
 @stream.command()
@@ -288,9 +296,11 @@ def encode(
     threads: Threads = 1,
 ) -> None:
     """Raw 16-bit little-endian mono PCM to .slm, chunk by chunk."""
+    from speechlm import hub
     from speechlm.compression.rate_target import RateTarget
 
     rate = RateTarget(kbps, mode, quality=quality)
+    hub.check_codec(model)
     use_threads(threads)
     from speechlm import codec
     from speechlm.compression.files import stream_encode
@@ -307,6 +317,9 @@ def decode(
     threads: Threads = 1,
 ) -> None:
     """.slm to raw 16-bit mono PCM at the model's sample rate, chunk by chunk."""
+    from speechlm import hub
+
+    hub.check_codec(model)
     use_threads(threads)
     from speechlm import codec
     from speechlm.compression.files import stream_decode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,13 @@ from rich.table import Table
 
 from speechlm import resources
 from speechlm.cli.common import (
+    Json,
     Overrides,
     Shard,
     Threads,
     check_yaml,
+    print_figures,
+    print_json,
     print_line,
     require_folder,
     require_path,
@@ -34,6 +38,7 @@ def prepare(
         str, typer.Argument(metavar="CORPUS", help="A YAML file, or a name: speechlm recipes.")
     ],
     overrides: Overrides = None,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Fetch and prepare recorded speech; run it again to continue."""
@@ -43,6 +48,9 @@ def prepare(
     from speechlm.data.prepare import prepare
 
     done = prepare(declaration, overrides or [])
+    if json:
+        print_json(asdict(done))
+        return
     table = Table("split", "utterances", "minutes")
     for split, utterances in done.utterances.items():
         table.add_row(split, str(utterances), f"{done.minutes[split]:.1f}")
@@ -63,6 +71,7 @@ def align(
     force: Annotated[
         bool, typer.Option("--force", help="Align again what is aligned already.")
     ] = False,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Align the words of a prepared corpus in time; run it again for new utterances."""
@@ -70,10 +79,11 @@ def align(
     use_threads(threads)
     from speechlm.data.align import align
 
+    outcomes = dict(align(corpus, language, model, force).most_common())
     table = Table("", "utterances")
-    for outcome, number in align(corpus, language, model, force).most_common():
+    for outcome, number in outcomes.items():
         table.add_row(outcome, str(number))
-    console.print(table)
+    print_figures(table, outcomes, json)
 
 
 @app.command()
@@ -93,6 +103,7 @@ def tokenize(
     allow_commands: Annotated[
         bool, typer.Option(help="Run the shell commands that a manifest or shard list names.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Tokenize recordings for a language model; run it again to continue."""
     require_path(source)
@@ -105,12 +116,23 @@ def tokenize(
 
     missing = tokenize_share(source, out, Shard.of_job(shard), model, num_codebooks, workers)
     if missing:
-        print_line(f"{out}: {len(missing)} shards remain for other jobs")
+        if json:
+            print_json({"folder": out, "missing_shards": len(missing)})
+        else:
+            print_line(f"{out}: {len(missing)} shards remain for other jobs")
         return
     tokens = Tokens(out)
+    totals = {
+        split: {"utterances": utterances, "minutes": frames / tokens.units.frame_rate / 60}
+        for split, (utterances, frames) in tokens.entries.totals().items()
+    }
+    if json:
+        units = str(tokens.units)
+        print_json({"folder": out, "units": units, "splits": totals, "dropped": tokens.dropped})
+        return
     table = Table("split", "utterances", "minutes")
-    for split, (utterances, frames) in tokens.entries.totals().items():
-        table.add_row(split, str(utterances), f"{frames / tokens.units.frame_rate / 60:.1f}")
+    for split, total in totals.items():
+        table.add_row(split, str(total["utterances"]), f"{total['minutes']:.1f}")
     console.print(table)
     for name, reason in tokens.dropped.items():
         print_line(f"dropped: {name}: {reason}")
@@ -126,6 +148,7 @@ def text_tokenizer(
     kind: Annotated[str, typer.Option(help="char, unigram or bpe.")] = "char",
     size: Annotated[int, typer.Option(min=1, help="Vocabulary, of which 257 bytes.")] = 512,
     lower: Annotated[bool, typer.Option(help="Convert text to lower case.")] = True,
+    json: Json = False,
 ) -> None:
     """Train the text tokenizer of a language model."""
     from speechlm.data import texts
@@ -133,7 +156,10 @@ def text_tokenizer(
 
     tokenizer = TextTokenizer.train(texts.read_all(sources), kind, size, lower)
     tokenizer.save(out)
-    print_line(f"{tokenizer.size} pieces: {out}")
+    if json:
+        print_json({"file": out, "pieces": tokenizer.size})
+    else:
+        print_line(f"{tokenizer.size} pieces: {out}")
 
 
 @app.command("text-lm")
@@ -146,6 +172,7 @@ def text_lm(
     rare: Annotated[
         int, typer.Option(min=1, help="Words that occur less often are left to spelling.")
     ] = 2,
+    json: Json = False,
 ) -> None:
     """Estimate an n-gram language model of English text, for transcribe --text-lm.
 
@@ -157,7 +184,11 @@ def text_lm(
     read = {source: texts.read(source) for source in dict.fromkeys(sources)}
     model = TextLM.train((line for source in sources for line in read[source]), size, rare)
     taken = model.save(out, {"sources": [source.name for source in sources]})
-    print_line(f"{len(model.vocabulary)} words, {model.ngrams} n-grams, {taken} bytes: {out}")
+    figures = {"words": len(model.vocabulary), "n-grams": model.ngrams, "bytes": taken}
+    if json:
+        print_json({"file": out} | figures)
+    else:
+        print_line(", ".join(f"{number} {name}" for name, number in figures.items()) + f": {out}")
 
 
 @app.command()

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from json import loads
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from speechlm import resources
-from speechlm.cli.common import Overrides, Shard, Threads, check_yaml, print_line, use_threads
+from speechlm.cli.common import (
+    Json,
+    Overrides,
+    Shard,
+    Threads,
+    check_yaml,
+    print_figures,
+    print_json,
+    print_line,
+    require_path,
+    use_threads,
+)
 from speechlm.errors import SpeechLMError
 from speechlm.utils.terminal import console
 
@@ -25,6 +38,7 @@ def evaluate(
         "runs/eval"
     ),
     shard: Shard = "1/1",
+    json: Json = False,
 ) -> None:
     """Evaluate codecs, a language model or a vocoder: results.json and an HTML report."""
     path = resources.find(resources.SUITE, suite)
@@ -35,11 +49,15 @@ def evaluate(
 
     if (share := Shard.of_job(shard)).count > 1:
         clips = suites.run_share(path, overrides or [], share)
-        console.print(
-            f"{clips} clips: run it without --shard when all parts are done", highlight=False
-        )
+        if json:
+            print_json({"clips": clips})
+        else:
+            print_line(f"{clips} clips: run it without --shard when all parts are done")
         return
     results = report.run(path, overrides or [], out)
+    if json:
+        print_json(loads((out / "results.json").read_text("utf-8")))
+        return
     console.print(results.table())
     print_line(f"page: {out / 'report.html'}")
 
@@ -51,6 +69,7 @@ def probe(
     ],
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="File for the metrics.")] = Path("runs/probe.json"),
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Measure how much phone, word and speaker information tokens or layers carry."""
@@ -59,7 +78,11 @@ def probe(
     use_threads(threads)
     from speechlm.evaluation.probe.run import run
 
-    console.print(run(path, overrides or [], out))
+    tables = run(path, overrides or [], out)
+    if json:
+        print_json(loads(out.read_text("utf-8")))
+        return
+    console.print(tables)
     print_line(f"metrics: {out}")
 
 
@@ -80,11 +103,14 @@ def compare(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print language models side by side, as Markdown.")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Paired differences of two results; status 1 when the second is significantly worse.
 
     With --to, differences of the systems of one result from one of them, such as the original.
     """
+    for result in results:
+        require_path(Path(result.rpartition("=")[2] if markdown else result))
     if markdown:
         console.print(_table(results), markup=False, highlight=False, soft_wrap=True, end="")
         return
@@ -97,7 +123,8 @@ def compare(
         comparison = comparing.against(paths[0], to, metric or [], system or [])
     else:
         raise SpeechLMError("compare: give two results.json, or one and --to SYSTEM")
-    console.print(comparison.table)
+    changes = [asdict(change) for change in comparison.changes]
+    print_figures(comparison.table, {"worse": comparison.worse, "changes": changes}, json)
     if comparison.worse:
         raise typer.Exit(1)
 

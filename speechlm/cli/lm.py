@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +66,7 @@ def continue_(
     model: LanguageModelName = None,
     units: Units = None,
     force: Force = False,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Continue a recording with generated speech, until the model ends it or time is up."""
@@ -80,7 +82,8 @@ def continue_(
     _report(
         pipelines.continue_recording(
             source, target, loaded, loaded.tokenizer(units), seconds, sampling
-        )
+        ),
+        json,
     )
 
 
@@ -110,6 +113,7 @@ def say(
     model: LanguageModelName = None,
     units: Units = None,
     force: Force = False,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Text to speech."""
@@ -122,7 +126,8 @@ def say(
 
     sampling = Sampling(temperature, top_k, top_p, guidance=guidance, best_of=best_of, seed=seed)
     loaded = LanguageModel.from_pretrained(model)
-    _report(pipelines.synthesize(text, target, loaded, loaded.tokenizer(units), voice, sampling))
+    spoken = pipelines.synthesize(text, target, loaded, loaded.tokenizer(units), voice, sampling)
+    _report(spoken, json)
 
 
 @app.command()
@@ -153,6 +158,7 @@ def transcribe(
     ] = None,
     model: LanguageModelName = None,
     units: Units = None,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Transcribe speech. Long recordings are cut at pauses; what is no speech gives no text."""
@@ -174,7 +180,10 @@ def transcribe(
     file = loaded.text_lm_file if text_lm is None else Path(text_lm)
     loaded.use_text_lm(None if text_lm == "none" else file, fusion)
     text = pipelines.transcribe(source, loaded, loaded.tokenizer(units))
-    print_line(text)
+    if json:
+        print_json({"text": text})
+    else:
+        print_line(text)
 
 
 @app.command()
@@ -248,6 +257,7 @@ def convert(
         str | None, typer.Option(help="Folder or hub id; default: vocoder-16k.")
     ] = None,
     force: Force = False,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Voice conversion: resynthesise a recording in the voice of another."""
@@ -257,7 +267,10 @@ def convert(
     from speechlm.vocoder.convert import convert as convert_recording
 
     seconds = convert_recording(source, voice, target, model)
-    print_row({"seconds": f"{seconds:.2f}"})
+    if json:
+        print_json({"seconds": seconds})
+    else:
+        print_row({"seconds": f"{seconds:.2f}"})
 
 
 def _check(model: str | None, *recordings: Path | None) -> None:
@@ -270,7 +283,10 @@ def _check(model: str | None, *recordings: Path | None) -> None:
             check_audio(recording)
 
 
-def _report(spoken: GenerationTiming) -> None:
+def _report(spoken: GenerationTiming, json: bool) -> None:
+    if json:
+        print_json(asdict(spoken) | {"rtf": spoken.rtf})
+        return
     print_row(
         {
             "seconds": f"{spoken.seconds:.2f}",

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from speechlm import resources
-from speechlm.cli.common import CodecModel, Kbps, Threads, print_line, use_threads
+from speechlm import hub, resources
+from speechlm.cli.common import (
+    CodecModel,
+    Json,
+    Kbps,
+    Threads,
+    check_audio,
+    print_json,
+    print_line,
+    use_threads,
+)
 from speechlm.cli.lm import LanguageModelName
 from speechlm.utils.terminal import console
 
@@ -25,12 +35,18 @@ def quantize_weights(
         bool,
         typer.Option("--encoder", help="Also a codec's encoder: its codes change."),
     ] = False,
+    json: Json = False,
 ) -> None:
     """Store the matrices of a model in 8 bits instead of 16: about half the size."""
+    hub.find_model(model)
     use_threads(1)
     from speechlm.quantize_weights import quantize_weights as quantize
 
     sizes = quantize(model, out, encoder)
+    if json:
+        files = {name: asdict(size) for name, size in sizes.items()}
+        print_json({"model": out, "bytes": files})
+        return
     table = Table("bytes of", "before", "after")
     for name, size in sizes.items():
         table.add_row(name, str(size.before), "-" if size.after is None else str(size.after))
@@ -51,12 +67,17 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("demo"),
     model: CodecModel = None,
     lm: Annotated[str | None, typer.Option(help="Language model; default: a shipped one.")] = None,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Compress a recording (yours or the shipped one) at three bitrates and evaluate the result.
 
     With a language model, also continue the recording and synthesise a sentence.
     """
+    check_audio(source or resources.SAMPLE)
+    hub.check_codec(model)
+    if lm is not None:
+        hub.find_model(lm)
     use_threads(threads)
     from speechlm import codec
     from speechlm import demo as demonstration
@@ -68,6 +89,11 @@ def demo(
     source = source or resources.SAMPLE
     out.mkdir(parents=True, exist_ok=True)
     rows = demonstration.run(source, out, codec.load(model))
+    spoken = demonstration.speak(source, out, language, model) if language else []
+    page = demonstration.write_page(source, out, model, spoken)
+    if json:
+        print_json({"page": page, "bitrates": [asdict(row) for row in rows]})
+        return
     columns = (
         "seconds",
         "target kbps",
@@ -94,8 +120,6 @@ def demo(
     for note in sorted({score.reason for row in rows for score in (row.pesq, row.stoi)} - {""}):
         print_line(note)
     print_line(f"files: {out}/")
-    spoken = demonstration.speak(source, out, language, model) if language else []
-    page = demonstration.write_page(source, out, model, spoken)
     print_line(f"page:  {page.resolve().as_uri()}")
 
 
@@ -104,16 +128,23 @@ def onnx(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, name or hub id.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the graphs.")],
     kbps: Kbps = None,
+    json: Json = False,
     threads: Threads = 1,
 ) -> None:
     """Export the encoder and decoder of a codec as ONNX graphs of one frame, with their state."""
+    hub.find_model(model)
     use_threads(threads)
     from speechlm.codec import NeuralCodec
     from speechlm.codec.onnx import export as export_graphs
 
     codec = NeuralCodec.from_pretrained(model)
-    for path in export_graphs(codec.network, codec.choose_levels(kbps=kbps), out):
-        print_line(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+    paths = export_graphs(codec.network, codec.choose_levels(kbps=kbps), out)
+    sizes = {str(path): path.stat().st_size for path in paths}
+    if json:
+        print_json(sizes)
+        return
+    for name, size in sizes.items():
+        print_line(f"{name}: {size / 2**20:.1f} MiB")
 
 
 @export.command("hf")
@@ -122,6 +153,7 @@ def export_hf(
     model: LanguageModelName = None,
 ) -> None:
     """Export the backbone of a language model as a transformers Llama, in float32."""
+    hub.find_model(model or hub.DEFAULT_LM)
     use_threads(1)
     from speechlm.lm import hf
     from speechlm.lm.language_model import LanguageModel
