@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +42,7 @@ PEER_CODECS = {
 SHIPPED = Path(str(files("speechlm") / "models"))
 
 T = TypeVar("T")
+N = TypeVar("N", bound="nn.Module")
 
 
 def save_model(
@@ -134,6 +135,25 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
+def build(make: Callable[[], N], weights: Mapping[str, Tensor], name: str | Path) -> N:
+    """The network that ``make`` builds by the configuration of the model ``name``.
+
+    Raises:
+        SpeechLMError: when the configuration describes one far larger than the ``weights``; no
+            memory is taken for it.
+    """
+    from speechlm.utils.size_limit import TooLarge, build_within
+
+    try:
+        network: N = build_within(make, weights)
+    except TooLarge:
+        raise SpeechLMError(
+            f"{name}: {CONFIG} describes a network that is larger than {WEIGHTS}: they do not "
+            "belong together"
+        ) from None
+    return network
+
+
 def fill(network: nn.Module, weights: dict[str, Tensor], name: str | Path) -> None:
     """Give a network all the weights of the model ``name``.
 
@@ -190,10 +210,36 @@ def find_model(name: str | Path | None) -> Path:
 
     try:
         wanted = [CONFIG, WEIGHTS, CONTEXT, *LANGUAGE, *UNITS]
-        return Path(snapshot_download(str(name), allow_patterns=wanted))
+        snapshot = Path(snapshot_download(str(name), allow_patterns=wanted))
     except Exception as error:  # the hub's client raises a dozen unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpeechLMError(f"{name}: cannot be fetched from the hub: {reason}") from None
+    verify_snapshot(snapshot)
+    return snapshot
+
+
+def verify_snapshot(folder: Path) -> None:
+    """Compare the files of a snapshot of the hub with their hashes.
+
+    The cache names the content of a file by its hash, as the hub states it: SHA-256 of large files,
+    Git's of small ones. Where it has copies in place of links, there is nothing to compare with.
+
+    Raises:
+        SpeechLMError: when one differs.
+    """
+    for path in sorted(folder.rglob("*")):
+        if not path.is_symlink():
+            continue
+        content = path.resolve()
+        data = content.read_bytes()
+        digests = {
+            64: hashlib.sha256(data).hexdigest(),
+            40: hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest(),
+        }
+        if digests.get(len(content.name), content.name) != content.name:
+            raise SpeechLMError(
+                f"{path}: is not what the hub has: delete {content} to fetch it again"
+            )
 
 
 def check_codec(name: str | Path | None) -> None:

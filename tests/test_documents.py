@@ -32,6 +32,7 @@ NOT_RUN = {
     r"\. \.venv/bin/activate": "is of the shell",
     r"tensorboard .*": "is a server",
     r"speechlm serve .*": "is a server: tests/serve",
+    r"speechlm conform .*": "takes a minute: tests/conformance",
     r"from openai .*": "needs that server: tests/serve",
 }
 CODEC = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -15,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from speechlm import hub
 from speechlm.codec import Codec, CodecConfig, CodecNetwork, NeuralCodec
 from speechlm.errors import SpeechLMError
+from speechlm.lm.language_model import LanguageModel
+from speechlm.vocoder.model import VocodedUnits
 
 from .codec.tiny import ARCHITECTURES, KINDS, codec, config, network, waves
 
@@ -279,3 +282,44 @@ def test_a_configuration_refers_to_nothing_and_weights_are_numbers(
     hub.save_weights(folder, weights)
     with pytest.raises(SpeechLMError, match="holds NaN or infinity"):
         hub.load_weights(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("codec-nano", "encoder_dim: 80", "encoder_dim: 80000000"),
+        ("codec-nano", "encoder_blocks: 3", "encoder_blocks: 3000000000"),
+        ("codec-nano", "cardinality: 1024", "cardinality: 1024000000"),
+        ("lm-units", "dim: 192", "dim: 19200000"),
+        ("vocoder-16k", "dim: ", "dim: 900000"),
+    ],
+)
+def test_a_network_larger_than_its_weights_is_not_built(name, old, new, tmp_path):
+    shutil.copytree(hub.SHIPPED / name, tmp_path / name)
+    path = tmp_path / name / hub.CONFIG
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    opened = {"codec-nano": Codec, "lm-units": LanguageModel, "vocoder-16k": VocodedUnits}[name]
+    with pytest.raises(SpeechLMError, match=r"config\.yaml describes a network that is larger"):
+        opened.from_pretrained(tmp_path / name)
+
+
+def test_a_download_is_compared_with_its_hashes(tmp_path):
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "main"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    names = {
+        hub.WEIGHTS: hashlib.sha256(b"weights").hexdigest(),
+        hub.CONFIG: hashlib.sha1(b"blob 6\0config").hexdigest(),
+    }
+    for (name, digest), data in zip(names.items(), (b"weights", b"config"), strict=True):
+        (blobs / digest).write_bytes(data)
+        (snapshot / name).symlink_to(blobs / digest)
+    hub.verify_snapshot(snapshot)
+    for name, digest in names.items():
+        good = (blobs / digest).read_bytes()
+        (blobs / digest).write_bytes(good[:-1] + b"!")
+        with pytest.raises(SpeechLMError, match=f"{name}: is not what the hub has"):
+            hub.verify_snapshot(snapshot)
+        (blobs / digest).write_bytes(good)

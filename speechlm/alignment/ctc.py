@@ -117,7 +117,8 @@ class CTCAligner(Aligner):
         self.teacher = features.build(config.teacher)
         if self.teacher.fingerprint != config.fingerprint:
             raise SpeechLMError(f"{config.name} was trained with another {config.teacher.kind}")
-        network = AlignerNetwork(config, self.teacher.dim)
+        dim = self.teacher.dim
+        network = hub.build(lambda: AlignerNetwork(config, dim), weights, config.name)
         hub.fill(network, weights, config.name)
         self.network = network.eval().requires_grad_(False)
 

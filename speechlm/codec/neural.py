@@ -107,7 +107,7 @@ class NeuralCodec(Codec):
             SpeechLMError: when there is no such model, or its files do not fit together.
         """
         config, weights = hub.load_model(name, CodecConfig)
-        network = CodecNetwork(config)
+        network = hub.build(lambda: CodecNetwork(config), weights, str(name))
         try:
             network.load_weights(weights)
         except SpeechLMError as error:

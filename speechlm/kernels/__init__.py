@@ -8,8 +8,11 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
+import numpy as np
+
 log = logging.getLogger(__name__)
 
+_TRIAL = np.ones(4, np.float32), np.ones(4, np.float32), 1e-5
 _COMPILED = "speechlm.kernels.spectral_frame", "speechlm.kernels.transformer_block"
 
 
@@ -24,8 +27,8 @@ def numba_available() -> bool:
     if find_spec("numba") is None or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return False
     try:
-        for name in _COMPILED:
-            import_module(name)
+        _, transformer_block = map(import_module, _COMPILED)
+        transformer_block.rms_norm(*_TRIAL)  # compiles, and writes to the cache
     except Exception as error:  # whatever it is, there is another path
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         log.debug("numba is not used: %s", reason)

@@ -94,7 +94,7 @@ class LanguageModel:
         vocabulary = Vocabulary.load(folder)
         text = TextTokenizer.load(folder / TEXT_MODEL)
         config, weights = hub.load_model(folder, LMConfig)
-        network = UnitLM(config)
+        network = hub.build(lambda: UnitLM(config), weights, folder)
         if (network.size, text.size) != (vocabulary.size, vocabulary.pieces):
             raise SpeechLMError(f"{folder}: vocabulary and model are of different sizes")
         hub.fill(network, weights, folder)

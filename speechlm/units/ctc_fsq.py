@@ -136,7 +136,8 @@ class CtcFsq(FrameUnits):
         self.teacher = features.build(config.teacher)
         if self.teacher.fingerprint != config.fingerprint:
             raise SpeechLMError(f"{config.name} was trained with another {config.teacher.kind}")
-        network = CtcFsqEncoder(config, self.teacher.dim)
+        dim = self.teacher.dim
+        network = hub.build(lambda: CtcFsqEncoder(config, dim), weights, config.name)
         hub.fill(network, weights, config.name)
         self.network = network.eval().requires_grad_(False)
         self.name, self.clusters = config.name, config.clusters

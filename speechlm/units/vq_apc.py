@@ -112,7 +112,7 @@ class VqApc(FrameUnits):
 def load(folder: Path, levels: int | None = None, framed: bool = False) -> SemanticUnits:
     """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
     config, weights = hub.load_model(folder, VqApcConfig)
-    network = VqApcNetwork(config)
+    network = hub.build(lambda: VqApcNetwork(config), weights, folder)
     try:
         missing, unexpected = network.load_state_dict(weights, strict=False)
     except RuntimeError:

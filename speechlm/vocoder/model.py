@@ -179,7 +179,7 @@ def check(units: Units, config: VocoderConfig) -> None:
 def load(folder: Path, levels: int | None = None, framed: bool = False) -> VocodedUnits:
     """The vocoder in a model folder; see :func:`speechlm.units.load.load`."""
     config, weights = hub.load_model(folder, VocoderConfig)
-    network = VocoderNetwork(config)
+    network = hub.build(lambda: VocoderNetwork(config), weights, folder)
     hub.fill(network, weights, folder)
     if config.codec is not None:
         own = config.codec == TOKENIZER

@@ -32,3 +32,14 @@ def test_a_compiler_that_fails_is_not_used(
     monkeypatch.setattr(kernels, "find_spec", lambda name: True)
     monkeypatch.setattr(kernels, "import_module", fail)
     assert not numba_available()
+
+
+def test_a_function_that_does_not_compile_ends_nothing(monkeypatch):
+    pytest.importorskip("numba")
+    from speechlm.kernels import transformer_block
+
+    def fails(*_):
+        raise OSError("no space left on the device that caches")
+
+    monkeypatch.setattr(transformer_block, "rms_norm", fails)
+    assert not numba_available()
