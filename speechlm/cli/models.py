@@ -152,14 +152,12 @@ def export_hf(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
     model: LanguageModelName = None,
 ) -> None:
-    """Export the backbone of a language model as a transformers Llama, in float32."""
+    """Export the backbone of a language model as a transformers Llama with its tokenizer."""
     hub.find_model(model or hub.DEFAULT_LM)
     use_threads(1)
     from speechlm.lm import hf
     from speechlm.lm.language_model import LanguageModel
 
     loaded = LanguageModel.from_pretrained(model)
-    folder = hf.export(loaded.network, out)
-    loaded.vocabulary.save(folder)
-    loaded.text.save(folder / hf.TOKENIZER)
+    folder = hf.export_pretrained(loaded, out)
     print_line(f"Llama of {loaded.network.size} ids: {folder}")

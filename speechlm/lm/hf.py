@@ -9,10 +9,11 @@ Neither direction needs that package.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,11 +21,19 @@ from torch import Tensor
 from speechlm import hub
 from speechlm.errors import SpeechLMError
 from speechlm.lm.config import IdsConfig, LMConfig
+from speechlm.lm.hf_tokenizer import save_tokenizer
 from speechlm.lm.model import UnitLM
+from speechlm.lm.vocabulary import END_OF_SPEECH, PAD
 from speechlm.units.text import TextTokenizer
 from speechlm.utils.files import atomic_path
 
+if TYPE_CHECKING:
+    from speechlm.lm.language_model import LanguageModel
+
+log = logging.getLogger(__name__)
+
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+GENERATION = "generation_config.json"
 REST = "levels.safetensors"
 TOKENIZER = "tokenizer.model"
 """A sentencepiece model, whose pieces have ids from 0; in what :func:`export` writes, their rows
@@ -74,6 +83,36 @@ def export(model: UnitLM, folder: str | Path) -> Path:
             save_file(plain, path, metadata={"format": "pt"})
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(_config(model), indent=2) + "\n", "utf-8")
+    return folder
+
+
+def export_pretrained(model: LanguageModel, folder: str | Path) -> Path:
+    """:func:`export` with the tokenizer, and the rules of generation where there is one stream.
+
+    ``AutoTokenizer`` gives the ids of the model. Of a model of one codebook, ``generate`` of
+    ``transformers`` continues speech greedily as this project does.
+
+    Raises:
+        SpeechLMError: as :func:`export`.
+    """
+    folder = export(model.network, folder)
+    vocabulary = model.vocabulary
+    vocabulary.save(folder)
+    model.text.save(folder / TOKENIZER)
+    try:
+        save_tokenizer(folder, vocabulary, model.text)
+    except SpeechLMError as error:
+        log.warning("%s: no tokenizer.json: %s", folder, error)
+    if vocabulary.units.levels == 1:
+        allowed = {vocabulary.id(END_OF_SPEECH), *vocabulary.level(0)}
+        rules = {
+            "do_sample": False,
+            "eos_token_id": vocabulary.id(END_OF_SPEECH),
+            "pad_token_id": vocabulary.id(PAD),
+            "suppress_tokens": [id for id in range(vocabulary.size) if id not in allowed],
+        }
+        with atomic_path(folder / GENERATION) as path:
+            path.write_text(json.dumps(rules) + "\n", "utf-8")
     return folder
 
 

@@ -40,6 +40,11 @@ class TextTokenizer:
         return [self._processor.id_to_piece(number) for number in range(self.size)]
 
     @property
+    def scores(self) -> list[float]:
+        """The logarithm of the probability of each piece."""
+        return [float(self._processor.get_score(number)) for number in range(self.size)]
+
+    @property
     def spellings(self) -> list[str]:
         """The characters of each piece, with a space where a word begins; none of bytes."""
         special = re.compile(r"<(?:unk|s|/s|pad|0x[0-9A-F]{2})>")
