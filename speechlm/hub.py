@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CONFIG = "config.yaml"
+JSON_CONFIG = "config.json"
+"""The same for tools that read JSON, such as the hub; this project does not read it."""
 WEIGHTS = "model.safetensors"
 CONTEXT = "context.safetensors"
 SCALE = ":scale"
@@ -58,8 +60,22 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / CONFIG) as path:
         OmegaConf.save(OmegaConf.structured(config), path)
+    write_json_config(folder)
     save_weights(folder, weights, facts)
     return folder
+
+
+def write_json_config(folder: Path) -> str:
+    """Write ``config.json`` with what ``config.yaml`` says; return the kind of the model."""
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_container(load_yaml(folder / CONFIG, []))
+    assert isinstance(config, dict)
+    kind = str(config.get("kind") or ("lm" if "backbone" in config else "codec"))
+    content = {"library_name": "speechlm", "model_type": f"speechlm-{kind}", "config": config}
+    with atomic_path(folder / JSON_CONFIG) as path:
+        path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
+    return kind
 
 
 def save_weights(

@@ -20,8 +20,8 @@ from speechlm.cli import app
 from tests.models import tiny_lm, tiny_vocoder
 
 NO_FIGURES = {
-    "average", "export hf", "recipes copy", "report", "serve", "stream decode", "stream encode",
-    "train", "verses", "words",
+    "average", "export hf", "push", "recipes copy", "report", "serve", "stream decode",
+    "stream encode", "train", "verses", "words",
 }  # fmt: skip
 """They print where something is, or nothing."""
 
@@ -54,6 +54,7 @@ MISSING = [
     "compare no.json no.json",
     "compare no.json --markdown",
     "quantize-weights no out",
+    "push no someone/no",
     "demo no.wav",
     "demo --lm no",
     "export onnx no out",

@@ -23,6 +23,8 @@ from .codec.tiny import ARCHITECTURES, KINDS, codec, config, network, waves
 
 MATRIX = "encoder.stack.stages.0.linear.weight"
 
+FILES = [hub.JSON_CONFIG, hub.CONFIG, hub.WEIGHTS]
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
@@ -58,9 +60,13 @@ def test_a_saved_codec_comes_back_the_same(architecture, kind, tmp_path):
 
 def test_saving_again_writes_the_same_files(folder, tmp_path):
     other = NeuralCodec.from_pretrained(folder).save_pretrained(tmp_path / "other")
-    for name in (hub.CONFIG, hub.WEIGHTS):
+    for name in (hub.JSON_CONFIG, hub.CONFIG, hub.WEIGHTS):
         assert (other / name).read_bytes() == (folder / name).read_bytes()
-    assert sorted(path.name for path in other.iterdir()) == [hub.CONFIG, hub.WEIGHTS]
+    assert sorted(path.name for path in other.iterdir()) == [
+        hub.JSON_CONFIG,
+        hub.CONFIG,
+        hub.WEIGHTS,
+    ]
 
 
 def test_facts_go_into_the_weights_file(tmp_path):
@@ -258,7 +264,11 @@ def test_a_failed_save_leaves_the_old_model(folder, monkeypatch):
     with pytest.raises(SpeechLMError, match="cannot be written: disk full"):
         NeuralCodec(network(config(), seed=1)).save_pretrained(folder)
     assert NeuralCodec.from_pretrained(folder).weights_hash == before
-    assert sorted(path.name for path in folder.iterdir()) == [hub.CONFIG, hub.WEIGHTS]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        hub.JSON_CONFIG,
+        hub.CONFIG,
+        hub.WEIGHTS,
+    ]
 
 
 def test_impossible_configurations_are_one_line():

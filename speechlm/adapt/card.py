@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,13 @@ def write_card(
     counts, minutes = corpus.utterances, corpus.minutes
     recorded = f"{counts['train']} recordings, {minutes['train']:.1f} minutes"
     held_out = f"{counts['dev']} recordings for validation, {counts['test']} for the table"
-    text = f"""# {options.model}, adapted to {corpus.name}
+    text = f"""---
+library_name: speechlm
+base_model: {json.dumps(str(options.model))}
+datasets: [{json.dumps(corpus.name)}]
+tags: [speech, audio, adapted]
+---
+# {options.model}, adapted to {corpus.name}
 
 | | |
 |---|---|

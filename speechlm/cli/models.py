@@ -62,6 +62,19 @@ app.command("shrink", hidden=True)(quantize_weights)  # its former name
 
 
 @app.command()
+def push(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder or shipped name.")],
+    repo_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Repository on the hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Create a private one.")] = False,
+    message: Annotated[str, typer.Option(help="Of the commit.")] = "Upload model",
+) -> None:
+    """Upload a model to the Hugging Face hub, with the account of hf auth login."""
+    from speechlm.publish import push_to_hub
+
+    print_line(push_to_hub(model, repo_id, private=private, message=message))
+
+
+@app.command()
 def demo(
     source: Annotated[Path | None, typer.Argument(metavar="IN")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("demo"),

@@ -14,9 +14,10 @@ from speechlm.audio import LOUDEST
 from speechlm.bitstream import ModelCoder
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State
+from speechlm.publish import Publishable
 
 
-class Codec(ABC):
+class Codec(Publishable, ABC):
     """Mono waveform (batch, samples) to codes (batch, levels, frames) and back.
 
     Codecs and their streams can be copied and pickled.

@@ -114,6 +114,7 @@ class NeuralCodec(Codec):
             raise SpeechLMError(f"{name}: {error}") from None
         codec = NeuralCodec(network, device)
         codec.entropy = hub.load_entropy_model(name, codec.weights_hash)
+        codec.folder = hub.find_model(name)
         return codec
 
     def save_pretrained(self, folder: str | Path) -> Path:

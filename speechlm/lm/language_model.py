@@ -78,6 +78,8 @@ class LanguageModel:
         self.fusion = joint.Fusion(
             network.config.ctc_weight, network.config.text_lm_weight, network.config.word_bonus
         )
+        self.folder: Path | None = None
+        """Where it was loaded from."""
         self.text_lm_file: Path | None = None
         """The text language model of :meth:`transcribe`, set by :meth:`use_text_lm`."""
 
@@ -99,6 +101,7 @@ class LanguageModel:
             raise SpeechLMError(f"{folder}: vocabulary and model are of different sizes")
         hub.fill(network, weights, folder)
         made = cls(network, vocabulary, text).to(device)
+        made.folder = folder
         if (folder / TEXT_LM).is_file():
             made.use_text_lm(folder / TEXT_LM)
         return made

@@ -15,6 +15,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
 from speechlm.lm.language_model import LanguageModel, LikelihoodScore
+from speechlm.publish import Publishable
 from speechlm.types import Codes
 from speechlm.units.base import UnitTokenizer
 
@@ -36,7 +37,7 @@ class Generated:
     finished: bool
 
 
-class SpeechLM:
+class SpeechLM(Publishable):
     """Speech continuation, text to speech, speech recognition and scoring with one model.
 
     Waveforms are float (samples,) or (1, samples) at ``sample_rate``.
@@ -44,6 +45,7 @@ class SpeechLM:
 
     def __init__(self, model: LanguageModel, tokenizer: UnitTokenizer):
         self.model, self.tokenizer = model, tokenizer
+        self.folder = model.folder
 
     @classmethod
     def from_pretrained(

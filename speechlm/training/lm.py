@@ -277,7 +277,7 @@ def _start(model: UnitLM, name: str, data: Mixture) -> None:
     Raises:
         SpeechLMError: when there is none, or it does not fit.
     """
-    if (Path(name) / hf.CONFIG).is_file():
+    if (Path(name) / hf.CONFIG).is_file() and not (Path(name) / hub.CONFIG).is_file():
         _start_from_llama(model, Path(name), data)
         return
     config, weights = hub.load_model(name, LMConfig)

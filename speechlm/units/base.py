@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+from speechlm.publish import Publishable
 from speechlm.types import Codes
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class UnitStream(Protocol):
         """The samples still owed. The stream ends."""
 
 
-class UnitTokenizer(ABC):
+class UnitTokenizer(Publishable, ABC):
     """Speech to units and back. What it returns is on its ``device``.
 
     Attributes:

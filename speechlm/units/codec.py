@@ -22,7 +22,7 @@ class CodecUnits(UnitTokenizer):
     """
 
     def __init__(self, codec: Codec, levels: int | None = None):
-        self.codec = codec
+        self.codec, self.folder = codec, codec.folder
         self.units = Units(
             model=codec.model_id,
             weights=codec.weights_hash,

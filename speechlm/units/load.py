@@ -48,6 +48,7 @@ def load(
         if kind in KINDS:
             module: Any = importlib.import_module(KINDS[kind])
             found: UnitTokenizer = module.load(folder, levels, framed)
+            found.folder = folder
             return found.to(device)
     return CodecUnits(codec.load(name, device), levels)
 
