@@ -57,6 +57,7 @@ MISSING = [
     "push no someone/no",
     "demo no.wav",
     "demo --lm no",
+    "conform no",
     "export onnx no out",
     "export hf out --model no",
     "serve --voices no",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from speechlm import hub
 from speechlm.cli.common import (
     Json,
     Threads,
@@ -60,6 +61,8 @@ def conform(
         raise SpeechLMError("name a model, or give --encode and --decode")
     if audio is not None:
         require_folder(audio)
+    if model is not None and ":" not in model:
+        hub.check_codec(model)
     use_threads(threads)
     from speechlm.conformance import signals, suite
     from speechlm.conformance.checks import CHECKS
