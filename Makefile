@@ -93,7 +93,8 @@ release: $(WITH)release
 	build/release/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
 	  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) dist/*.whl
 	cd build/release && bin/speechlm compress ../../speechlm/assets/sample.flac sample.slm --kbps 3 --force \
-	  && bin/speechlm decompress sample.slm sample.wav --force && bin/speechlm info sample.slm
+	  && bin/speechlm decompress sample.slm sample.wav --force && bin/speechlm info sample.slm \
+	  && bin/speechlm recipes && bin/speechlm recipes copy codec-nano copy
 
 # Opus, Speex, Codec2 and AMR-WB are judged beside the codec, Chromium opens pages, Node runs the npm
 # package (Debian's npm brings it; another one is left alone), PESQ is compiled. (Corpora in Debian
