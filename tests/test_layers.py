@@ -19,6 +19,7 @@ LAYERS = [
     "resources",
     "bitstream",
     "hub",
+    "publish",
     "whisper",
     "nn",
     "kernels",
