@@ -81,8 +81,10 @@ $(WITH)%: $(WITH)base
 	@$(if $(ALONE_$*),$(INSTALL) --no-deps $(ALONE_$*))
 	@touch $@
 
-docs: $(WITH)docs
+# The demo page loads ONNX graphs of the codec and onnxruntime-web, which are no part of the repository.
+docs: $(WITH)docs $(WITH)onnx
 	$(BIN)/mkdocs build --strict --quiet
+	PYTHON=$(BIN)/python docs/demo/build.sh site/demo
 
 # The wheel is installed into an environment of its own, where it has to compress the sample recording.
 release: $(WITH)release

@@ -39,6 +39,7 @@ NOT_RUN = {
     r"recipes/choose\.sh .*": "evaluates models: tests/evaluation",
     r"speechlm serve .*": "is a server: tests/serve",
     r"speechlm conform .*": "takes a minute: tests/conformance",
+    r"python -m http\.server .*": "is a server: tests/demo",
     r"from openai .*": "needs that server: tests/serve",
 }
 CODEC = [

@@ -160,6 +160,19 @@ def onnx(
         print_line(f"{name}: {size / 2**20:.1f} MiB")
 
 
+@export.command()
+def web(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the files.")],
+    model: CodecModel = None,
+) -> None:
+    """Export a codec for the browser: graphs of any number of frames, codebooks, entropy model."""
+    use_threads(1)
+    from speechlm.codec.web import export as export_web
+
+    for path in export_web(model, out):
+        print_line(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+
+
 @export.command("hf")
 def export_hf(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],

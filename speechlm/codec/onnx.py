@@ -20,6 +20,7 @@ import copy
 import importlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,7 @@ def export(network: CodecNetwork, levels: int, folder: str | Path) -> list[Path]
     Raises:
         SpeechLMError: when the extra ``onnx`` is not installed.
     """
-    for package in ("onnx", "onnxscript"):
-        try:
-            importlib.import_module(package)
-        except ImportError:
-            raise SpeechLMError(f"{package} is missing: pip install 'speechlm[onnx]'") from None
+    check_packages()
     config = network.config
     facts = {
         "model": config.name,
@@ -59,16 +56,25 @@ def export(network: CodecNetwork, levels: int, folder: str | Path) -> list[Path]
         "cardinality": network.quantizer.codebook_size,
     }
     network = copy.deepcopy(network).eval().requires_grad_(False)
-    encoder = EncoderStep(_without_transforms(network.encoder), network.quantizer, levels)
-    decoder = DecoderStep(_without_transforms(network.decoder), network.quantizer)
+    encoder = EncoderStep(replace_transforms(network.encoder), network.quantizer, levels)
+    decoder = DecoderStep(replace_transforms(network.decoder), network.quantizer)
     wave = torch.zeros(1, config.hop)
     codes = torch.zeros(1, levels, 1, dtype=torch.int64)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        _write(encoder, wave, ("wave", "codes"), facts, folder / "encoder.onnx"),
-        _write(decoder, codes, ("codes", "wave"), facts, folder / "decoder.onnx"),
+        write_graph(encoder, wave, ["wave"], ["codes"], facts, folder / "encoder.onnx"),
+        write_graph(decoder, codes, ["codes"], ["wave"], facts, folder / "decoder.onnx"),
     ]
+
+
+def check_packages() -> None:
+    """Raises: SpeechLMError, when the extra ``onnx`` is not installed."""
+    for package in ("onnx", "onnxscript"):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            raise SpeechLMError(f"{package} is missing: pip install 'speechlm[onnx]'") from None
 
 
 class EncoderStep(nn.Module):
@@ -103,6 +109,22 @@ class DecoderStep(nn.Module):
         return self.decoder.step(self.quantizer.decode(codes), state)
 
 
+class StepGraph(nn.Module):
+    """A streaming module by itself, whose state is a list."""
+
+    def __init__(self, part: Streaming):
+        super().__init__()
+        self.part = part
+
+    def initial_state(self, like: Tensor) -> State:
+        self.layout = self.part.initial_state(like)
+        return _leaves(self.layout)
+
+    def forward(self, x: Tensor, state: list[Tensor]) -> Any:
+        y, after = self.part.step(x, _arranged(iter(state), self.layout))
+        return y, _leaves(after)
+
+
 class MatrixSTFT(Streaming):
     """:class:`CausalSTFT` for a single frame of two hops, as one product with a matrix.
 
@@ -127,7 +149,7 @@ class MatrixSTFT(Streaming):
 
 
 class MatrixISTFT(Streaming):
-    """:class:`CausalISTFT` for a single frame, as one product with a matrix."""
+    """:class:`CausalISTFT` as one product with a matrix."""
 
     matrix: Tensor
 
@@ -143,13 +165,15 @@ class MatrixISTFT(Streaming):
         return like.real.new_zeros(like.shape[0], 1, self.overlap)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        frame = torch.cat([x.real, x.imag], dim=1).transpose(1, 2) @ self.matrix
-        head = frame[..., : self.overlap] + state
-        wave = torch.cat([head, frame[..., self.overlap : self.hop]], dim=2)
-        return wave[:, 0], frame[..., self.hop :]
+        frames = torch.cat([x.real, x.imag], dim=1).transpose(1, 2) @ self.matrix
+        tail = frames[..., self.hop :]
+        before = torch.cat([state, tail], dim=1)[:, :-1]
+        head = frames[..., : self.overlap] + before
+        wave = torch.cat([head, frames[..., self.overlap : self.hop]], dim=2)
+        return wave.flatten(1), tail[:, -1:]
 
 
-def _without_transforms(part: Streaming) -> Streaming:
+def replace_transforms(part: Streaming) -> Streaming:
     """Put matrices in the place of the Fourier transforms of ``part``."""
     for parent in list(part.modules()):
         for name, child in parent.named_children():
@@ -160,15 +184,17 @@ def _without_transforms(part: Streaming) -> Streaming:
     return part
 
 
-def _write(
-    step: EncoderStep | DecoderStep,
+def write_graph(
+    step: EncoderStep | DecoderStep | StepGraph,
     x: Tensor,
-    names: tuple[str, str],
+    inputs: list[str],
+    outputs: list[str],
     facts: dict[str, Any],
     path: Path,
 ) -> Path:
-    """Trace ``step`` on the frame ``x`` into ``path``."""
+    """Trace ``step`` on ``x`` into ``path``; a :class:`StepGraph` for any number of frames."""
     state = step.initial_state(x)
+    frames = {2: torch.export.Dim("frames", min=1, max=1 << 16)}
     number = len(_leaves(state))
     logging.getLogger("torch.onnx").setLevel(
         logging.ERROR
@@ -180,9 +206,10 @@ def _write(
             (x, state),
             dynamo=True,
             verbose=False,
+            dynamic_shapes=(frames, [None] * number) if isinstance(step, StepGraph) else None,
             opset_version=OPSET,
-            input_names=[names[0], *(f"state_{i}" for i in range(number))],
-            output_names=[names[1], *(f"next_{i}" for i in range(number))],
+            input_names=[*inputs, *(f"state_{i}" for i in range(number))],
+            output_names=[*outputs, *(f"next_{i}" for i in range(number))],
         )
     assert program is not None
     program.model.metadata_props.update({name: str(fact) for name, fact in facts.items()})
@@ -196,3 +223,10 @@ def _leaves(state: State) -> list[Tensor]:
     if isinstance(state, Tensor):
         return [state]
     return [leaf for child in state for leaf in _leaves(child)]
+
+
+def _arranged(leaves: Iterator[Tensor], layout: State) -> State:
+    """The inverse of :func:`_leaves`."""
+    if isinstance(layout, Tensor):
+        return next(leaves)
+    return tuple(_arranged(leaves, child) for child in layout)

@@ -21,9 +21,13 @@ def chromium() -> str | None:
 
 
 class Browser:
-    """One page. ``errors`` collects its console errors, ``requests`` the addresses it asks for."""
+    """One page. ``errors`` collects its console errors, ``requests`` the addresses it asks for.
 
-    def __init__(self) -> None:
+    Those of its workers too. ``flags`` are passed to the browser.
+    """
+
+    def __init__(self, *flags: str) -> None:
+        self._flags = flags
         self.errors: list[str] = []
         self.requests: list[str] = []
         self._events: list[str] = []
@@ -48,7 +52,7 @@ class Browser:
                 "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions",
                 "--disable-background-networking", "--remote-debugging-pipe",
                 "--autoplay-policy=no-user-gesture-required",
-                f"--user-data-dir={self._profile.name}", "about:blank",
+                f"--user-data-dir={self._profile.name}", *self._flags, "about:blank",
             ],
             preexec_fn=descriptors, close_fds=False,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -62,6 +66,9 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call(
+            "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True
+        )
         return self
 
     def __exit__(
@@ -106,7 +113,7 @@ class Browser:
 
     def press(self, key: str, text: str = "") -> None:
         """A key stroke, as from a keyboard."""
-        codes = {"Tab": 9, "Enter": 13, " ": 32}
+        codes = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39}
         for kind in ("keyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent", type=kind, key=key, text=text,
@@ -120,18 +127,23 @@ class Browser:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """A command of the DevTools protocol and its result."""
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+        number = self._send(method, self._session, parameters)
         while True:
             answer = self._receive()
-            if answer.get("id") == self._number:
+            if answer.get("id") == number:
                 if "error" in answer:
                     raise AssertionError(f"{method}: {answer['error']}")
                 result: dict[str, Any] = answer["result"]
                 return result
+
+    def _send(self, method: str, session: str | None, parameters: dict[str, Any]) -> int:
+        """Send a command to the browser or one of its sessions, and return its number."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        return self._number
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -143,7 +155,10 @@ class Browser:
         message: dict[str, Any] = json.loads(line)
         event, details = message.get("method", ""), message.get("params", {})
         self._events.append(event)
-        if event == "Network.requestWillBeSent":
+        if event == "Target.attachedToTarget" and self._session:  # a worker
+            for method in ("Network.enable", "Runtime.enable", "Runtime.runIfWaitingForDebugger"):
+                self._send(method, details["sessionId"], {})
+        elif event == "Network.requestWillBeSent":
             self.requests.append(details["request"]["url"])
         elif event == "Runtime.exceptionThrown":
             self.errors.append(str(details["exceptionDetails"]))

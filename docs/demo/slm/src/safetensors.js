@@ -32,12 +32,17 @@ export function readSafetensors(bytes) {
   return {tensors, metadata};
 }
 
-function fromHalf(halves) {
-  return Float32Array.from(halves, (half) => {
+let halves = null; // the value of each of the 2^16
+
+function fromHalf(data) {
+  halves ??= Float32Array.from({length: 2 ** 16}, (_, half) => {
     const sign = half & 0x8000 ? -1 : 1;
     const exponent = (half >> 10) & 31;
     const fraction = half & 1023;
     if (exponent === 31) return fraction ? NaN : sign * Infinity;
     return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
   });
+  const values = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) values[i] = halves[data[i]];
+  return values;
 }
