@@ -1,6 +1,8 @@
 /* global AudioWorkletProcessor, registerProcessor, sampleRate, currentFrame */
 const PIECE = Math.round(sampleRate / 100); // samples sent at a time
 const STEP = 0.02; // seconds by which the buffer grows after a gap
+const [LEAST, MOST] = [0.04 * sampleRate, 0.3 * sampleRate]; // of the buffer
+const CALM = 2 * sampleRate; // samples without a gap after which it shrinks
 
 /** Sends the microphone's samples, and plays those that come back, as late as gaps ask for. */
 class Loopback extends AudioWorkletProcessor {
@@ -12,7 +14,8 @@ class Loopback extends AudioWorkletProcessor {
     this.queue = [];
     this.queued = 0;
     this.played = 0; // samples that came back, up to what plays
-    this.target = 0.06 * sampleRate;
+    this.target = LEAST + STEP * sampleRate;
+    this.calm = 0;
     this.waiting = true;
     this.port.onmessage = ({data: {wave, skipped}}) => {
       if (skipped) {
@@ -22,7 +25,7 @@ class Loopback extends AudioWorkletProcessor {
       this.queue.push(wave);
       this.queued += wave.length;
       // Beyond what gaps ask for, samples are only late.
-      while (this.queued - this.queue[0].length > this.target + 0.08 * sampleRate) this.drop();
+      while (this.queued - this.queue[0].length > this.target + 2 * STEP * sampleRate) this.drop();
     };
   }
 
@@ -47,8 +50,14 @@ class Loopback extends AudioWorkletProcessor {
     if (this.waiting) return true;
     if (this.queued < output.length) {
       this.waiting = true;
-      this.target = Math.min(this.target + STEP * sampleRate, 0.3 * sampleRate);
+      this.calm = 0;
+      this.target = Math.min(this.target + STEP * sampleRate, MOST);
       return true;
+    }
+    this.calm += output.length;
+    if (this.calm >= CALM) {
+      this.calm = 0;
+      this.target = Math.max(LEAST, this.target - STEP * sampleRate);
     }
     /** Frames from when a sample was recorded until it plays, but for the codec's own delay. */
     this.latency = currentFrame - this.begun - this.played;
