@@ -16,7 +16,7 @@ mkdir -p "$out/slm"
 cp -R "$here/slm/src" "$out/slm"
 
 cp "$here"/package*.json "$root/build/demo"
-npm ci --prefix "$root/build/demo" --ignore-scripts --no-audit --no-fund --prefer-offline --silent
+npm ci --prefix "$root/build/demo" --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel error
 cp "$root"/build/demo/node_modules/onnxruntime-web/dist/{ort.wasm.min.mjs,ort-wasm-simd-threaded.mjs,ort-wasm-simd-threaded.wasm} "$out/ort"
 
 "$python" -m speechlm export web "$out/model"
