@@ -39,7 +39,7 @@ class DemoRow:
     seconds: float
     kbps: float
     real_kbps: float
-    levels: float
+    codebooks_per_frame: float
     pesq: Score
     stoi: Score
     encode_rtf: float
@@ -67,7 +67,7 @@ def run(source: Path, out: Path, codec: Codec) -> list[DemoRow]:
             seconds=encoded.seconds,
             kbps=kbps,
             real_kbps=bitstream.inspect(packed).kbps,
-            levels=encoded.codebooks,
+            codebooks_per_frame=encoded.codebooks,
             pesq=score["pesq"],
             stoi=score["stoi"],
             encode_rtf=encoded.rtf,

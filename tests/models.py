@@ -40,9 +40,9 @@ def tiny_vocoder(codec: Path, folder: Path) -> Path:
         codec=TOKENIZER,
         weights=units.weights,
         sample_rate=units.sample_rate,
-        hop=units.hop,
-        levels=units.levels,
-        cardinality=units.cardinality,
+        hop_length=units.hop_length,
+        num_codebooks=units.num_codebooks,
+        codebook_size=units.codebook_size,
         dim=16,
         blocks=1,
         ahead=2,
@@ -55,10 +55,12 @@ def tiny_vocoder(codec: Path, folder: Path) -> Path:
     return folder
 
 
-def tiny_lm(units: str | Path, folder: Path, kind: str = "depth", levels: int | None = 2) -> Path:
+def tiny_lm(
+    units: str | Path, folder: Path, kind: str = "depth", num_codebooks: int | None = 2
+) -> Path:
     """A language model of letters and of the units of a codec or vocoder, which it names."""
     text = TextTokenizer.train(["abcdefghijklmnopqrstuvwxyz"], "char", 300)
-    vocabulary = Vocabulary(text.size, load(units, levels).units)
+    vocabulary = Vocabulary(text.size, load(units, num_codebooks).units)
     config = replace(
         tiny.config(kind, ids=ids_of(vocabulary)),
         units=str(units),

@@ -37,7 +37,9 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
     """A codec with an entropy model that knows nothing of its codes."""
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     codec = NeuralCodec.from_pretrained(folder)
-    context = EntropyModel(arrays(levels=codec.levels, cardinality=codec.cardinality))
+    context = EntropyModel(
+        arrays(num_codebooks=codec.num_codebooks, codebook_size=codec.codebook_size)
+    )
     hub.save_entropy_model(folder, context, codec.weights_hash)
     return folder
 
@@ -46,7 +48,7 @@ def test_it_compares_clip_by_clip(monkeypatch, model, clips):
     codec = NeuralCodec.from_pretrained(model)
     monkeypatch.setattr(entropy, "KBPS", (codec.kbps(1), codec.kbps(), 10 * codec.kbps()))
     report = entropy.run([clips], ["train"], str(model))
-    assert [row.levels for row in report.rows] == [1, codec.levels]
+    assert [row.num_codebooks for row in report.rows] == [1, codec.num_codebooks]
     assert report.seconds == pytest.approx((9000 + 12000 + 15000) / 16000)
     for row in report.rows:
         assert row.payload.n == row.file.n == 3
@@ -58,7 +60,7 @@ def test_it_compares_clip_by_clip(monkeypatch, model, clips):
     # What the payloads of all levels come to, but for their counts and where they end.
     coded = 1e-3 * codec.frame_rate * sum(report.level_bits)
     assert coded == pytest.approx(_unpacked(model, clips, codec), rel=1e-6)
-    assert len(report.level_entropy) == codec.levels
+    assert len(report.level_entropy) == codec.num_codebooks
     assert 0 <= max(report.level_entropy) <= codec.bits_per_code
     json.dumps(report.to_json())
     assert report.table().row_count == 2

@@ -63,7 +63,7 @@ def test_compress_and_decompress(model: Path, sample: Path, tmp_path: Path) -> N
     assert soundfile.info(sound).frames == soundfile.info(sample).frames
     facts = json.loads(run("info", packed, "--json").stdout)
     assert facts["model"] == "tiny"
-    assert facts["levels"] == 4
+    assert facts["num_codebooks"] == 4
     assert facts["frame_rate"] == 50
     assert facts["samples"] == soundfile.info(sample).frames
     assert facts["kbps"] == pytest.approx(packed.stat().st_size * 8e-3 / facts["seconds"])

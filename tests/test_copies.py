@@ -84,15 +84,15 @@ def test_codec_in_another_process(codec: Codec, wave: Tensor, other_process: Poo
 def test_streams(codec: Codec, wave: Tensor, copied: Callable[[Any], Any]) -> None:
     """Copies taken in the middle go on as the originals do, whatever these take in between."""
     encoder, decoder = codec.stream_encoder(), codec.stream_decoder()
-    chunks = wave.split(codec.hop, dim=1)
+    chunks = wave.split(codec.hop_length, dim=1)
     for chunk in chunks[:25]:
         decoder.push(encoder.push(chunk))
     twins = copied((encoder, decoder))
-    decoder.push(encoder.push(0.1 * torch.ones(1, 3 * codec.hop)))
+    decoder.push(encoder.push(0.1 * torch.ones(1, 3 * codec.hop_length)))
     decoder.conceal(2)
     expected, found = codec.stream_encoder(), []
     codes = torch.cat([expected.push(chunk) for chunk in chunks], dim=2)
-    sound = codec.decode(codes)[:, 25 * codec.hop - codec.delay :]
+    sound = codec.decode(codes)[:, 25 * codec.hop_length - codec.decoder_delay :]
     for at, chunk in enumerate(chunks[25:], start=25):
         code = twins[0].push(chunk)
         assert torch.equal(code, codes[:, :, at : at + 1])
@@ -123,8 +123,8 @@ def spoken(model: LanguageModel, seed: int = 1) -> list[list[int]]:
 
 
 def prompt(model: LanguageModel) -> np.ndarray:
-    codes = np.arange(20 * model.units.levels) * 37 % model.units.cardinality
-    return codes.reshape(model.units.levels, 20)
+    codes = np.arange(20 * model.units.num_codebooks) * 37 % model.units.codebook_size
+    return codes.reshape(model.units.num_codebooks, 20)
 
 
 @copied

@@ -109,8 +109,8 @@ def test_greedy_is_the_same_compiled_and_not(kind: str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", ["lm-16k", "lm-units"])
 def test_language_model(name: str, device: torch.device) -> None:
     cpu, model = LanguageModel.from_pretrained(name), LanguageModel.from_pretrained(name, device)
-    shape = (cpu.units.levels, 20)
-    codes = (np.arange(np.prod(shape)) * 37 % cpu.units.cardinality).reshape(shape)
+    shape = (cpu.units.num_codebooks, 20)
+    codes = (np.arange(np.prod(shape)) * 37 % cpu.units.codebook_size).reshape(shape)
     assert model.device == device
     assert model.score(codes).bits == pytest.approx(cpu.score(codes).bits, rel=1e-4)
     assert model.transcribe(codes) == cpu.transcribe(codes)
@@ -182,7 +182,7 @@ def tokenizer(kind: str, codec: Path, folder: Path) -> Path:
     if kind == "vocoder":
         torch.manual_seed(0)
         weights = units.load(made, framed=True).units.weights
-        config = VocoderConfig(weights=weights, cardinality=CLUSTERS, dim=16, blocks=1)
+        config = VocoderConfig(weights=weights, codebook_size=CLUSTERS, dim=16, blocks=1)
         return hub.save_model(folder, config, VocoderNetwork(config).state_dict())
     return made
 

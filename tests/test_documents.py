@@ -95,7 +95,7 @@ def place(
     monkeypatch.setattr(hub, "SHIPPED", models)
     tiny_codec(models / hub.DEFAULT_CODEC, num_codebooks=12)
     tiny_vocoder(tiny_model, models / hub.DEFAULT_VOCODER)
-    tiny_lm(hub.DEFAULT_VOCODER, models / hub.DEFAULT_LM, levels=None)
+    tiny_lm(hub.DEFAULT_VOCODER, models / hub.DEFAULT_LM, num_codebooks=None)
 
     def adapted(
         family: str, folder: Path, out: Path, threads: int, json: bool, **options: Any

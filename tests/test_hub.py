@@ -165,11 +165,14 @@ def cut(size: int) -> Callable[[Path], None]:
         (write(hub.CONFIG, "name: [tiny"), "config.yaml: "),
         (write(hub.CONFIG, "- tiny\n"), "config.yaml: is not a mapping"),
         (write(hub.CONFIG, "\0\x01"), "config.yaml: "),
-        (edit("hop: 12", "hope: 12"), "config.yaml: unknown key hope; known: name, sample_rate"),
+        (
+            edit("hop_length: 12", "hope: 12"),
+            "config.yaml: unknown key hope; known: name, sample_rate",
+        ),
         (edit("codebook_size", "size"), r"config.yaml: unknown key quantizer\.size"),
-        (edit("hop: 12", "hop: twelve"), "config.yaml: hop: "),
-        (edit("hop: 12", "hop: 0"), "hop 0"),
-        (edit("hop: 12", "hop: 10"), "the weights do not fit"),
+        (edit("hop_length: 12", "hop_length: twelve"), "config.yaml: hop_length: "),
+        (edit("hop_length: 12", "hop_length: 0"), "hop"),
+        (edit("hop_length: 12", "hop_length: 10"), "the weights do not fit"),
         (edit("latent: 8", "latent: -8"), "codec: "),
         (edit("num_codebooks: 4", "num_codebooks: 0"), "one level or more"),
         (edit("num_codebooks: 4", "num_codebooks: 5"), "the weights do not fit"),
@@ -272,7 +275,7 @@ def test_a_failed_save_leaves_the_old_model(folder, monkeypatch):
 
 
 def test_impossible_configurations_are_one_line():
-    made = CodecConfig(architecture="seanet", hop=100)
+    made = CodecConfig(architecture="seanet", hop_length=100)
     with pytest.raises(SpeechLMError, match=r"seanet\.strides \[2, 4, 5, 8\] is not the hop 100"):
         CodecNetwork(made)
 

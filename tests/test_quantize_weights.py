@@ -44,7 +44,9 @@ def saved(tmp_path_factory) -> Path:
     hub.save_model(folder, made.network.config, made.network.weights(), {"step": 7, "loss": 0.5})
     (folder / "README.md").write_text("a card")
     made = NeuralCodec.from_pretrained(folder)
-    context = EntropyModel(arrays(levels=made.levels, cardinality=made.cardinality))
+    context = EntropyModel(
+        arrays(num_codebooks=made.num_codebooks, codebook_size=made.codebook_size)
+    )
     hub.save_entropy_model(folder, context, made.weights_hash)
     return folder
 
@@ -118,7 +120,8 @@ def test_a_vocoder_keeps_its_units(tmp_path):
     said = semantic(tmp_path / "said", form="frames")
     made = VocoderConfig(
         weights=units.load(said).units.weights,
-        cardinality=CLUSTERS, dim=16, blocks=1, ahead=1, voice=VoiceConfig(8, 1, 4), duration_dim=8,
+        codebook_size=CLUSTERS, dim=16, blocks=1, ahead=1, duration_dim=8, voice=VoiceConfig(8, 1,
+        4),
     )  # fmt: skip
     hub.save_model(tmp_path / "whole", made, VocoderNetwork(made).state_dict())
     embed(said, tmp_path / "whole")

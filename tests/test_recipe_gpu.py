@@ -38,7 +38,7 @@ def test_it_measures_trains_and_reports(tmp_path: Path) -> None:
     pieces = b"".join(piece.read_bytes() for piece in sorted(out.glob("model.tar.*")))
     with tarfile.open(fileobj=BytesIO(pieces)) as archive:
         archive.extractall(tmp_path / "got", filter="data")
-    assert NeuralCodec.from_pretrained(tmp_path / "got" / "model").levels == 2
+    assert NeuralCodec.from_pretrained(tmp_path / "got" / "model").num_codebooks == 2
     report = (out / "report.md").read_text()
     assert "| codec | 0 audio s | 1 |" in report
     assert "| step | validation loss |" in report

@@ -95,7 +95,7 @@ class CodecAdaptation:
         """Both models at several bitrates, with all frames of as many codebooks."""
         options = self.options
         codec = NeuralCodec.from_pretrained(options.model)
-        rates = sorted({codec.kbps(max(1, round(share * codec.levels))) for share in SHARES})
+        rates = sorted({codec.kbps(max(1, round(share * codec.num_codebooks))) for share in SHARES})
         return systems_compared(options, "model", METRICS, sample_rate=self.sample_rate, kbps=rates)
 
 

@@ -66,7 +66,7 @@ class LMAdaptation:
         self._check_texts()
         if config.wordwise_tts and not (self._tokens / FILE).is_file():
             align(options.corpus, options.language or "en", None)
-        tokenize(options.corpus, self._tokens, config.units, self.units.levels)
+        tokenize(options.corpus, self._tokens, config.units, self.units.num_codebooks)
         synthesis = "tts-wordwise" if config.wordwise_tts else "tts"
         weights = {"speech": 4.0, "asr": 4.0, synthesis: 6.0}
         if self._has_voices():
@@ -76,7 +76,7 @@ class LMAdaptation:
                 lm=replace(config, name=options.new_name(config.name)),
                 data=MixtureConfig(
                     corpora=[str(self._tokens)],
-                    levels=self.units.levels,
+                    num_codebooks=self.units.num_codebooks,
                     text=str(hub.find_model(options.model) / TEXT_MODEL),
                     tasks={name: TaskConfig(weight=weight) for name, weight in weights.items()},
                     length=min(LENGTH, config.max_position_embeddings),
@@ -121,7 +121,7 @@ class LMAdaptation:
         cells: list[Cells] = []
         for entry in tokens.entries:
             if entry.split == "test" and entry.frames:
-                codes = tokens.codes(entry)[: self.units.levels].astype("int64")
+                codes = tokens.codes(entry)[: self.units.num_codebooks].astype("int64")
                 score = model.score(codes)
                 cells.append({"bits": {"value": score.rate, "weight": score.length}})
         return cells

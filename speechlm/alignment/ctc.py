@@ -125,7 +125,7 @@ class CTCAligner(Aligner):
     def __call__(self, wave: np.ndarray, text: str) -> list[Word]:
         words = split(text)
         own = audio.resample(wave, RATE, self.teacher.sample_rate)
-        frame = self.teacher.hop / self.teacher.sample_rate
+        frame = self.teacher.hop_length / self.teacher.sample_rate
         found = [
             (first * frame + frame / 2, last * frame + frame / 2)
             for first, last in self.frames(self.teacher(torch.from_numpy(own)), words)

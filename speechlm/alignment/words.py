@@ -67,8 +67,8 @@ def between(words: list[str], edges: list[float]) -> list[Word]:
 
 def levels(wave: np.ndarray) -> Floats:
     """Decibels (n,), one every :data:`STEP`, of 30 ms around it; none of less than that."""
-    hop = round(RATE * STEP)
-    frames = wave[: len(wave) // hop * hop].reshape(-1, hop)
+    hop_length = round(RATE * STEP)
+    frames = wave[: len(wave) // hop_length * hop_length].reshape(-1, hop_length)
     if len(frames) < 3:
         return np.zeros(0)
     power = np.convolve(np.square(frames).mean(axis=1), np.ones(3) / 3, "same")

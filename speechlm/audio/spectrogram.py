@@ -24,10 +24,10 @@ MAGMA = (
 )  # fmt: skip
 
 
-def power_spectrum(wave: Wave, window: int, hop: int) -> NDArray[np.floating[Any]]:
+def power_spectrum(wave: Wave, window: int, hop_length: int) -> NDArray[np.floating[Any]]:
     """``wave`` (samples,) -> power (frames, window // 2 + 1), Hann window, ends padded by zeros."""
-    padded = np.pad(wave, (window // 2, window // 2 + hop))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+    padded = np.pad(wave, (window // 2, window // 2 + hop_length))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop_length]
     return np.square(np.abs(np.fft.rfft(frames * get_window("hann", window))))
 
 

@@ -146,8 +146,8 @@ def _spoken(wave: Wave) -> Wave | None:
     if not len(loudness):
         return None
     loud = np.flatnonzero(loudness > np.percentile(loudness, 95) - QUIET - 5)
-    hop = round(STEP * RATE)
-    return wave[loud[0] * hop : (loud[-1] + 1) * hop] if len(loud) else None
+    hop_length = round(STEP * RATE)
+    return wave[loud[0] * hop_length : (loud[-1] + 1) * hop_length] if len(loud) else None
 
 
 def _off(joint: Joint, aligner: Aligner) -> float:

@@ -217,7 +217,7 @@ def _frame_by_frame(codec: Codec, wave: Tensor) -> tuple[Cost, Cost]:
     encoder, decoder = codec.stream_encoder(), codec.stream_decoder()
     encode = decode = 0.0
     cpu = time.process_time()
-    for frame in wave.split(codec.hop, dim=1):
+    for frame in wave.split(codec.hop_length, dim=1):
         start = time.perf_counter()
         codes = encoder.push(frame)
         middle = time.perf_counter()

@@ -37,7 +37,7 @@ class EntropyRow:
     """
 
     kbps: float
-    levels: int
+    num_codebooks: int
     payload: Interval
     file: Interval
     coded: float
@@ -108,12 +108,12 @@ def run(
     who = known([clip.speaker and (source, clip.speaker) for source, clip in found])
     if not clips:
         raise SpeechLMError(f"no recordings of {', '.join(splits)} in {[*map(str, sources)]}")
-    chosen = [codec.choose_levels(kbps=kbps) for kbps in KBPS if kbps <= codec.kbps()]
-    sizes: dict[int, list[tuple[_Size, _Size]]] = {levels: [] for levels in chosen}
+    chosen = [codec.choose_num_codebooks(kbps=kbps) for kbps in KBPS if kbps <= codec.kbps()]
+    sizes: dict[int, list[tuple[_Size, _Size]]] = {num_codebooks: [] for num_codebooks in chosen}
     spent = dict.fromkeys(chosen, 0.0)
     seconds = 0.0
     most = max(chosen)
-    bits, seen = np.zeros(most), np.zeros((most, codec.cardinality))
+    bits, seen = np.zeros(most), np.zeros((most, codec.codebook_size))
     with progress("coding", len(clips)) as advance:
         for clip in clips:
             wave = audio.resample(*clip.load(), codec.sample_rate)
@@ -122,26 +122,28 @@ def run(
             seconds += samples / codec.sample_rate
             bits += codec.entropy.bits(codes[:most]).sum(axis=1)
             np.add.at(seen, (np.arange(most)[:, None], codes[:most]), 1)
-            for levels in chosen:
-                kept = codes[:levels]
+            for num_codebooks in chosen:
+                kept = codes[:num_codebooks]
                 ours, took = _coded(codec, codec.entropy, kept, samples)
                 packed, _ = _coded(codec, None, kept, samples)
-                sizes[levels].append((ours, packed))
-                spent[levels] += took
+                sizes[num_codebooks].append((ours, packed))
+                spent[num_codebooks] += took
             advance(clip.id)
     return EntropyReport(
         seconds,
         codec.entropy.hash,
         [
             EntropyRow(
-                codec.kbps(levels),
-                levels,
-                _saved([(ours.payload, packed.payload) for ours, packed in sizes[levels]], who),
-                _saved([(ours.file, packed.file) for ours, packed in sizes[levels]], who),
-                sum(ours.payload for ours, _ in sizes[levels]) * 8e-3 / seconds,
-                spent[levels] / seconds,
+                codec.kbps(num_codebooks),
+                num_codebooks,
+                _saved(
+                    [(ours.payload, packed.payload) for ours, packed in sizes[num_codebooks]], who
+                ),
+                _saved([(ours.file, packed.file) for ours, packed in sizes[num_codebooks]], who),
+                sum(ours.payload for ours, _ in sizes[num_codebooks]) * 8e-3 / seconds,
+                spent[num_codebooks] / seconds,
             )
-            for levels in chosen
+            for num_codebooks in chosen
         ],
         (bits / seen.sum(axis=1)).tolist(),
         _entropy(seen).tolist(),
@@ -149,7 +151,7 @@ def run(
 
 
 def _entropy(seen: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bits of a code, by level, from how often each was seen (levels, cardinality)."""
+    """Bits of a code, by level, from how often each was seen (codebooks, codebook_size)."""
     share = seen / seen.sum(axis=1, keepdims=True)
     return -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=1)
 

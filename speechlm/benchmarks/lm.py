@@ -36,7 +36,7 @@ EVEN = [[LENGTH]] * 4
 MIXED = [[256], [192, 64], [128, 128], [192, 64]]
 """Lengths of the examples in each sequence."""
 SECONDS_HEARD, SECONDS_SPOKEN = 3.0, 4.0
-SPECIALS, TEXT, LEVELS = 8, 92, 4
+SPECIALS, TEXT, NUM_CODEBOOKS = 8, 92, 4
 NEVER = 1
 """An id whose logits are zero, far below the largest of random weights: it stands for an end."""
 
@@ -137,7 +137,7 @@ def run(runs: int = 5, config: LMConfig | None = None) -> GenerationReport:
     """
     codec = load()
     config = config or LMConfig()
-    flat, deep = (_model(config, kind, codec.cardinality) for kind in ("flatten", "depth"))
+    flat, deep = (_model(config, kind, codec.codebook_size) for kind in ("flatten", "depth"))
     absent = []
     peer = None
     if find_spec("transformers"):
@@ -179,10 +179,10 @@ def run(runs: int = 5, config: LMConfig | None = None) -> GenerationReport:
 
 
 @torch.no_grad()
-def _model(config: LMConfig, kind: str, cardinality: int) -> UnitLM:
+def _model(config: LMConfig, kind: str, codebook_size: int) -> UnitLM:
     """A model of random weights, of such precision as model files have."""
     torch.manual_seed(0)
-    ids = IdsConfig(SPECIALS, TEXT, cardinality, LEVELS)
+    ids = IdsConfig(SPECIALS, TEXT, codebook_size, NUM_CODEBOOKS)
     model = UnitLM(replace(config, pattern=kind, dropout=0.0, ids=ids)).eval()
     for weight in model.parameters():
         if weight.ndim > 1:
@@ -281,12 +281,12 @@ def _speak(speaker: Generator, codec: Codec) -> tuple[Cost, Cost]:
     """Until the first sound after a prompt; and for a second of the sound that follows."""
     recording, _ = audio.read(SAMPLE, codec.sample_rate)
     wave = torch.from_numpy(np.resize(recording, round(SECONDS_HEARD * codec.sample_rate)))[None]
-    prompt = np.zeros((LEVELS, 1), np.int64)
+    prompt = np.zeros((NUM_CODEBOOKS, 1), np.int64)
     prompt[0] = 2
     frames = round(SECONDS_SPOKEN * codec.frame_rate)
 
     wall, cpu = time.perf_counter(), time.process_time()
-    heard = codec.stream_encoder(levels=LEVELS).push(wave)
+    heard = codec.stream_encoder(num_codebooks=NUM_CODEBOOKS).push(wave)
     decoder = codec.stream_decoder()
     steps = speaker.generate_speech(
         [prompt], [heard[0].numpy()], NEVER, frames, codec.frame_rate, Sampling(1.0)

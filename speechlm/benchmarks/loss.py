@@ -108,9 +108,9 @@ def run(
         SpeechLMError: when there is nothing to code, or the codec's frames are not of 20 ms.
     """
     codec = load(model)
-    if codec.sample_rate != RATE or codec.hop * 50 != RATE:
+    if codec.sample_rate != RATE or codec.hop_length * 50 != RATE:
         raise SpeechLMError(f"{codec.model_id}: packets are compared at 16 kHz, in 20 ms")
-    levels = codec.choose_levels(kbps=kbps)
+    num_codebooks = codec.choose_num_codebooks(kbps=kbps)
     opus = OpusCodec(kbps)
     tested = [clip for clip in speech.find(source) if clip.split == "test" and clip.text]
     step = max(1, len(tested) // clips)
@@ -127,7 +127,7 @@ def run(
             text = plain(clip.text or "")
             words.append(len(text.split()))
             seed = zlib.crc32(clip.id.encode())
-            for system, decode in _systems(codec, levels, opus, wave).items():
+            for system, decode in _systems(codec, num_codebooks, opus, wave).items():
                 for pattern in PATTERNS:
                     sound = decode(pattern, seed)[: len(wave)]
                     judged = scores(wave, sound, RATE, METRICS)
@@ -146,15 +146,15 @@ def run(
         for system in (CONCEALED, SILENT, OPUS)
     ]
     return PacketLossReport(
-        codec.kbps(levels), [codec.model_id, opus.about, recogniser.about], rows
+        codec.kbps(num_codebooks), [codec.model_id, opus.about, recogniser.about], rows
     )
 
 
 def _systems(
-    codec: Codec, levels: int, opus: OpusCodec, wave: Wave
+    codec: Codec, num_codebooks: int, opus: OpusCodec, wave: Wave
 ) -> dict[str, Callable[[LossPattern, int], Wave]]:
     """Each system's sound of ``wave`` under a pattern and a seed."""
-    codes = codec.encode(torch.from_numpy(wave)[None], levels)
+    codes = codec.encode(torch.from_numpy(wave)[None], num_codebooks)
     packets, delay = opus.encode(wave)
 
     def ours(pattern: LossPattern, seed: int, mute: bool) -> Wave:

@@ -226,14 +226,14 @@ def synthetic(
             "training": {"precision": "bf16", "optimizer": {"kind": "muon"}},
         }
         if kind == "vocoder":
-            declared["levels"] = 1
+            declared["num_codebooks"] = 1
             declared["data"]["cache"] = str(Path(name) / "cache")
         if kind == "lm":
             tokens, text = Path(name) / "tokens", hub.find_model("lm-16k") / TEXT_MODEL
-            tokenize(corpus, tokens, levels=2)
+            tokenize(corpus, tokens, num_codebooks=2)
             declared["data"] = {
                 "corpora": [str(tokens)],
-                "levels": 2,
+                "num_codebooks": 2,
                 "text": str(text),
                 "tasks": {"speech": {}},
             }

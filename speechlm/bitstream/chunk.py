@@ -20,7 +20,7 @@ class Chunk:
         number: among the chunks of the stream, from 0.
         start: its first frame.
         sample: of the sound, where its first frame begins.
-        levels, frames: of its codes.
+        num_codebooks, frames: of its codes.
         bits: per code.
         trim: None, or, where a part of the sound ends with this chunk, by how many samples the part
             is shorter than its frames. The next frame starts a sound anew.
@@ -31,7 +31,7 @@ class Chunk:
     number: int
     start: int
     sample: int
-    levels: int
+    num_codebooks: int
     frames: int
     bits: int
     trim: int | None
@@ -42,7 +42,7 @@ class Chunk:
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """Int64 (levels, frames); -1 where a frame has fewer levels.
+        """Int64 (codebooks, frames); -1 where a frame has fewer levels.
 
         Raises:
             BitstreamError: when the payload holds no such codes, or is one that only the model
@@ -53,7 +53,7 @@ class Chunk:
             raise BitstreamError(
                 f"chunk {self.number} is entropy-coded: only the model that wrote it decodes it"
             )
-        return coder.decode(self.payload, self.levels, self.frames)
+        return coder.decode(self.payload, self.num_codebooks, self.frames)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Shape:
     """The fields of a chunk.
 
     Attributes:
-        levels, frames: of its codes.
+        num_codebooks, frames: of its codes.
         trim: None, or in the last chunk of a part by how many samples the part is shorter than
             its frames.
         last: whether the part is the last one.
@@ -38,7 +38,7 @@ class Shape:
         size: of the payload, bytes.
     """
 
-    levels: int
+    num_codebooks: int
     frames: int
     trim: int | None
     last: bool
@@ -48,9 +48,9 @@ class Shape:
     def to_bytes(self, header: Header) -> bytes:
         tag = self.coding
         fields = b""
-        if self.levels != header.levels:
+        if self.num_codebooks != header.num_codebooks:
             tag |= _HAS_LEVELS
-            fields += bytes([self.levels])
+            fields += bytes([self.num_codebooks])
         if self.frames != header.chunk_frames:
             tag |= _HAS_FRAMES
             fields += varint(self.frames)
@@ -71,20 +71,20 @@ class Shape:
         """
         tag = source.take(1)[0]
         coding, last, ends = tag & _CODING, bool(tag & _IS_LAST), bool(tag & _ENDS_PART)
-        levels = source.take(1)[0] if tag & _HAS_LEVELS else header.levels
+        num_codebooks = source.take(1)[0] if tag & _HAS_LEVELS else header.num_codebooks
         frames = source.varint() if tag & _HAS_FRAMES else header.chunk_frames
         trim = source.varint() if last or ends else None
         if (
             (last and ends)
-            or not 1 <= levels <= header.levels
+            or not 1 <= num_codebooks <= header.num_codebooks
             or not (0 if last or ends else 1) <= frames <= header.chunk_frames
         ):
             raise BitstreamError("is damaged")
-        packed = packed_size(levels, frames, header.bits)
+        packed = packed_size(num_codebooks, frames, header.bits)
         size = packed if coding == PACKED else source.varint()
-        if size > largest_size(levels, frames, header.bits):
+        if size > largest_size(num_codebooks, frames, header.bits):
             raise BitstreamError("is damaged")
-        return cls(levels, frames, trim, last, coding, size)
+        return cls(num_codebooks, frames, trim, last, coding, size)
 
 
 def check(head: int, record: bytes, number: int) -> int:

@@ -1,6 +1,6 @@
 """Payloads: ways to write the codes of a chunk as bytes.
 
-Codes are integers (levels, frames). They may be ragged: a frame of fewer levels holds ``ABSENT``
+Codes are integers (codebooks, frames). They may be ragged: a frame of fewer levels holds ``ABSENT``
 above its last, and one of none holds nothing else.
 """
 
@@ -25,11 +25,11 @@ class PayloadCoder(Protocol):
     """One way to write the codes of a chunk."""
 
     def encode(self, codes: np.ndarray) -> bytes:
-        """The payload of ``codes`` (levels, frames), which may be ragged."""
+        """The payload of ``codes`` (codebooks, frames), which may be ragged."""
         ...
 
-    def decode(self, payload: bytes, levels: int, frames: int) -> np.ndarray:
-        """Int64 codes (levels, frames) of a payload.
+    def decode(self, payload: bytes, num_codebooks: int, frames: int) -> np.ndarray:
+        """Int64 codes (codebooks, frames) of a payload.
 
         Raises:
             BitstreamError: when ``payload`` is not what :meth:`encode` gives for such codes.
@@ -50,7 +50,7 @@ class ModelCoder(PayloadCoder, Protocol):
         ...
 
     def bits(self, codes: np.ndarray) -> NDArray[np.float64]:
-        """About how many bits each of ``codes`` (levels, frames), all of them there, takes."""
+        """About how many bits each of ``codes`` (codebooks, frames), all of them there, takes."""
         ...
 
 
@@ -63,10 +63,10 @@ class FixedWidthCoder:
     def encode(self, codes: np.ndarray) -> bytes:
         return pack(codes, self._bits)
 
-    def decode(self, payload: bytes, levels: int, frames: int) -> np.ndarray:
-        if len(payload) != packed_size(levels, frames, self._bits):
+    def decode(self, payload: bytes, num_codebooks: int, frames: int) -> np.ndarray:
+        if len(payload) != packed_size(num_codebooks, frames, self._bits):
             raise BitstreamError("is damaged")
-        return unpack(payload, levels, frames, self._bits)
+        return unpack(payload, num_codebooks, frames, self._bits)
 
 
 class Ragged:
@@ -79,14 +79,14 @@ class Ragged:
         counts = count_levels(codes)
         return pack_counts(counts, len(codes)) + pack(codes.T[codes.T >= 0][None], self._bits)
 
-    def decode(self, payload: bytes, levels: int, frames: int) -> np.ndarray:
-        counts, size = unpack_counts(payload, frames, levels)
+    def decode(self, payload: bytes, num_codebooks: int, frames: int) -> np.ndarray:
+        counts, size = unpack_counts(payload, frames, num_codebooks)
         present = int(counts.sum())
         if len(payload) - size != packed_size(1, present, self._bits):
             raise BitstreamError("is damaged")
-        codes = np.full((frames, levels), ABSENT, np.int64)
+        codes = np.full((frames, num_codebooks), ABSENT, np.int64)
         values = unpack(payload[size:], 1, present, self._bits)[0]
-        codes[np.arange(levels) < counts[:, None]] = values
+        codes[np.arange(num_codebooks) < counts[:, None]] = values
         return np.ascontiguousarray(codes.T)
 
 
@@ -97,10 +97,10 @@ def coders(bits: int, entropy: ModelCoder | None = None) -> Mapping[int, Payload
 
 
 def count_levels(codes: np.ndarray) -> np.ndarray:
-    """Levels of each frame (frames,) of codes (levels, frames)."""
+    """Levels of each frame (frames,) of codes (codebooks, frames)."""
     return (codes != ABSENT).sum(axis=0)
 
 
-def largest_size(levels: int, frames: int, bits: int) -> int:
+def largest_size(num_codebooks: int, frames: int, bits: int) -> int:
     """Bytes that no payload exceeds: as packed, and two a frame for where its levels end."""
-    return packed_size(levels, frames, bits) + 2 * frames + 2
+    return packed_size(num_codebooks, frames, bits) + 2 * frames + 2

@@ -31,9 +31,9 @@ class Header:
         model: id of the model that decodes the codes, at most 127 bytes of UTF-8.
         weights_hash: the first 8 hex digits of the hash of its weights.
         sample_rate: of the sound, Hz.
-        hop: samples per frame.
+        hop_length: samples per frame.
         bits: per code, 1 to 16.
-        levels: codes per frame, 1 to 255; a chunk may hold fewer.
+        num_codebooks: codes per frame, 1 to 255; a chunk may hold fewer.
         chunk_frames: frames per chunk; a chunk may hold fewer. At most 2**18 codes per chunk.
         context: the first 8 hex digits of the hash of the entropy model by which chunks may be
             entropy-coded; None when none is.
@@ -45,24 +45,24 @@ class Header:
     model: str
     weights_hash: str
     sample_rate: int
-    hop: int
+    hop_length: int
     bits: int
-    levels: int
+    num_codebooks: int
     chunk_frames: int
     context: str | None = None
 
     def __post_init__(self) -> None:
         for name, most in (
             ("sample_rate", 1 << 24),
-            ("hop", 1 << 24),
+            ("hop_length", 1 << 24),
             ("bits", 16),
-            ("levels", 255),
-            ("chunk_frames", MAX_CHUNK_CODES // max(1, self.levels)),
+            ("num_codebooks", 255),
+            ("chunk_frames", MAX_CHUNK_CODES // max(1, self.num_codebooks)),
         ):
             if not 1 <= getattr(self, name) <= most:
                 raise BitstreamError(f"{name} {getattr(self, name)} is not in 1..{most}")
-        if self.hop > self.sample_rate:
-            raise BitstreamError(f"a frame of {self.hop} samples is longer than a second")
+        if self.hop_length > self.sample_rate:
+            raise BitstreamError(f"a frame of {self.hop_length} samples is longer than a second")
         for digits in (self.weights_hash, self.context):
             if digits is not None and not _HASH.fullmatch(digits):
                 raise BitstreamError(f"weights hash {digits!r} is not 8 hex digits")
@@ -72,12 +72,12 @@ class Header:
     @property
     def frame_rate(self) -> float:
         """Frames per second."""
-        return self.sample_rate / self.hop
+        return self.sample_rate / self.hop_length
 
     @property
     def chunk_bytes(self) -> int:
         """The largest payload of a chunk."""
-        return packed_size(self.levels, self.chunk_frames, self.bits)
+        return packed_size(self.num_codebooks, self.chunk_frames, self.bits)
 
     def to_bytes(self) -> bytes:
         name = self.model.encode()
@@ -89,8 +89,10 @@ class Header:
             extension = varint(len(extension)) + extension
         body = (
             MAGIC
-            + bytes([VERSION, flags, self.levels])
-            + b"".join(varint(value) for value in (self.sample_rate, self.hop, self.chunk_frames))
+            + bytes([VERSION, flags, self.num_codebooks])
+            + b"".join(
+                varint(value) for value in (self.sample_rate, self.hop_length, self.chunk_frames)
+            )
             + bytes.fromhex(self.weights_hash)
             + bytes([len(name)])
             + name
@@ -113,8 +115,8 @@ class Header:
                 f"is in format version {version}, newer than this speechlm reads ({VERSION}): "
                 "upgrade speechlm"
             )
-        flags, levels = source.take(2)
-        sample_rate, hop, chunk_frames = source.varint(), source.varint(), source.varint()
+        flags, num_codebooks = source.take(2)
+        sample_rate, hop_length, chunk_frames = source.varint(), source.varint(), source.varint()
         weights_hash = source.take(4).hex()
         name = source.take(source.take(1)[0])
         extension = b""
@@ -135,9 +137,9 @@ class Header:
             model,
             weights_hash,
             sample_rate,
-            hop,
+            hop_length,
             bits,
-            levels,
+            num_codebooks,
             chunk_frames,
             context.hex() if context is not None and len(context) == 4 else None,
         )

@@ -26,12 +26,12 @@ KINDS = {PACKED: "packed", RAGGED: "ragged", ENTROPY: "entropy-coded"}
 class ChunkInfo:
     """A chunk in numbers: ``bytes`` of all its record, ``frames`` from the second ``start`` on.
 
-    ``levels`` are those that a frame has on average.
+    ``codebooks_per_frame`` are those that a frame has on average.
     """
 
     start: float
     frames: int
-    levels: float
+    codebooks_per_frame: float
     payload: str
     bytes: int
 
@@ -42,8 +42,8 @@ class Info:
 
     Attributes:
         model, weights_hash: the model that decodes it.
-        sample_rate, hop: of the sound, Hz and samples per frame.
-        bits, levels: per code, and codes per frame at most.
+        sample_rate, hop_length: of the sound, Hz and samples per frame.
+        bits, num_codebooks: per code, and codes per frame at most.
         chunk_frames: frames per chunk at most.
         context: the entropy model that its chunks may need besides; None when they need none.
         frames: in all, with those that were lost.
@@ -65,9 +65,9 @@ class Info:
     model: str
     weights_hash: str
     sample_rate: int
-    hop: int
+    hop_length: int
     bits: int
-    levels: int
+    num_codebooks: int
     chunk_frames: int
     context: str | None
     frames: int
@@ -88,12 +88,12 @@ class Info:
     @property
     def frame_rate(self) -> float:
         """Frames per second."""
-        return self.sample_rate / self.hop
+        return self.sample_rate / self.hop_length
 
     @property
     def seconds(self) -> float:
         """Of sound; from whole frames when the end of the file is lost."""
-        samples = self.frames * self.hop if self.samples is None else self.samples
+        samples = self.frames * self.hop_length if self.samples is None else self.samples
         return samples / self.sample_rate
 
     @property
@@ -169,9 +169,9 @@ def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = Fa
             counted += size
             coded += len(item.payload) - size
         file_bytes = file.seek(0, 2)
-    levels = max(header.levels for header in reader.headers)
+    num_codebooks = max(header.num_codebooks for header in reader.headers)
     return Info(
-        **vars(reader.header) | {"levels": levels},
+        **vars(reader.header) | {"num_codebooks": num_codebooks},
         frames=reader.frames,
         samples=reader.samples,
         chunks=kinds.total(),
@@ -183,8 +183,8 @@ def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = Fa
         count_bytes=counted,
         code_bytes=coded,
         payloads=dict(kinds),
-        level_codes=level_codes[:levels].tolist(),
-        level_bytes=None if level_bytes is None else level_bytes[:levels].tolist(),
+        level_codes=level_codes[:num_codebooks].tolist(),
+        level_bytes=None if level_bytes is None else level_bytes[:num_codebooks].tolist(),
         each=chunks,
     )
 
@@ -192,9 +192,9 @@ def inspect(path: str | Path, entropy: ModelCoder | None = None, each: bool = Fa
 def _counts(chunk: Chunk) -> tuple[NDArray[np.int64], int]:
     """Levels of each frame of a chunk, and the bytes in which its payload says so."""
     if chunk.coding == PACKED:
-        return np.full(chunk.frames, chunk.levels), 0
+        return np.full(chunk.frames, chunk.num_codebooks), 0
     try:
-        return unpack_counts(chunk.payload, chunk.frames, chunk.levels)
+        return unpack_counts(chunk.payload, chunk.frames, chunk.num_codebooks)
     except BitstreamError:  # whole, but no writer's of ours
         return np.zeros(chunk.frames, np.int64), 0
 
@@ -209,5 +209,5 @@ def _sizes(
         return None
     sizes = np.zeros(len(codes))
     with suppress(BitstreamError):  # as in _counts
-        sizes[: chunk.levels] = entropy.bits(chunk.codes).sum(axis=1) / 8
+        sizes[: chunk.num_codebooks] = entropy.bits(chunk.codes).sum(axis=1) / 8
     return sizes

@@ -45,7 +45,7 @@ def _copy(reader: Reader, writer: Writer, last: bool) -> int:
             writer.copy(waiting, last=False)
         waiting = chunk
         if chunk.trim is not None:
-            begin = chunk.sample + chunk.frames * reader.header.hop - chunk.trim
+            begin = chunk.sample + chunk.frames * reader.header.hop_length - chunk.trim
     assert reader.samples is not None
     if waiting is not None:
         writer.copy(waiting, last and not reader.ends_empty)
@@ -71,6 +71,6 @@ def _common_header(files: Sequence[BinaryIO], names: Sequence[str]) -> Header:
             headers.append(header)
     return replace(
         headers[0],
-        levels=max(header.levels for header in headers),
+        num_codebooks=max(header.num_codebooks for header in headers),
         chunk_frames=max(header.chunk_frames for header in headers),
     )

@@ -145,7 +145,7 @@ class PacketReader:
                 self._next,
                 start,
                 sample,
-                shape.levels,
+                shape.num_codebooks,
                 shape.frames,
                 self.header.bits,
                 shape.trim,
@@ -157,7 +157,7 @@ class PacketReader:
 
     @property
     def _sample(self) -> int:
-        return max(0, self.frames * self.header.hop - self._trimmed)
+        return max(0, self.frames * self.header.hop_length - self._trimmed)
 
     def _keep(self, number: int, body: bytes) -> None:
         """Let a chunk wait for its turn, if it is whole and its turn is still to come."""

@@ -17,7 +17,7 @@ from speechlm.bitstream.peekable import Lookahead
 
 log = logging.getLogger(__name__)
 
-SHARED = "model", "weights_hash", "context", "sample_rate", "hop", "bits"
+SHARED = "model", "weights_hash", "context", "sample_rate", "hop_length", "bits"
 """Fields of a header that streams have in common that can be joined."""
 MAX_DELAY = 0.5
 """Seconds; no decoder lags by more, so a length is shorter than its frames by less than that."""
@@ -187,7 +187,7 @@ class Reader:
                     number,
                     first,
                     sample,
-                    shape.levels,
+                    shape.num_codebooks,
                     shape.frames,
                     self.header.bits,
                     shape.trim,
@@ -207,7 +207,7 @@ class Reader:
                 f"{place} is in coding {shape.coding}, which this speechlm does not know: upgrade "
                 "speechlm"
             )
-        if (shape.trim or 0) >= header.hop + header.sample_rate * MAX_DELAY:
+        if (shape.trim or 0) >= header.hop_length + header.sample_rate * MAX_DELAY:
             raise BitstreamError(f"{place} states a length that is not that of its frames")
         if shape.frames > frames_left(start, self._source.position, header.frame_rate):
             seconds = (start + shape.frames) / header.frame_rate
@@ -263,7 +263,7 @@ class Reader:
 
     def _sample(self, frame: int) -> int:
         """Where ``frame``, of the part that is read, begins in the sound."""
-        return max(0, frame * self.header.hop - self._trimmed)
+        return max(0, frame * self.header.hop_length - self._trimmed)
 
     def _expected(self) -> tuple[Shape | None, bytes, str]:
         """Take the next chunk: its fields as far as they can be read, payload, and any trouble."""
@@ -342,5 +342,5 @@ class Reader:
         if stated is not None and stated_end >= here:
             return stated.frames
         chunks, rest = divmod(here - place, full)
-        frames = rest * 8 // (header.levels * header.bits)
+        frames = rest * 8 // (header.num_codebooks * header.bits)
         return chunks * header.chunk_frames + min(frames, header.chunk_frames)

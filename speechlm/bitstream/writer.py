@@ -55,11 +55,11 @@ class Writer:
         self._head = zlib.crc32(start)
         self._chunks = 0
         self._frames = 0  # of this part
-        self._waiting = np.zeros((header.levels, 0), np.int32)
+        self._waiting = np.zeros((header.num_codebooks, 0), np.int32)
         self._send(start)
 
     def write(self, codes: np.ndarray) -> None:
-        """Append integer codes (levels, frames): any frames, up to the header's levels.
+        """Append integer codes (codebooks, frames): any frames, up to the header's levels.
 
         A frame of fewer levels holds -1 above its last; one of none, nothing else.
 
@@ -67,9 +67,9 @@ class Writer:
             ValueError: when the shape or a code does not fit the header.
         """
         header = self.header
-        if codes.ndim != 2 or not 1 <= codes.shape[0] <= header.levels:
+        if codes.ndim != 2 or not 1 <= codes.shape[0] <= header.num_codebooks:
             raise ValueError(
-                f"expected codes (levels <= {header.levels}, frames), got {codes.shape}"
+                f"expected codes (levels <= {header.num_codebooks}, frames), got {codes.shape}"
             )
         if codes.dtype.kind not in "iu":
             raise ValueError(f"expected integer codes, got {codes.dtype}")
@@ -99,11 +99,11 @@ class Writer:
         header = self.header
         if self._waiting.shape[1] or chunk.bits != header.bits:
             raise ValueError("a chunk is copied between whole chunks of the same model")
-        if chunk.levels > header.levels or chunk.frames > header.chunk_frames:
+        if chunk.num_codebooks > header.num_codebooks or chunk.frames > header.chunk_frames:
             raise ValueError("the chunk is larger than the header says")
         size = len(chunk.payload)
         last = last and chunk.trim is not None
-        shape = Shape(chunk.levels, chunk.frames, chunk.trim, last, chunk.coding, size)
+        shape = Shape(chunk.num_codebooks, chunk.frames, chunk.trim, last, chunk.coding, size)
         self._record(shape, chunk.payload)
         self._frames = self._frames + chunk.frames if chunk.trim is None else 0
 
@@ -115,7 +115,7 @@ class Writer:
         Raises:
             ValueError: when the frames written make fewer than ``samples`` samples.
         """
-        trim = self._frames * self.header.hop - samples
+        trim = self._frames * self.header.hop_length - samples
         if samples < 0 or trim < 0:
             raise ValueError(f"{self._frames} frames do not make {samples} samples")
         self._chunk(self._waiting, trim, last)
@@ -123,18 +123,18 @@ class Writer:
         self._frames = 0
 
     def _chunk(self, codes: np.ndarray, trim: int | None = None, last: bool = False) -> None:
-        levels, frames = codes.shape
+        num_codebooks, frames = codes.shape
         ragged = bool((codes < 0).any())
         if ragged:  # no more rows than the fullest frame needs
-            levels = max(1, int((codes >= 0).sum(axis=0).max()))
-            codes = codes[:levels]
+            num_codebooks = max(1, int((codes >= 0).sum(axis=0).max()))
+            codes = codes[:num_codebooks]
         plain = RAGGED if ragged else PACKED
         payloads = {plain: self._coders[plain].encode(codes)}
         if self._entropy is not None and self._entropy.accepts(codes):
             payloads[ENTROPY] = self._entropy.encode(codes)
         coding = min(payloads, key=lambda coding: len(payloads[coding]))
         payload = payloads[coding]
-        self._record(Shape(levels, frames, trim, last, coding, len(payload)), payload)
+        self._record(Shape(num_codebooks, frames, trim, last, coding, len(payload)), payload)
 
     def _record(self, shape: Shape, payload: bytes) -> None:
         record = shape.to_bytes(self.header) + payload

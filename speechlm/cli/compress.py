@@ -250,8 +250,8 @@ def info(
         parts = Table("from, s", "frames", "levels a frame", "payload", "bytes", "kbps")
         for one in found.each:
             kbps = one.bytes * 8e-3 * found.frame_rate / one.frames if one.frames else math.nan
-            start, levels = f"{one.start:.2f}", f"{one.levels:.2f}"
-            row = start, f"{one.frames}", levels, one.payload, f"{one.bytes}", f"{kbps:.3f}"
+            start, codebooks = f"{one.start:.2f}", f"{one.codebooks_per_frame:.2f}"
+            row = start, f"{one.frames}", codebooks, one.payload, f"{one.bytes}", f"{kbps:.3f}"
             parts.add_row(*row)
         console.print(parts)
 

@@ -123,7 +123,7 @@ def demo(
             f"{row.seconds:.2f}",
             f"{row.kbps:g}",
             f"{row.real_kbps:.2f}",
-            f"{row.levels:.2f}",
+            f"{row.codebooks_per_frame:.2f}",
             f"{row.pesq.value:.2f}",
             f"{row.stoi.value:.3f}",
             f"{row.encode_rtf:.4f}",
@@ -151,7 +151,7 @@ def onnx(
     from speechlm.codec.onnx import export as export_graphs
 
     codec = NeuralCodec.from_pretrained(model)
-    paths = export_graphs(codec.network, codec.choose_levels(kbps=kbps), out)
+    paths = export_graphs(codec.network, codec.choose_num_codebooks(kbps=kbps), out)
     sizes = {str(path): path.stat().st_size for path in paths}
     if json:
         print_json(sizes)

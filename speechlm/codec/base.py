@@ -18,17 +18,17 @@ from speechlm.publish import Publishable
 
 
 class Codec(Publishable, ABC):
-    """Mono waveform (batch, samples) to codes (batch, levels, frames) and back.
+    """Mono waveform (batch, samples) to codes (batch, codebooks, frames) and back.
 
     Codecs and their streams can be copied and pickled.
 
     Attributes:
         device: where it computes, and what it returns is.
         sample_rate: of the waveform, in Hz.
-        hop: samples a frame.
-        levels: codebooks a frame, at most.
-        cardinality: entries a codebook.
-        delay: samples by which decoding lags, beyond the filling of a hop.
+        hop_length: samples a frame.
+        num_codebooks: codebooks a frame, at most.
+        codebook_size: entries a codebook.
+        decoder_delay: samples by which decoding lags, beyond the filling of a hop.
         model_id: name of the model, as files that it wrote give it.
         weights_hash: first eight hexadecimal digits of a digest of the weights that give codes
             their meaning. The decoder's do not count: older files open with a better decoder.
@@ -37,10 +37,10 @@ class Codec(Publishable, ABC):
 
     device: torch.device
     sample_rate: int
-    hop: int
-    levels: int
-    cardinality: int
-    delay: int
+    hop_length: int
+    num_codebooks: int
+    codebook_size: int
+    decoder_delay: int
     model_id: str
     weights_hash: str
     entropy: ModelCoder | None = None
@@ -81,7 +81,7 @@ class Codec(Publishable, ABC):
     @property
     def frame_rate(self) -> float:
         """Frames a second."""
-        return self.sample_rate / self.hop
+        return self.sample_rate / self.hop_length
 
     @property
     def latency(self) -> float:
@@ -89,61 +89,65 @@ class Codec(Publishable, ABC):
 
         Infinite for a codec that runs on whole recordings only.
         """
-        return self.hop + self.delay
+        return self.hop_length + self.decoder_delay
 
     @property
     def bits_per_code(self) -> int:
         """Bits that hold one code."""
-        return max(1, math.ceil(math.log2(self.cardinality)))
+        return max(1, math.ceil(math.log2(self.codebook_size)))
 
-    def frames(self, samples: int) -> int:
+    def num_frames(self, samples: int) -> int:
         """Frames that cover ``samples`` samples and the decoder's delay; none for none."""
-        return -(-(samples + self.delay) // self.hop) if samples else 0
+        return -(-(samples + self.decoder_delay) // self.hop_length) if samples else 0
 
-    def kbps(self, levels: int | None = None) -> float:
-        """Nominal bitrate of ``levels`` levels (all by default)."""
-        return (levels or self.levels) * self.bits_per_code * self.frame_rate / 1000
+    def kbps(self, num_codebooks: int | None = None) -> float:
+        """Nominal bitrate of ``num_codebooks`` levels (all by default)."""
+        return (num_codebooks or self.num_codebooks) * self.bits_per_code * self.frame_rate / 1000
 
-    def choose_levels(self, levels: int | None = None, kbps: float | None = None) -> int:
+    def choose_num_codebooks(
+        self, num_codebooks: int | None = None, kbps: float | None = None
+    ) -> int:
         """The number of levels asked for: itself, nearest to a bitrate, or all.
 
         Raises:
             SpeechLMError: when both are given, or the model does not reach there.
         """
-        if levels is not None and kbps is not None:
-            raise SpeechLMError("give levels or kbps, not both")
-        if levels is not None:
-            if not 1 <= levels <= self.levels:
-                raise SpeechLMError(f"{self.model_id} has 1 to {self.levels} levels, not {levels}")
-            return levels
+        if num_codebooks is not None and kbps is not None:
+            raise SpeechLMError("give num_codebooks or kbps, not both")
+        if num_codebooks is not None:
+            if not 1 <= num_codebooks <= self.num_codebooks:
+                raise SpeechLMError(
+                    f"{self.model_id} has 1 to {self.num_codebooks} levels, not {num_codebooks}"
+                )
+            return num_codebooks
         if kbps is None:
-            return self.levels
+            return self.num_codebooks
         low, high = self.kbps(1), self.kbps()
         if not 0.75 * low <= kbps <= 1.1 * high:
             raise SpeechLMError(f"{self.model_id} reaches {low:g} to {high:g} kbps, not {kbps:g}")
-        return min(max(round(kbps / low), 1), self.levels)
+        return min(max(round(kbps / low), 1), self.num_codebooks)
 
     def check_codes(self, codes: Tensor) -> None:
         """Raises: SpeechLMError, unless ``codes`` are such as :meth:`encode` gives, or ragged.
 
         In ragged codes a frame of fewer levels holds -1 above its last; one of none is silence.
         """
-        fits = codes.ndim == 3 and 1 <= codes.shape[1] <= self.levels
+        fits = codes.ndim == 3 and 1 <= codes.shape[1] <= self.num_codebooks
         if not fits or codes.dtype != torch.int64:
             raise SpeechLMError(
-                f"codes of {self.model_id} are int64 (batch, 1 to {self.levels} levels, frames), "
-                f"not {codes.dtype} {tuple(codes.shape)}"
+                f"codes of {self.model_id} are int64 (batch, 1 to {self.num_codebooks} levels, "
+                f"frames), not {codes.dtype} {tuple(codes.shape)}"
             )
         if not codes.numel():
             return
         lowest = int(codes.min())
-        if not -1 <= lowest <= int(codes.max()) < self.cardinality:
-            raise SpeechLMError(f"codes of {self.model_id} lie in [0, {self.cardinality})")
+        if not -1 <= lowest <= int(codes.max()) < self.codebook_size:
+            raise SpeechLMError(f"codes of {self.model_id} lie in [0, {self.codebook_size})")
         if lowest < 0 and bool(((codes[:, :-1] < 0) & (codes[:, 1:] >= 0)).any()):
             raise SpeechLMError(f"codes of {self.model_id} lack a level below one that is there")
 
     def truncation_distortion(self, codes: Tensor) -> Tensor:
-        """Distortion of truncated frames: float (batch, levels + 1, frames) of ``codes``.
+        """Distortion of truncated frames: float (batch, codebooks + 1, frames) of ``codes``.
 
         At index k, the squared distance per dimension between the latents of the first k levels
         and of all.
@@ -154,15 +158,19 @@ class Codec(Publishable, ABC):
         raise SpeechLMError(f"{self.model_id} has as many levels in all frames: give --kbps alone")
 
     @abstractmethod
-    def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
-        """Codes (batch, levels, frames(samples)) of ``wave`` (batch, samples)."""
+    def encode(
+        self, wave: Tensor, num_codebooks: int | None = None, kbps: float | None = None
+    ) -> Tensor:
+        """Codes (batch, levels, num_frames(samples)) of ``wave`` (batch, samples)."""
 
     @abstractmethod
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         """Waveform of ``codes``: ``length`` samples, or all that they cover."""
 
     @abstractmethod
-    def stream_encoder(self, levels: int | None = None, kbps: float | None = None) -> StreamEncoder:
+    def stream_encoder(
+        self, num_codebooks: int | None = None, kbps: float | None = None
+    ) -> StreamEncoder:
         """Encode chunk by chunk."""
 
     @abstractmethod
@@ -177,7 +185,7 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def push(self, wave: Tensor) -> Tensor:
-        """Codes (batch, levels, ready) after the chunk ``wave`` (batch, samples); maybe none."""
+        """Codes (batch, codebooks, ready) after the chunk ``wave`` (batch, samples); maybe none."""
 
     @abstractmethod
     def flush(self) -> Tensor:
@@ -191,7 +199,7 @@ class StreamDecoder(ABC):
 
     @abstractmethod
     def push(self, codes: Tensor) -> Tensor:
-        """Samples (batch, ready) after ``codes`` (batch, levels, frames)."""
+        """Samples (batch, ready) after ``codes`` (batch, codebooks, frames)."""
 
     @abstractmethod
     def conceal(self, frames: int) -> Tensor:

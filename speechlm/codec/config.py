@@ -65,9 +65,11 @@ class QuantizerConfig:
 class CodecConfig:
     """A codec. ``architecture`` is ``spectral`` or ``seanet``; the other section is not read."""
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"hop": "hop_length"}
+
     name: str = "speechlm-codec-16k"
     sample_rate: int = 16000
-    hop: int = 320
+    hop_length: int = 320
     latent: int = 128
     architecture: str = "spectral"
     spectral: SpectralConfig = field(default_factory=SpectralConfig)

@@ -25,7 +25,8 @@ from speechlm.quantize import (
 class CodecNetwork(nn.Module):
     """What training updates. For use, wrap it in :class:`speechlm.codec.NeuralCodec`.
 
-    ``delay`` is the number of samples by which the decoder's output lags the encoder's input.
+    ``decoder_delay`` is the number of samples by which the decoder's output lags the encoder's
+    input.
 
     Raises:
         SpeechLMError: for a configuration of which no network can be made.
@@ -48,15 +49,15 @@ class CodecNetwork(nn.Module):
         if config.architecture == "spectral":
             self.encoder, self.decoder = SpectralEncoder(config), SpectralDecoder(config)
             overlap = config.spectral.overlap
-            self.delay = config.hop if overlap is None else overlap
+            self.decoder_delay = config.hop_length if overlap is None else overlap
         elif config.architecture == "seanet":
             strides = list(config.seanet.strides)
-            if math.prod(strides) != config.hop:
+            if math.prod(strides) != config.hop_length:
                 raise ValueError(
-                    f"the product of seanet.strides {strides} is not the hop {config.hop}"
+                    f"the product of seanet.strides {strides} is not the hop {config.hop_length}"
                 )
             self.encoder, self.decoder = SeanetEncoder(config), SeanetDecoder(config)
-            self.delay = 0
+            self.decoder_delay = 0
         else:
             raise ValueError(f"architecture is spectral or seanet, not {config.architecture}")
         self.quantizer = build_quantizer(config.quantizer, config.latent)
@@ -83,14 +84,15 @@ class CodecNetwork(nn.Module):
         if unexpected or not all(_is_count(name) for name in missing):
             raise SpeechLMError("the weights do not fit the configuration: another architecture")
 
-    def frames(self, samples: int) -> int:
+    def num_frames(self, samples: int) -> int:
         """Frames that cover ``samples`` samples and the decoder's delay."""
-        return -(-(samples + self.delay) // self.config.hop) if samples else 0
+        return -(-(samples + self.decoder_delay) // self.config.hop_length) if samples else 0
 
     def forward(
-        self, wave: Tensor, levels: Tensor | None = None, bypass: bool = False
+        self, wave: Tensor, num_codebooks: Tensor | None = None, bypass: bool = False
     ) -> tuple[Tensor, Quantized]:
-        """Reconstruct ``wave`` (batch, samples) with so many ``levels`` (batch,) of each example.
+        """Reconstruct ``wave`` (batch, samples) with so many ``num_codebooks`` (batch,) of each
+        example.
 
         ``bypass`` decodes the latents unquantized.
         """
@@ -99,17 +101,17 @@ class CodecNetwork(nn.Module):
             quantized = Quantized(z, torch.empty(len(z), 0, z.shape[2], dtype=torch.int64))
         else:
             with torch.autocast(wave.device.type, enabled=False):
-                quantized = self.quantizer(z, levels)
+                quantized = self.quantizer(z, num_codebooks)
         return self.sound(quantized.z, wave.shape[1]), quantized
 
     def padded(self, wave: Tensor) -> Tensor:
         """``wave`` (batch, samples), and silence to the end of the frames that cover it."""
         samples = wave.shape[1]
-        return F.pad(wave, (0, self.frames(samples) * self.config.hop - samples))
+        return F.pad(wave, (0, self.num_frames(samples) * self.config.hop_length - samples))
 
     def sound(self, z: Tensor, samples: int) -> Tensor:
         """Waveform (batch, samples) of latents (batch, dim, frames) that cover it."""
-        return self.decoder(z).float()[:, self.delay : self.delay + samples]
+        return self.decoder(z).float()[:, self.decoder_delay : self.decoder_delay + samples]
 
 
 def _is_count(name: str) -> bool:

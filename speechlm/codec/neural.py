@@ -53,10 +53,10 @@ class NeuralCodec(Codec):
         config = network.config
         self.model_id = config.name
         self.sample_rate = config.sample_rate
-        self.hop = config.hop
-        self.delay = network.delay
-        self.levels = network.quantizer.num_codebooks
-        self.cardinality = network.quantizer.codebook_size
+        self.hop_length = config.hop_length
+        self.decoder_delay = network.decoder_delay
+        self.num_codebooks = network.quantizer.num_codebooks
+        self.codebook_size = network.quantizer.codebook_size
         self.weights_hash = hub.weights_hash(network.code_weights())
         self.to(device)
 
@@ -124,15 +124,17 @@ class NeuralCodec(Codec):
             hub.save_entropy_model(saved, self.entropy.model, self.weights_hash)
         return saved
 
-    def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
+    def encode(
+        self, wave: Tensor, num_codebooks: int | None = None, kbps: float | None = None
+    ) -> Tensor:
         check_wave(wave)
-        stream = self.stream_encoder(levels, kbps)
+        stream = self.stream_encoder(num_codebooks, kbps)
         samples = wave.shape[1]
-        whole = F.pad(wave, (0, self.frames(samples) * self.hop - samples))
+        whole = F.pad(wave, (0, self.num_frames(samples) * self.hop_length - samples))
         return torch.cat([stream.push(block) for block in _blocks(whole, self.sample_rate)], dim=2)
 
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        covered = max(codes.shape[-1] * self.hop - self.delay, 0)
+        covered = max(codes.shape[-1] * self.hop_length - self.decoder_delay, 0)
         if length is not None and not 0 <= length <= covered:
             raise SpeechLMError(f"{codes.shape[-1]} frames hold {covered} samples, not {length}")
         stream = self.stream_decoder()
@@ -140,9 +142,9 @@ class NeuralCodec(Codec):
         return torch.cat(waves, dim=1)[:, :length]
 
     def stream_encoder(
-        self, levels: int | None = None, kbps: float | None = None
+        self, num_codebooks: int | None = None, kbps: float | None = None
     ) -> NeuralStreamEncoder:
-        return NeuralStreamEncoder(self, self.choose_levels(levels, kbps))
+        return NeuralStreamEncoder(self, self.choose_num_codebooks(num_codebooks, kbps))
 
     def stream_decoder(self) -> NeuralStreamDecoder:
         return NeuralStreamDecoder(self)
@@ -150,7 +152,7 @@ class NeuralCodec(Codec):
     @cached_property
     def silence(self) -> Tensor:
         """Latents (dim, 1) of the middle of a long silence: what a frame without levels holds."""
-        codes = self.encode(torch.zeros(1, SILENT_FRAMES * self.hop))
+        codes = self.encode(torch.zeros(1, SILENT_FRAMES * self.hop_length))
         return self.network.quantizer.decode(codes.to(self.device))[0, :, -1:]
 
     def latents(self, codes: Tensor) -> Tensor:
@@ -162,8 +164,8 @@ class NeuralCodec(Codec):
 
     @cached_property
     def entries(self) -> Tensor:
-        """Latents (dim, cardinality) of level 0's codes."""
-        codes = torch.arange(self.cardinality, device=self.device)[None, None]
+        """Latents (dim, codebook_size) of level 0's codes."""
+        codes = torch.arange(self.codebook_size, device=self.device)[None, None]
         return self.network.quantizer.decode(codes)[0]
 
     @torch.inference_mode()
@@ -175,12 +177,12 @@ def prefix_latents(quantizer: Quantizer, codes: Tensor, silence: Tensor) -> tupl
     """Latents of the first 0, 1, 2 ... levels of each frame, and their distortion.
 
     Args:
-        codes: (batch, levels, frames).
+        codes: (batch, codebooks, frames).
         silence: latents (dim, 1) of a frame without levels.
 
     Returns:
-        Latents (batch, levels + 1, dim, frames), and the squared distance per dimension of each
-        from those of all levels (batch, levels + 1, frames).
+        Latents (batch, codebooks + 1, dim, frames), and the squared distance per dimension of each
+        from those of all levels (batch, codebooks + 1, frames).
     """
     kept = quantizer.decode_prefixes(codes)
     kept = torch.cat([silence.expand(len(kept), 1, -1, kept.shape[3]), kept], dim=1)
@@ -192,9 +194,10 @@ def _blocks(x: Tensor, rate: float) -> Sequence[Tensor]:
     return x.tensor_split(max(1, int(x.shape[-1] / (BLOCK_SECONDS * rate))), dim=-1)
 
 
-def _padded(codes: NDArray[np.int64], levels: int) -> NDArray[np.int64]:
-    """Codes (batch, up to ``levels``, frames) of ``levels`` levels, those not there -1."""
-    return np.pad(codes, ((0, 0), (0, levels - codes.shape[1]), (0, 0)), constant_values=-1)
+def _padded(codes: NDArray[np.int64], num_codebooks: int) -> NDArray[np.int64]:
+    """Codes (batch, up to ``num_codebooks``, frames) of ``num_codebooks`` levels, those not there
+    -1."""
+    return np.pad(codes, ((0, 0), (0, num_codebooks - codes.shape[1]), (0, 0)), constant_values=-1)
 
 
 class NeuralStreamEncoder(StreamEncoder):
@@ -203,19 +206,19 @@ class NeuralStreamEncoder(StreamEncoder):
     A push replaces them and changes nothing in place, so ``copy.copy`` forks a stream.
     """
 
-    def __init__(self, codec: NeuralCodec, levels: int):
+    def __init__(self, codec: NeuralCodec, num_codebooks: int):
         self.codec = codec
-        self.levels = levels
+        self.num_codebooks = num_codebooks
         self.state: State = None
         self.pushed = 0
         self.batch = 1
 
     def push(self, wave: Tensor) -> Tensor:
         if self.state is not None:
-            coded = self.codec.coder.step_frame(wave, self.levels, self.state)
+            coded = self.codec.coder.step_frame(wave, self.num_codebooks, self.state)
             if coded is not None:
                 codes, self.state = coded
-                self.pushed += self.codec.hop
+                self.pushed += self.codec.hop_length
                 return codes
         check_wave(wave)
         self.pushed += wave.shape[1]
@@ -224,9 +227,9 @@ class NeuralStreamEncoder(StreamEncoder):
     def flush(self) -> Tensor:
         if self.state is None:
             return torch.zeros(
-                self.batch, self.levels, 0, dtype=torch.int64, device=self.codec.device
+                self.batch, self.num_codebooks, 0, dtype=torch.int64, device=self.codec.device
             )
-        missing = self.codec.frames(self.pushed) * self.codec.hop - self.pushed
+        missing = self.codec.num_frames(self.pushed) * self.codec.hop_length - self.pushed
         return self._step(torch.zeros(self.batch, missing, device=self.codec.device))
 
     @torch.inference_mode()
@@ -237,7 +240,7 @@ class NeuralStreamEncoder(StreamEncoder):
         if self.state is None:
             self.state = codec.coder.initial_state(wave)
             self.batch = len(wave)
-        codes, self.state = codec.coder.step(wave, self.levels, self.state)
+        codes, self.state = codec.coder.step(wave, self.num_codebooks, self.state)
         return codes
 
 
@@ -252,7 +255,7 @@ class NeuralStreamDecoder(StreamDecoder):
     def __init__(self, codec: NeuralCodec):
         self.codec = codec
         self.state: State = None
-        self.skip = codec.delay
+        self.skip = codec.decoder_delay
         self.batch = 1
         self.recent: tuple[NDArray[np.int64], ...] = ()
         self.held = codec.silence
@@ -297,7 +300,9 @@ class NeuralStreamDecoder(StreamDecoder):
         if codec.entropy is None:
             return self.held
         model = codec.entropy.model
-        recent = np.concatenate([_padded(codes, codec.levels) for codes in self.recent], axis=2)
+        recent = np.concatenate(
+            [_padded(codes, codec.num_codebooks) for codes in self.recent], axis=2
+        )
         each = [model.expected_probs(codes[:, -model.reach :]) for codes in recent]
         shares = torch.from_numpy(np.stack(each)).to(codec.entries)
         frame = shares.argmax(1)[:, None, None].cpu().numpy()

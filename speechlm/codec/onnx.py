@@ -2,8 +2,8 @@
 
 ::
 
-    encoder.onnx    wave (1, hop), state_0, state_1, ...      ->  codes (1, levels, 1), next_0, ...
-    decoder.onnx    codes (1, levels, 1), state_0, ...        ->  wave (1, hop), next_0, ...
+    encoder.onnx    wave (1, hop), state_0, ...       ->  codes (1, codebooks, 1), next_0, ...
+    decoder.onnx    codes (1, codebooks, 1), state_0, ...  ->  wave (1, hop), next_0, ...
 
 Each call takes one frame. A stream begins with zeros for every state and hands each ``next_i`` to
 the next call as ``state_i``; what the decoder gives lags the encoder's input by ``delay`` samples,
@@ -38,8 +38,8 @@ OPSET = 20
 """The first with Gelu as one operation; onnxruntime has it since 1.17."""
 
 
-def export(network: CodecNetwork, levels: int, folder: str | Path) -> list[Path]:
-    """Write ``encoder.onnx`` and ``decoder.onnx``, both for so many ``levels``.
+def export(network: CodecNetwork, num_codebooks: int, folder: str | Path) -> list[Path]:
+    """Write ``encoder.onnx`` and ``decoder.onnx``, both for so many ``num_codebooks``.
 
     Raises:
         SpeechLMError: when the extra ``onnx`` is not installed.
@@ -50,16 +50,16 @@ def export(network: CodecNetwork, levels: int, folder: str | Path) -> list[Path]
         "model": config.name,
         "weights_hash": hub.weights_hash(network.code_weights()),
         "sample_rate": config.sample_rate,
-        "hop": config.hop,
-        "delay": network.delay,
-        "levels": levels,
+        "hop": config.hop_length,
+        "delay": network.decoder_delay,
+        "levels": num_codebooks,
         "cardinality": network.quantizer.codebook_size,
     }
     network = copy.deepcopy(network).eval().requires_grad_(False)
-    encoder = EncoderStep(replace_transforms(network.encoder), network.quantizer, levels)
+    encoder = EncoderStep(replace_transforms(network.encoder), network.quantizer, num_codebooks)
     decoder = DecoderStep(replace_transforms(network.decoder), network.quantizer)
-    wave = torch.zeros(1, config.hop)
-    codes = torch.zeros(1, levels, 1, dtype=torch.int64)
+    wave = torch.zeros(1, config.hop_length)
+    codes = torch.zeros(1, num_codebooks, 1, dtype=torch.int64)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return [
@@ -80,18 +80,18 @@ def check_packages() -> None:
 class EncoderStep(nn.Module):
     """One frame of a waveform to its codes."""
 
-    def __init__(self, encoder: Streaming, quantizer: Quantizer, levels: int):
+    def __init__(self, encoder: Streaming, quantizer: Quantizer, num_codebooks: int):
         super().__init__()
         self.encoder = encoder
         self.quantizer = quantizer
-        self.levels = levels
+        self.num_codebooks = num_codebooks
 
     def initial_state(self, like: Tensor) -> State:
         return self.encoder.initial_state(like)
 
     def forward(self, wave: Tensor, state: State) -> tuple[Tensor, State]:
         z, state = self.encoder.step(wave, state)
-        return self.quantizer.encode(z, self.levels), state
+        return self.quantizer.encode(z, self.num_codebooks), state
 
 
 class DecoderStep(nn.Module):
@@ -135,13 +135,13 @@ class MatrixSTFT(Streaming):
 
     def __init__(self, stft: CausalSTFT):
         super().__init__()
-        self.hop = stft.hop
+        self.hop_length = stft.hop_length
         rows = torch.eye(stft.size, dtype=torch.float64) * stft.window
         spectra = torch.fft.rfft(rows)
         self.register_buffer("matrix", torch.cat([spectra.real, spectra.imag], dim=1).float())
 
     def initial_state(self, like: Tensor) -> State:
-        return like.new_zeros(like.shape[0], self.hop)
+        return like.new_zeros(like.shape[0], self.hop_length)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         parts = torch.cat([state, x], dim=1) @ self.matrix
@@ -155,8 +155,8 @@ class MatrixISTFT(Streaming):
 
     def __init__(self, istft: CausalISTFT):
         super().__init__()
-        self.hop, self.overlap = istft.hop, istft.overlap
-        size = istft.hop + istft.overlap
+        self.hop_length, self.overlap = istft.hop_length, istft.overlap
+        size = istft.hop_length + istft.overlap
         rows = torch.eye(size // 2 + 1, dtype=torch.complex128)
         frames = torch.fft.irfft(torch.cat([rows, 1j * rows]), n=size)
         self.register_buffer("matrix", (frames * istft.window).float())
@@ -166,10 +166,10 @@ class MatrixISTFT(Streaming):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         frames = torch.cat([x.real, x.imag], dim=1).transpose(1, 2) @ self.matrix
-        tail = frames[..., self.hop :]
+        tail = frames[..., self.hop_length :]
         before = torch.cat([state, tail], dim=1)[:, :-1]
         head = frames[..., : self.overlap] + before
-        wave = torch.cat([head, frames[..., self.overlap : self.hop]], dim=2)
+        wave = torch.cat([head, frames[..., self.overlap : self.hop_length]], dim=2)
         return wave.flatten(1), tail[:, -1:]
 
 

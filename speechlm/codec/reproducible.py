@@ -50,12 +50,12 @@ class Float64Encoder:
     def initial_state(self, like: Tensor) -> State:
         return self.encoder.initial_state(like.to(self.precision))
 
-    def step(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State]:
-        """Codes (batch, levels, ready) of the chunk ``wave`` (batch, samples), and the state."""
+    def step(self, wave: Tensor, num_codebooks: int, state: State) -> tuple[Tensor, State]:
+        """Codes (batch, codebooks, ready) of the chunk ``wave`` (batch, samples), and the state."""
         z, state = self.encoder.step(wave.to(self.precision), state)
-        return self.quantizer.encode(z, levels), state
+        return self.quantizer.encode(z, num_codebooks), state
 
-    def step_frame(self, wave: Tensor, levels: int, state: State) -> None:
+    def step_frame(self, wave: Tensor, num_codebooks: int, state: State) -> None:
         """None: there is no faster path for a single hop."""
 
 
@@ -71,11 +71,11 @@ class VerifiedEncoder:
         self.encoder = encoder
         self.search = ResidualSearch(quantizer)
         self.exact = copy.deepcopy(encoder).double()
-        hop = encoder.stft.hop
+        hop_length = encoder.stft.hop_length
         # What a frame depends on: its own samples, those of the frames that the stack looks back
         # on, and the hop before, which the first of their windows reaches into.
         blocks = [stage for stage in encoder.stack.stages if isinstance(stage, ConvNeXtBlock)]
-        self.reach = (sum(block.depthwise.reach - 1 for block in blocks) + 2) * hop
+        self.reach = (sum(block.depthwise.reach - 1 for block in blocks) + 2) * hop_length
         self.frame = FrameEncoder(encoder, self.search, self.reach) if numba_available() else None
 
     def initial_state(self, like: Tensor) -> State:
@@ -83,39 +83,43 @@ class VerifiedEncoder:
         stft = self.encoder.stft.initial_state(like)
         return like[:, :0], stft, self.encoder.stack.initial_state(like.float())
 
-    def step(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State]:
-        """Codes (batch, levels, ready) of the chunk ``wave`` (batch, samples), and the state."""
-        hop = self.encoder.stft.hop
-        past, stft, stack = state.torch_state(hop) if isinstance(state, EncoderState) else state
+    def step(self, wave: Tensor, num_codebooks: int, state: State) -> tuple[Tensor, State]:
+        """Codes (batch, codebooks, ready) of the chunk ``wave`` (batch, samples), and the state."""
+        hop_length = self.encoder.stft.hop_length
+        past, stft, stack = (
+            state.torch_state(hop_length) if isinstance(state, EncoderState) else state
+        )
         wave = wave.double()
-        past = torch.cat([past[:, -self.reach - hop :], wave], dim=1)
+        past = torch.cat([past[:, -self.reach - hop_length :], wave], dim=1)
         spectrum, stft = self.encoder.stft.step(wave, stft)
         z, stack = self.encoder.stack.step(self.encoder.features(spectrum).float(), stack)
         ready = z.shape[2]
         rows = z.transpose(1, 2).reshape(-1, z.shape[1])
-        codes, near_ties = self.search.near(rows.numpy(), levels, LATENT_ERROR_BOUND)
+        codes, near_ties = self.search.near(rows.numpy(), num_codebooks, LATENT_ERROR_BOUND)
         if len(near_ties):
-            waiting = stft.shape[1] - hop
-            ends = past.shape[1] - waiting - (ready - 1 - near_ties % ready) * hop
+            waiting = stft.shape[1] - hop_length
+            ends = past.shape[1] - waiting - (ready - 1 - near_ties % ready) * hop_length
             windows = [
                 past[row // ready, max(0, end - self.reach) : end]
                 for row, end in zip(near_ties.tolist(), ends.tolist(), strict=True)
             ]
-            codes[near_ties] = self.search.exact(self._doubles(windows).numpy(), levels)
-        shaped = torch.from_numpy(codes).view(len(wave), ready, levels).transpose(1, 2)
+            codes[near_ties] = self.search.exact(self._doubles(windows).numpy(), num_codebooks)
+        shaped = torch.from_numpy(codes).view(len(wave), ready, num_codebooks).transpose(1, 2)
         return shaped, (past, stft, stack)
 
-    def step_frame(self, wave: Tensor, levels: int, state: State) -> tuple[Tensor, State] | None:
+    def step_frame(
+        self, wave: Tensor, num_codebooks: int, state: State
+    ) -> tuple[Tensor, State] | None:
         """:meth:`step` for a single hop, if there is a faster path; None if not."""
         packed = None if self.frame is None else self.frame.pack_state(wave, state)
         if self.frame is None or packed is None:
             return None
-        codes, near_ties, packed = self.frame.step(wave, levels, LATENT_ERROR_BOUND, packed)
+        codes, near_ties, packed = self.frame.step(wave, num_codebooks, LATENT_ERROR_BOUND, packed)
         if near_ties:
             with torch.inference_mode():
                 latents = self._doubles([torch.from_numpy(packed.recent[-self.reach :])])
-            codes = self.search.exact(latents.numpy(), levels)[0]
-        return torch.from_numpy(codes).view(1, levels, 1), packed
+            codes = self.search.exact(latents.numpy(), num_codebooks)[0]
+        return torch.from_numpy(codes).view(1, num_codebooks, 1), packed
 
     def _doubles(self, windows: list[Tensor]) -> Tensor:
         """Float64 latents (n, latent) of the last frame of each wave (samples,)."""
@@ -125,8 +129,8 @@ class VerifiedEncoder:
         if wave.shape[1] < self.reach:
             return encoder(wave)[:, :, -1]
         # Each part starts on real frames instead of padding and passes on what is right.
-        hop = encoder.stft.hop
-        spectrum, _ = encoder.stft.step(wave[:, hop:], wave[:, :hop])
+        hop_length = encoder.stft.hop_length
+        spectrum, _ = encoder.stft.step(wave[:, hop_length:], wave[:, :hop_length])
         z = encoder.features(spectrum)
         for stage in encoder.stack.stages:
             if isinstance(stage, ConvNeXtBlock):

@@ -58,7 +58,7 @@ class SeanetEncoder(Streaming):
 
 
 class SeanetDecoder(Streaming):
-    """Latents (batch, latent, frames) to waveform (batch, frames * hop)."""
+    """Latents (batch, latent, frames) to waveform (batch, frames * hop_length)."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()

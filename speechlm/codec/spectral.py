@@ -55,9 +55,9 @@ class SpectralEncoder(Streaming):
         super().__init__()
         spectral, dim = config.spectral, config.spectral.encoder_dim
         self.compress = spectral.compress
-        self.stft = CausalSTFT(config.hop, 2 * config.hop)
+        self.stft = CausalSTFT(config.hop_length, 2 * config.hop_length)
         self.stack = Chain(
-            FrameLinear(2 * (config.hop + 1), dim),
+            FrameLinear(2 * (config.hop_length + 1), dim),
             FrameNorm(dim),
             *(ConvNeXtBlock(dim) for _ in range(spectral.encoder_blocks)),
             FrameNorm(dim),
@@ -80,7 +80,8 @@ class SpectralEncoder(Streaming):
 
 
 class SpectralDecoder(Streaming):
-    """Latents (batch, latent, frames) to waveform (batch, frames * hop), late by the overlap."""
+    """Latents (batch, latent, frames) to waveform (batch, frames * hop_length), late by the
+    overlap."""
 
     def __init__(self, config: CodecConfig):
         super().__init__()
@@ -89,8 +90,8 @@ class SpectralDecoder(Streaming):
             raise ValueError(f"spectral.head is 'complex' or 'polar', not {spectral.head!r}")
         self.compress = spectral.compress
         self.polar = spectral.head == "polar"
-        overlap = config.hop if spectral.overlap is None else spectral.overlap
-        self.bins = (config.hop + overlap) // 2 + 1
+        overlap = config.hop_length if spectral.overlap is None else spectral.overlap
+        self.bins = (config.hop_length + overlap) // 2 + 1
         self.stack = Chain(
             FrameLinear(config.latent, dim),
             FrameNorm(dim),
@@ -98,7 +99,7 @@ class SpectralDecoder(Streaming):
             FrameNorm(dim),
             FrameLinear(dim, 2 * self.bins),
         )
-        self.istft = CausalISTFT(config.hop, overlap)
+        self.istft = CausalISTFT(config.hop_length, overlap)
 
     def output_heads(self) -> list[nn.Module]:
         """The layer that gives the spectrum."""

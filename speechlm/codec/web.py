@@ -6,7 +6,7 @@
                          ->  latents (1, dim, frames), codes (1, codebooks, frames),
                              margins (1, codebooks, frames), next_0, ...
     decoder.onnx         latents (1, dim, frames), state_0, ...
-                         ->  wave (1, frames * hop), next_0, ...
+                         ->  wave (1, frames * hop_length), next_0, ...
     codec.safetensors    codebooks, encoder weights, window; its metadata describe the codec
     context.safetensors  the entropy model, if the codec has one
 
@@ -74,7 +74,7 @@ def export(model: str | Path | None, folder: str | Path) -> list[Path]:
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    features = torch.zeros(1, 2 * (codec.hop + 1), FRAMES)
+    features = torch.zeros(1, 2 * (codec.hop_length + 1), FRAMES)
     latents = torch.zeros(1, network.config.latent, FRAMES)
     facts = {"model": codec.model_id, "weights_hash": codec.weights_hash}
     paths = [folder / "encoder.onnx", folder / "decoder.onnx", folder / "codec.safetensors"]
@@ -162,7 +162,7 @@ def _write_weights(codec: NeuralCodec, path: Path) -> None:
 
     encoder, quantizer = codec.network.encoder, codec.network.quantizer
     assert isinstance(encoder, SpectralEncoder)
-    silence = codec.encode(torch.zeros(1, 100 * codec.hop))[0, :, -1]
+    silence = codec.encode(torch.zeros(1, 100 * codec.hop_length))[0, :, -1]
     tensors = {
         "codebooks": quantizer.codebook_vectors().half(),
         "silence": silence.int(),
@@ -174,10 +174,10 @@ def _write_weights(codec: NeuralCodec, path: Path) -> None:
         "model": codec.model_id,
         "weights_hash": codec.weights_hash,
         "sample_rate": codec.sample_rate,
-        "hop_length": codec.hop,
-        "decoder_delay": codec.delay,
-        "num_codebooks": codec.levels,
-        "codebook_size": codec.cardinality,
+        "hop_length": codec.hop_length,
+        "decoder_delay": codec.decoder_delay,
+        "num_codebooks": codec.num_codebooks,
+        "codebook_size": codec.codebook_size,
         "compress": encoder.compress,
         "blocks": sum(blocks),
         "error_bound": LATENT_ERROR_BOUND,

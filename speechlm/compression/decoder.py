@@ -45,7 +45,7 @@ def decode(
     whole = math.isinf(codec.latency)  # a codec that looks ahead gives everything at the end
     kept = frames = 0
     for item in reader:
-        skipped = 0 if whole else (excerpt.first - item.sample) // codec.hop - warm
+        skipped = 0 if whole else (excerpt.first - item.sample) // codec.hop_length - warm
         skipped = min(item.frames, max(0, skipped))
         if item.frames and skipped == item.frames:
             excerpt.skip(item)
@@ -56,8 +56,8 @@ def decode(
             excerpt.push(item, codes, skipped)
         if isinstance(item, Chunk) and item.trim is not None:
             _check_trim(item.trim, codec, conceal)
-            excerpt.end(item.sample + item.frames * codec.hop - item.trim)
-        if excerpt.place >= excerpt.last + codec.hop and not whole:
+            excerpt.end(item.sample + item.frames * codec.hop_length - item.trim)
+        if excerpt.place >= excerpt.last + codec.hop_length and not whole:
             break
     else:
         excerpt.end(reader.samples)
@@ -69,7 +69,7 @@ def decode(
 
 def _check_trim(trim: int, codec: Codec, conceal: bool) -> None:
     """Raises: BitstreamError, when a length is not that of its frames by ``codec``."""
-    most = codec.hop + codec.delay
+    most = codec.hop_length + codec.decoder_delay
     if trim >= most and not conceal:
         raise BitstreamError(
             f"states a length {trim} samples short of its frames, which by {codec.model_id} is "
@@ -78,7 +78,7 @@ def _check_trim(trim: int, codec: Codec, conceal: bool) -> None:
 
 
 def _codes(item: Chunk | LostChunk, conceal: bool) -> NDArray[np.int64] | None:
-    """Codes (levels, frames) of a chunk; None of a lost one."""
+    """Codes (codebooks, frames) of a chunk; None of a lost one."""
     if isinstance(item, LostChunk):
         return None
     try:
@@ -115,12 +115,12 @@ class _Excerpt:
 
     def skip(self, item: Chunk | LostChunk) -> None:
         """Pass over a chunk that no sample of the excerpt needs."""
-        self.place = item.sample + item.frames * self._codec.hop
+        self.place = item.sample + item.frames * self._codec.hop_length
 
     def push(self, item: Chunk | LostChunk, codes: NDArray[np.int64] | None, skipped: int) -> None:
         """Decode a chunk's codes, or conceal it if there are none, but for ``skipped`` frames."""
         if self._fresh:
-            self._fresh, self._begin = False, item.sample + skipped * self._codec.hop
+            self._fresh, self._begin = False, item.sample + skipped * self._codec.hop_length
             self.place = self._begin
         for first in range(skipped, item.frames, self._piece):
             last = min(first + self._piece, item.frames)
@@ -134,7 +134,7 @@ class _Excerpt:
             wave = self._stream.push(torch.from_numpy(codes)[None])
         self.work += time.perf_counter() - begin
         self._held = torch.cat([self._held, wave[0].cpu()])
-        self._out(len(self._held) - self._codec.hop)
+        self._out(len(self._held) - self._codec.hop_length)
 
     def end(self, length: int | None) -> None:
         """A part ends, at the sample ``length`` of the sound if that is known."""

@@ -36,16 +36,20 @@ def encode_stream(
     """
     if codec.supports_variable_rate and rate.max_bytes is not None:
         raise SpeechLMError("a stream ends nobody knows when: a size is for files")
-    levels = None if codec.supports_variable_rate else _fixed_levels(codec, rate)
-    frame_bits = _frame_bits(codec, rate) if levels is None else levels * codec.bits_per_code
+    num_codebooks = None if codec.supports_variable_rate else _fixed_num_codebooks(codec, rate)
+    frame_bits = (
+        _frame_bits(codec, rate) if num_codebooks is None else num_codebooks * codec.bits_per_code
+    )
     chunk = chunk_frames or default_chunk_frames(round(frame_bits), codec.frame_rate)
     entropy = rate.entropy_coder(codec)
-    writer = Writer(file, _header(codec, chunk, levels or codec.levels, entropy), entropy)
-    control = None if levels else _control(codec, rate, writer, frame_bits, entropy)
-    loudness = rate_control.Loudness(codec.hop, codec.sample_rate)
+    writer = Writer(
+        file, _header(codec, chunk, num_codebooks or codec.num_codebooks, entropy), entropy
+    )
+    control = None if num_codebooks else _control(codec, rate, writer, frame_bits, entropy)
+    loudness = rate_control.Loudness(codec.hop_length, codec.sample_rate)
     clock = _Clock()
     kept = frames = 0
-    for wave, codes in _coded(pieces, codec, clock, levels):
+    for wave, codes in _coded(pieces, codec, clock, num_codebooks):
         loudness.push(wave)
         if control is not None:
             with clock:
@@ -68,14 +72,14 @@ def encode_whole(
         SpeechLMError: when the codec does not reach the rate.
     """
     assert rate.needs_two_passes(codec)
-    loudness = rate_control.Loudness(codec.hop, codec.sample_rate)
+    loudness = rate_control.Loudness(codec.hop_length, codec.sample_rate)
     clock = _Clock()
     blocks, errors = (
-        [np.zeros((codec.levels, 0), np.int64)],
-        [np.zeros((codec.levels + 1, 0), np.float32)],
+        [np.zeros((codec.num_codebooks, 0), np.int64)],
+        [np.zeros((codec.num_codebooks + 1, 0), np.float32)],
     )
     if rate.kbps is not None:
-        codec.choose_levels(kbps=rate.kbps)
+        codec.choose_num_codebooks(kbps=rate.kbps)
     for wave, block in _coded(pieces, codec, clock):
         loudness.push(wave)
         blocks.append(block.astype(np.int16 if codec.bits_per_code < 16 else np.int32))
@@ -90,9 +94,11 @@ def encode_whole(
     bits = _cost(codec, entropy)(codes)
 
     def written(counts: NDArray[np.int64], file: BinaryIO) -> int:
-        frame_bits = max(1.0, float(bits.sum(axis=0) @ counts) / codec.levels / max(1, frames))
+        frame_bits = max(
+            1.0, float(bits.sum(axis=0) @ counts) / codec.num_codebooks / max(1, frames)
+        )
         chunk = default_chunk_frames(round(frame_bits), codec.frame_rate)
-        writer = Writer(file, _header(codec, chunk, codec.levels, entropy), entropy)
+        writer = Writer(file, _header(codec, chunk, codec.num_codebooks, entropy), entropy)
         writer.write(rate_control.truncate(codes, counts))
         writer.finish(samples)
         return writer.size
@@ -104,7 +110,7 @@ def encode_whole(
         if rate.quality is not None:
             price = rate_control.quality_price(rate.quality)
             counts = rate_control.viterbi_levels(
-                loss, rate_control.cumulative(bits), price, codec.levels
+                loss, rate_control.cumulative(bits), price, codec.num_codebooks
             )
         elif rate.max_bytes is not None:
             counts = rate_control.fit_size(bits, loss, size, rate.max_bytes, at_most=True)
@@ -129,10 +135,10 @@ def write_codes(
     codec: Codec,
     entropy: ModelCoder | None,
 ) -> int:
-    """Write codes (levels, frames) of ``samples`` samples as they are; return the bytes."""
-    levels = len(codes)
-    chunk = default_chunk_frames(codec.bits_per_code * levels, codec.frame_rate)
-    writer = Writer(file, _header(codec, chunk, levels, entropy), entropy)
+    """Write codes (codebooks, frames) of ``samples`` samples as they are; return the bytes."""
+    num_codebooks = len(codes)
+    chunk = default_chunk_frames(codec.bits_per_code * num_codebooks, codec.frame_rate)
+    writer = Writer(file, _header(codec, chunk, num_codebooks, entropy), entropy)
     writer.write(codes)
     writer.finish(samples)
     return writer.size
@@ -168,7 +174,7 @@ class _Control:
         self._seen = writer.sent, writer.size
 
     def truncate(self, codes: Codes, weights: Floats) -> Codes:
-        """``codes`` (levels, frames) with as many levels a frame as may stay."""
+        """``codes`` (codebooks, frames) with as many levels a frame as may stay."""
         constant = isinstance(
             self._choice, rate_control.ConstantRate
         )  # which does not ask what is lost
@@ -188,7 +194,9 @@ def _control(
 ) -> _Control | None:
     cost = _cost(codec, entropy)
     if rate.quality is not None:
-        fixed = rate_control.FixedQuality(rate_control.quality_price(rate.quality), codec.levels)
+        fixed = rate_control.FixedQuality(
+            rate_control.quality_price(rate.quality), codec.num_codebooks
+        )
         return _Control(codec, writer, fixed, None, cost)
     if rate.kbps is None:
         return None
@@ -197,22 +205,25 @@ def _control(
         codec.frame_rate,
         8 * writer.size + _AROUND_END,
         _AROUND_CHUNK,
-        codec.levels,
+        codec.num_codebooks,
         writer.header.chunk_frames,
     )
     choice: rate_control.ConstantRate | rate_control.VariableRate
     if rate.mode == "cbr":
-        choice = rate_control.ConstantRate(budget, codec.levels)
+        choice = rate_control.ConstantRate(budget, codec.num_codebooks)
     else:
-        choice = rate_control.VariableRate(budget, codec.levels, codec.frame_rate)
+        choice = rate_control.VariableRate(budget, codec.num_codebooks, codec.frame_rate)
     return _Control(codec, writer, choice, budget, cost)
 
 
 def _coded(
-    pieces: Iterable[NDArray[np.float32]], codec: Codec, clock: _Clock, levels: int | None = None
+    pieces: Iterable[NDArray[np.float32]],
+    codec: Codec,
+    clock: _Clock,
+    num_codebooks: int | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Pieces, each with the codes (levels, frames) that are there after it; at last the rest."""
-    stream = codec.stream_encoder(levels)
+    """Pieces, each with the codes (codebooks, frames) that are there after it; at last the rest."""
+    stream = codec.stream_encoder(num_codebooks)
     for piece in pieces:
         with clock:
             codes = stream.push(torch.tensor(piece)[None])
@@ -226,16 +237,16 @@ def _coded(
 def _frame_bits(codec: Codec, rate: RateTarget) -> float:
     """Bits a frame, as far as the rate says."""
     if rate.kbps is None:
-        return codec.bits_per_code * codec.levels
-    codec.choose_levels(kbps=rate.kbps)
+        return codec.bits_per_code * codec.num_codebooks
+    codec.choose_num_codebooks(kbps=rate.kbps)
     return rate.kbps * 1000 / codec.frame_rate
 
 
-def _fixed_levels(codec: Codec, rate: RateTarget) -> int:
+def _fixed_num_codebooks(codec: Codec, rate: RateTarget) -> int:
     """The levels of all frames, of a codec that has as many in each."""
     if rate.max_bytes is not None or rate.quality is not None:
         raise SpeechLMError(f"{codec.model_id} has as many levels in all frames: give a bitrate")
-    return codec.choose_levels(kbps=rate.kbps)
+    return codec.choose_num_codebooks(kbps=rate.kbps)
 
 
 def _errors(codec: Codec, codes: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -246,14 +257,16 @@ def _cost(codec: Codec, entropy: ModelCoder | None) -> rate_control.Cost:
     return rate_control.fixed_cost(codec.bits_per_code) if entropy is None else entropy.bits
 
 
-def _header(codec: Codec, chunk_frames: int, levels: int, entropy: ModelCoder | None) -> Header:
+def _header(
+    codec: Codec, chunk_frames: int, num_codebooks: int, entropy: ModelCoder | None
+) -> Header:
     return Header(
         model=codec.model_id,
         weights_hash=codec.weights_hash,
         sample_rate=codec.sample_rate,
-        hop=codec.hop,
+        hop_length=codec.hop_length,
         bits=codec.bits_per_code,
-        levels=levels,
+        num_codebooks=num_codebooks,
         chunk_frames=chunk_frames,
         context=entropy.hash if entropy else None,
     )

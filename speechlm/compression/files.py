@@ -103,7 +103,7 @@ def stream_encode(
         raise SpeechLMError(f"a chunk takes a finite time above 0, not {chunk_seconds:g} s")
     chunk = max(1, round(chunk_seconds * codec.frame_rate))
     file = cast(BinaryIO, PacketWriter(target)) if packets else target
-    wave = raw.read(source, codec.hop)
+    wave = raw.read(source, codec.hop_length)
     if sample_rate is not None:
         wave = audio.resampled(wave, sample_rate, codec.sample_rate)
     return encode_stream(wave, file, codec, rate, chunk)
@@ -152,7 +152,7 @@ def check_model(header: Header, codec: Codec, source: object) -> None:
         )
     for name, its, ours in (
         ("sample rate", header.sample_rate, codec.sample_rate),
-        ("hop", header.hop, codec.hop),
+        ("hop_length", header.hop_length, codec.hop_length),
         ("bits per code", header.bits, codec.bits_per_code),
     ):
         if its != ours:

@@ -45,7 +45,9 @@ def add_codes(cuts: Iterable[Cut], tokenizer: UnitTokenizer, folder: str | Path)
             codes = tokenizer.encode(torch.from_numpy(wave)[None])[0].cpu().numpy().T
             # Frames of units that differ in length have no places in time.
             timed = {} if units.variable else {
-                "temporal_dim": 0, "frame_shift": units.hop / units.sample_rate, "start": cut.start,
+                "temporal_dim": 0,
+                "frame_shift": units.hop_length / units.sample_rate,
+                "start": cut.start,
             }  # fmt: skip
             with_codes = cut.drop_features()
             with_codes.codes = writer.store_array(cut.id, codes.astype(np.int32), **timed)

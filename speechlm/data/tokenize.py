@@ -53,7 +53,7 @@ def tokenize(
     source: str | Path,
     out: str | Path,
     model: str | None = None,
-    levels: int | None = None,
+    num_codebooks: int | None = None,
     workers: int = 1,
     framed: bool = False,
 ) -> Tokens:
@@ -62,7 +62,7 @@ def tokenize(
     Args:
         source: or Lhotse Shar (:mod:`speechlm.data.shar`), whose shards are then those of ``out``.
         model: a codec or another tokenizer, as :func:`speechlm.units.load.load` takes it.
-        levels: of its units, from the first; all by default.
+        num_codebooks: of its units, from the first; all by default.
         workers: processes; one is this one.
         framed: a unit for every frame, as for :func:`speechlm.units.load.load`.
 
@@ -70,7 +70,7 @@ def tokenize(
         SpeechLMError: when there is nothing to tokenize, ``out`` holds something else, or no
             utterance can be read.
     """
-    tokenize_share(source, out, Shard(), model, levels, workers, framed)
+    tokenize_share(source, out, Shard(), model, num_codebooks, workers, framed)
     return Tokens(out)
 
 
@@ -79,7 +79,7 @@ def tokenize_share(
     out: str | Path,
     share: Shard,
     model: str | None = None,
-    levels: int | None = None,
+    num_codebooks: int | None = None,
     workers: int = 1,
     framed: bool = False,
 ) -> list[int]:
@@ -95,11 +95,11 @@ def tokenize_share(
     out = Path(out)
     found = _find(source)
     _tokenizer.cache_clear()  # a folder may hold another model by now
-    tokenizer = _tokenizer(model, levels, framed)
-    if tokenizer.units.cardinality > 1 << 16:
+    tokenizer = _tokenizer(model, num_codebooks, framed)
+    if tokenizer.units.codebook_size > 1 << 16:
         raise SpeechLMError(
-            f"{tokenizer.units.model}: units of {tokenizer.units.cardinality} kinds do not fit in "
-            "16 bits"
+            f"{tokenizer.units.model}: {tokenizer.units.codebook_size} kinds of units do not fit "
+            "in 16 bits"
         )
     claim(out, tokenizer.units, found.digest, len(found.shards))
 
@@ -111,7 +111,7 @@ def tokenize_share(
     with progress("tokenizing", len(own)) as advance:
         for _ in range(len(own) - len(left)):
             advance("")
-        for shard in _done(partial(_write, out, model, levels, framed), left, workers):
+        for shard in _done(partial(_write, out, model, num_codebooks, framed), left, workers):
             advance(f"shard {shard.number}")
     others = [shard.number for shard in missing(found.shards)]
     if not others and not (tokens := Tokens(out)).entries:
@@ -153,10 +153,12 @@ def _done(work: Any, shards: Sequence[_Shard], workers: int) -> Iterator[_Shard]
             ) from None
 
 
-def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard: _Shard) -> None:
-    tokenizer = _tokenizer(model, levels, framed)
+def _write(
+    out: Path, model: str | None, num_codebooks: int | None, framed: bool, shard: _Shard
+) -> None:
+    tokenizer = _tokenizer(model, num_codebooks, framed)
     units = tokenizer.units
-    with shard_file(out, shard.number, units.levels) as made:
+    with shard_file(out, shard.number, units.num_codebooks) as made:
         for utterance in shard.load():
             first = made.frames
             kept = []
@@ -174,7 +176,7 @@ def _write(out: Path, model: str | None, levels: int | None, framed: bool, shard
 
 
 def _encoded(tokenizer: UnitTokenizer, utterance: Utterance) -> Iterator[np.ndarray]:
-    """Codes (levels, frames) of an utterance, piece by piece if it is long."""
+    """Codes (codebooks, frames) of an utterance, piece by piece if it is long."""
     own = tokenizer.units.sample_rate
     long = utterance.pieces()
     if long is not None:
@@ -223,5 +225,5 @@ def _placed(
 
 
 @lru_cache(maxsize=1)  # a process works with one
-def _tokenizer(model: str | None, levels: int | None, framed: bool) -> UnitTokenizer:
-    return load(model, levels, framed)
+def _tokenizer(model: str | None, num_codebooks: int | None, framed: bool) -> UnitTokenizer:
+    return load(model, num_codebooks, framed)

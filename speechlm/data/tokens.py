@@ -4,7 +4,7 @@
 
     NAME/
       tokens.json       which units these are, of which utterances, in how many shards
-      00000.npy         uint16 (frames, levels): the utterances of a shard, one after the other
+      00000.npy         uint16 (frames, codebooks): the utterances of a shard, one after the other
       00000.jsonl       its index, an utterance a line; written last: the shard is finished
       00001.npy         ...
       index.npy, .json  of all shards together (``speechlm.data.index``)
@@ -67,7 +67,7 @@ class Tokens:
         return self._frames / self.units.frame_rate
 
     def codes(self, entry: Entry) -> StoredCodes:
-        """Codes (levels, frames) of an utterance, mapped and not read."""
+        """Codes (codebooks, frames) of an utterance, mapped and not read."""
         array = self._shard(entry.shard)
         return array[entry.first : entry.first + entry.frames].T
 
@@ -80,10 +80,10 @@ class Tokens:
             except (OSError, ValueError, EOFError) as error:
                 raise SpeechLMError(f"{path}: not an array of tokens: {error}") from None
             frames = self.entries.frames_of(shard)
-            if found.dtype != np.uint16 or found.shape != (frames, self.units.levels):
+            if found.dtype != np.uint16 or found.shape != (frames, self.units.num_codebooks):
                 raise SpeechLMError(
                     f"{path}: {found.dtype} {found.shape}, not uint16 "
-                    f"{(frames, self.units.levels)} as its index says"
+                    f"{(frames, self.units.num_codebooks)} as its index says"
                 )
             self._open[shard] = found
         return found
@@ -128,7 +128,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if facts["format"] != FORMAT:
             raise ValueError(f"format {facts['format']}, and this version reads {FORMAT}")
-        facts["units"] = asdict(Units(**facts["units"]))
+        facts["units"] = asdict(Units.from_dict(facts["units"]))
         int(facts["shards"])
     except FileNotFoundError:
         raise SpeechLMError(
@@ -156,22 +156,22 @@ class ShardWriter:
         lines: of the index.
     """
 
-    def __init__(self, file: BinaryIO, levels: int):
+    def __init__(self, file: BinaryIO, num_codebooks: int):
         self.frames = 0
         self.lines: list[dict[str, Any]] = []
-        self._file, self._levels = file, levels
+        self._file, self._num_codebooks = file, num_codebooks
         # The header has one length, whatever the number of frames: it is written again.
         self._head()
         self._start = file.tell()
 
     def write(self, codes: NDArray[np.integer]) -> None:
-        """Append codes (levels, frames)."""
+        """Append codes (codebooks, frames)."""
         self._file.write(np.ascontiguousarray(codes.T, np.uint16).tobytes())
         self.frames += codes.shape[1]
 
     def cut(self, frames: int) -> None:
         """Take back all after so many frames."""
-        self._file.seek(self._start + 2 * self._levels * frames)
+        self._file.seek(self._start + 2 * self._num_codebooks * frames)
         self._file.truncate()
         self.frames = frames
 
@@ -180,17 +180,17 @@ class ShardWriter:
         self._head()
 
     def _head(self) -> None:
-        shape = (self.frames, self._levels)
+        shape = (self.frames, self._num_codebooks)
         facts = {"descr": "<u2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, facts)
 
 
 @contextmanager
-def shard_file(folder: Path, number: int, levels: int) -> Iterator[ShardWriter]:
+def shard_file(folder: Path, number: int, num_codebooks: int) -> Iterator[ShardWriter]:
     """Write a shard: its array, and when all went well its index, which says that it is there."""
     array, index = array_path(folder, number), index_path(folder, number)
     with atomic_path(array) as temporary, temporary.open("wb") as file:
-        shard = ShardWriter(file, levels)
+        shard = ShardWriter(file, num_codebooks)
         yield shard
         shard.finish()
     with atomic_path(index) as temporary:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from speechlm.data.splits import SPLITS
 from speechlm.data.tokens import Entry, Tokens
-from speechlm.lm.patterns import prepend_unknown_levels
+from speechlm.lm.patterns import prepend_unknown_codebooks
 from speechlm.units.text import TextTokenizer
 
 ROW = np.dtype(
@@ -32,14 +32,14 @@ NOBODY = -1
 
 @dataclass(frozen=True)
 class TokenizedUtterance:
-    """An utterance, its first levels' codes (levels, frames) and its pieces of text, maybe none.
+    """An utterance, its first levels' codes (codebooks, frames) and its pieces of text, maybe none.
 
     Where its corpus has no level 0 of stacked units, that is -1.
     """
 
     tokens: Tokens
     entry: Entry
-    levels: int
+    num_codebooks: int
     pieces: list[int]
     planned: bool = False
     """Whether the units are stacked."""
@@ -48,8 +48,8 @@ class TokenizedUtterance:
     def codes(self) -> np.ndarray:
         codes = self.tokens.codes(self.entry)
         if self.planned and self.tokens.units.codec is None:
-            return prepend_unknown_levels(codes[: self.levels - 1])
-        return codes[: self.levels]
+            return prepend_unknown_codebooks(codes[: self.num_codebooks - 1])
+        return codes[: self.num_codebooks]
 
 
 class Utterances(Sequence[TokenizedUtterance]):
@@ -61,8 +61,10 @@ class Utterances(Sequence[TokenizedUtterance]):
         languages: their numbers.
     """
 
-    def __init__(self, corpora: Sequence[Tokens], split: str, levels: int, text: TextTokenizer):
-        self.corpora, self.levels, self.text = corpora, levels, text
+    def __init__(
+        self, corpora: Sequence[Tokens], split: str, num_codebooks: int, text: TextTokenizer
+    ):
+        self.corpora, self.num_codebooks, self.text = corpora, num_codebooks, text
         self.planned = any(tokens.units.codec for tokens in corpora)
         self.languages: dict[str, int] = {}
         self.rows = np.fromiter(self._known(split), ROW)
@@ -101,7 +103,7 @@ class Utterances(Sequence[TokenizedUtterance]):
         tokens = self.corpora[int(row["corpus"])]
         entry = tokens.entries[int(row["entry"])]
         pieces = self.text.encode(entry.text or "")
-        return TokenizedUtterance(tokens, entry, self.levels, pieces, self.planned)
+        return TokenizedUtterance(tokens, entry, self.num_codebooks, pieces, self.planned)
 
     def number_of_same(self) -> NDArray[np.intp]:
         """For each utterance, how many there are of its speaker; 0 if nobody knows who."""

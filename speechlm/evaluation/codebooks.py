@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 
-def usage(audio: Iterable[Path], cardinality: int | None) -> list[dict[str, Any]]:
+def usage(audio: Iterable[Path], codebook_size: int | None) -> list[dict[str, Any]]:
     """By level, over all clips: frames, entries used, and perplexity 2^H of the entries.
 
-    ``audio`` are the cache's files, with the codes (levels, frames) of each beside it. Perplexity
-    is the plug-in estimate, which is low while frames are few against ``cardinality`` entries.
+    ``audio`` are the cache's files, with the codes (codebooks, frames) of each beside it.
+    Perplexity is the plug-in estimate, which is low while frames are few against ``codebook_size``
+    entries.
     """
-    if cardinality is None:
+    if codebook_size is None:
         return []
     counts: list[np.ndarray] = []
     for path in audio:
@@ -24,12 +25,12 @@ def usage(audio: Iterable[Path], cardinality: int | None) -> list[dict[str, Any]
             continue
         for level, codes in enumerate(np.load(file)):
             if level == len(counts):
-                counts.append(np.zeros(cardinality, np.int64))
-            counts[level] += np.bincount(codes[codes >= 0], minlength=cardinality)
+                counts.append(np.zeros(codebook_size, np.int64))
+            counts[level] += np.bincount(codes[codes >= 0], minlength=codebook_size)
     return [
         {
             "frames": int(count.sum()),
-            "entries": cardinality,
+            "entries": codebook_size,
             "used": int((count > 0).sum()),
             "perplexity": round(_perplexity(count), 2),
         }

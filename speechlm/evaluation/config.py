@@ -40,8 +40,8 @@ class SystemConfig:
     model: str | None = None
     """For ``model``: a folder, a hub id or a peer's name; none is the shipped default."""
     mode: str = "levels"
-    """For ``model``: with ``vbr`` or ``cbr`` the file has the bitrate; with ``levels`` all frames
-    have the number of levels whose nominal bitrate it is."""
+    """For ``model``: with ``vbr`` or ``cbr`` the file has the bitrate; with ``num_codebooks`` all
+    frames have the number of levels whose nominal bitrate it is."""
     encode: str | None = None
     decode: str | None = None
     suffix: str = ".bin"

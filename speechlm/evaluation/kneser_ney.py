@@ -21,11 +21,15 @@ class UnitNgrams:
     """
 
     def __init__(
-        self, codes: Iterable[NDArray[np.integer]], cardinality: int, order: int, over: str = "time"
+        self,
+        codes: Iterable[NDArray[np.integer]],
+        codebook_size: int,
+        order: int,
+        over: str = "time",
     ):
         if over not in ("time", "levels"):
             raise ValueError(f"over is time or levels, not {over}")
-        self.cardinality = cardinality
+        self.codebook_size = codebook_size
         self.order = order
         self.over = over
         examples = [each for each in codes if each.shape[1]]
@@ -33,7 +37,7 @@ class UnitNgrams:
             KneserNey(
                 np.concatenate([each[level] for each in examples]),
                 np.concatenate([self._contexts(each, level) for each in examples]),
-                cardinality,
+                codebook_size,
             )
             for level in range(len(examples[0]))
         ]
@@ -48,7 +52,7 @@ class UnitNgrams:
 
     def _contexts(self, codes: NDArray[np.integer], level: int) -> Ints:
         """Contexts (frames, order - 1) of a level, the nearest first."""
-        nothing = np.full(codes.shape[1], self.cardinality, np.int64)
+        nothing = np.full(codes.shape[1], self.codebook_size, np.int64)
 
         def back(frames: int) -> Ints:
             return np.concatenate([nothing[:frames], codes[level]])[: codes.shape[1]]

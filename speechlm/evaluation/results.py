@@ -314,7 +314,7 @@ def _facts(
         "sample_rate": made.sample_rate,
         "latency_ms": None if made.latency is None else plain(1000 * made.latency),
         "tokens_per_second": made.tokens_per_second,
-        "codebooks": usage((row.audio for row in rows), made.cardinality),
+        "codebooks": usage((row.audio for row in rows), made.codebook_size),
         "speed": speed,
     }
 

@@ -34,10 +34,10 @@ class EncoderState(NamedTuple):
     recent: NDArray[np.float64]
     past: Vector
 
-    def torch_state(self, hop: int) -> State:
+    def torch_state(self, hop_length: int) -> State:
         """The same as the state of :class:`speechlm.codec.reproducible.VerifiedEncoder`."""
         recent = torch.from_numpy(self.recent)[None]
-        return recent, recent[:, -hop:], (*_states(self.past), ())
+        return recent, recent[:, -hop_length:], (*_states(self.past), ())
 
 
 class DecoderState(NamedTuple):
@@ -71,14 +71,14 @@ class FrameEncoder:
         from speechlm.kernels import fft, spectral_frame
 
         self.encode = spectral_frame.encode_frame
-        self.hop, self.reach = encoder.stft.hop, reach
-        self.shape = (1, self.hop)
+        self.hop_length, self.reach = encoder.stft.hop_length, reach
+        self.shape = (1, self.hop_length)
         self.matrices, self.scalars = pack_weights(list(encoder.stack.stages), search)
         block = cast(ConvNeXtBlock, encoder.stack.stages[2])
         self.hidden = block.up.out_features
         self.latent, self.codebook_size = search.stages[0].table.shape
         self.window = encoder.stft.window.double().numpy()
-        self.twiddles = fft.twiddles(self.hop, np.float64)
+        self.twiddles = fft.twiddles(self.hop_length, np.float64)
         self.slope = (encoder.compress - 1) / 2
 
     def pack_state(self, wave: Tensor, state: State) -> EncoderState | None:
@@ -91,15 +91,15 @@ class FrameEncoder:
         if isinstance(state, EncoderState):
             return state
         recent, stft, stack = state
-        if stft.shape[1] != self.hop:  # a part of a hop waits for the rest
+        if stft.shape[1] != self.hop_length:  # a part of a hop waits for the rest
             return None
         return EncoderState(recent.numpy()[0], _past(stack))
 
     def step(
-        self, wave: Tensor, levels: int, latent_error: float, state: EncoderState
+        self, wave: Tensor, num_codebooks: int, latent_error: float, state: EncoderState
     ) -> tuple[NDArray[np.int64], bool, EncoderState]:
-        """Codes (levels,) of ``wave`` (1, hop), and whether a latent error of ``latent_error`` (a
-        norm) could change them."""
+        """Codes (codebooks,) of ``wave`` (1, hop_length), and whether a latent error of
+        ``latent_error`` (a norm) could change them."""
         codes, near_tie, recent, past = self.encode(
             wave.numpy(),
             state.recent,
@@ -108,7 +108,7 @@ class FrameEncoder:
             self.window,
             self.twiddles,
             self.slope,
-            (self.hidden, self.latent, levels, self.codebook_size),
+            (self.hidden, self.latent, num_codebooks, self.codebook_size),
             self.matrices,
             self.scalars,
             latent_error,
@@ -119,7 +119,7 @@ class FrameEncoder:
 class FrameDecoder:
     """:class:`SpectralDecoder` for the codes of one frame.
 
-    ``vectors`` (levels, cardinality, latent) are the entries whose sum is decoded.
+    ``vectors`` (codebooks, codebook_size, latent) are the entries whose sum is decoded.
     """
 
     def __init__(self, decoder: SpectralDecoder, vectors: Tensor):
@@ -138,8 +138,8 @@ class FrameDecoder:
         self.twiddles = fft.twiddles(len(self.window) // 2, np.float32)
 
     def step(self, codes: Tensor, state: State) -> tuple[Tensor, DecoderState] | None:
-        """Samples (1, hop) of ``codes`` (1, levels, 1), and the state; None for codes of another
-        shape or type, ragged ones, and such as there are not."""
+        """Samples (1, hop_length) of ``codes`` (1, codebooks, 1), and the state; None for codes of
+        another shape or type, ragged ones, and such as there are not."""
         if codes.dtype != torch.int64 or codes.shape not in self.shapes:
             return None
         if not isinstance(state, DecoderState):

@@ -135,7 +135,7 @@ def encode_frame(
     scalars: Float32s,
     latent_error: float,
 ) -> tuple[NDArray[np.int64], bool, Doubles, Float32s]:
-    """Codes (levels,) of samples (1, hop), and whether they are doubtful.
+    """Codes (codebooks,) of samples (1, hop_length), and whether they are doubtful.
 
     Args:
         recent: samples before it, none at the start of a stream; all that count are kept.
@@ -148,19 +148,19 @@ def encode_frame(
     Returns:
         The codes, whether they are doubtful, and the new ``recent`` and ``past``.
     """
-    hidden, latent, levels, codebook_size = sizes
-    hop = wave.shape[1]
+    hidden, latent, num_codebooks, codebook_size = sizes
+    hop_length = wave.shape[1]
     kept = recent[max(len(recent) - reach, 0) :]
-    samples = np.empty(len(kept) + hop)
+    samples = np.empty(len(kept) + hop_length)
     samples[: len(kept)] = kept
-    for i in range(hop):
+    for i in range(hop_length):
         samples[len(kept) + i] = wave[0, i]
-    frame = np.zeros(2 * hop)
-    first = max(2 * hop - len(samples), 0)
-    for i in range(first, 2 * hop):
-        frame[i] = samples[len(samples) - 2 * hop + i] * window[i]
+    frame = np.zeros(2 * hop_length)
+    first = max(2 * hop_length - len(samples), 0)
+    for i in range(first, 2 * hop_length):
+        frame[i] = samples[len(samples) - 2 * hop_length + i] * window[i]
     real, imag = rfft(frame, twiddles)
-    bins = hop + 1
+    bins = hop_length + 1
     parts = np.empty(2 * bins, np.float32)
     for i in range(bins):
         power = max(real[i] * real[i] + imag[i] * imag[i], 1e-10)
@@ -168,7 +168,7 @@ def encode_frame(
         parts[i], parts[bins + i] = real[i] * factor, imag[i] * factor
     y, after, matrices, scalars = convnext_stack(parts, past, hidden, latent, matrices, scalars)
     row, scalars = layer_norm(y, scalars)
-    codes = np.empty(levels, np.int64)
+    codes = np.empty(num_codebooks, np.int64)
     near_tie = residual_search(row, codebook_size, matrices, scalars, latent_error, codes)
     return codes, near_tie, samples, after
 
@@ -187,12 +187,12 @@ def decode_frame(
     matrices: Matrix1d,
     scalars: Float32s,
 ) -> tuple[bool, Float32s, Float32s, Float32s]:
-    """Samples (1, hop) of the frame of ``codes`` (1, levels, 1).
+    """Samples (1, hop_length) of the frame of ``codes`` (1, codebooks, 1).
 
     Args:
         past: what the blocks remember.
         overlap: what the frame before has for the first of these samples.
-        vectors: entries (levels, cardinality, latent) whose sum is decoded.
+        vectors: entries (codebooks, codebook_size, latent) whose sum is decoded.
         roots: of the spectrum, see :mod:`speechlm.kernels.fft`.
         slope: magnitudes are raised to the power ``2 * slope + 1``.
         hidden: channels of a block.
@@ -201,8 +201,8 @@ def decode_frame(
         Whether all ``codes`` are there in ``vectors`` (if not, the rest is noise), the samples, and
         the new ``past`` and ``overlap``.
     """
-    hop = len(window) - len(overlap)
-    wave = np.empty((1, hop), np.float32)
+    hop_length = len(window) - len(overlap)
+    wave = np.empty((1, hop_length), np.float32)
     for code in codes.flat:
         if not 0 <= code < vectors.shape[1]:
             return False, wave, past, overlap
@@ -219,11 +219,11 @@ def decode_frame(
             parts[i], parts[bins + i] = one * factor, two * factor
     frame = irfft(parts[:bins], parts[bins:], twiddles)
     rest = np.empty(len(overlap), np.float32)
-    for i in range(hop):
+    for i in range(hop_length):
         wave[0, i] = frame[i] * window[i]
     for i in range(len(overlap)):
         wave[0, i] += overlap[i]
-        rest[i] = frame[hop + i] * window[hop + i]
+        rest[i] = frame[hop_length + i] * window[hop_length + i]
     return True, wave, after, rest
 
 
@@ -236,10 +236,10 @@ def residual_search(
     latent_error: float,
     codes: NDArray[np.int64],
 ) -> bool:
-    """Greedy residual codes of ``row`` (d,) into ``codes`` (levels,); whether they are doubtful.
+    """Greedy residual codes of ``row`` (d,) into ``codes`` (codebooks,); whether they are doubtful.
 
-    A level has entries (cardinality, d), and as numbers: ``slope`` and ``least`` (the difference of
-    two scores is off by ``slope`` times the length of the row plus ``least``), ``farthest`` (the
+    A level has entries (codebook_size, d), and as numbers: ``slope`` and ``least`` (the difference
+    of two scores is off by ``slope`` times the length of the row plus ``least``), ``farthest`` (the
     most that two entries can be apart), and what is added to each score. Entries whose scores
     rounding may have swapped with the best are compared in double precision. Doubtful is what may
     change with the row off by ``latent_error``.
@@ -284,7 +284,7 @@ def score_margin(first: Matrix, second: Matrix, row: Float32s) -> tuple[float, f
 
 @njit(cache=True)
 def sum_entries(entries: Matrix, codes: NDArray[np.int64]) -> Float32s:
-    """The sum (d,) of the entries of ``codes`` (levels,)."""
+    """The sum (d,) of the entries of ``codes`` (codebooks,)."""
     total = np.zeros(entries.shape[2], np.float32)
     for level in range(len(codes)):
         for i in range(len(total)):

@@ -25,7 +25,7 @@ class DepthTransformer(nn.Module):
 
     def __init__(self, dim: int, config: DepthConfig, ids: IdsConfig, dropout: float):
         super().__init__()
-        self.levels, self.cardinality = ids.num_codebooks, ids.codebook_size
+        self.num_codebooks, self.codebook_size = ids.num_codebooks, ids.codebook_size
         self.first = ids.specials + ids.text
         self.enter = nn.Linear(dim, config.dim, bias=False)
         self.embedding = nn.Embedding((ids.num_codebooks - 1) * ids.codebook_size, config.dim)
@@ -51,12 +51,12 @@ class DepthTransformer(nn.Module):
         return embeddings * (ids >= self.first).unsqueeze(-1)
 
     def forward(self, h: Tensor, ids: Tensor) -> Tensor:
-        """What predicts levels 1 and up: (frames, levels - 1, dim of depth).
+        """What predicts levels 1 and up: (frames, codebooks - 1, dim of depth).
 
-        ``h`` (frames, dim) is the backbone's output before each frame, ``ids`` (frames, levels - 1)
-        are the joint ids of the frame's units in all levels but the last.
+        ``h`` (frames, dim) is the backbone's output before each frame, ``ids`` (frames, codebooks -
+        1) are the joint ids of the frame's units in all levels but the last.
         """
         x = self.enter(h).unsqueeze(1) + self.embed(ids)
-        frames, levels = ids.shape
-        alone = torch.arange(frames, device=ids.device).unsqueeze(1).expand(frames, levels)
+        frames, num_codebooks = ids.shape
+        alone = torch.arange(frames, device=ids.device).unsqueeze(1).expand(frames, num_codebooks)
         return self.transformer(x, PackedSequences(alone))

@@ -1,7 +1,7 @@
 """Weights to and from the Llama architecture of ``transformers``, one to one.
 
 The backbone is a Llama model over the joint vocabulary: ``embed_tokens`` and ``lm_head`` have a row
-for each id. What Llama has no place for (the transformer over levels) is in a file beside. The
+for each id. What Llama has no place for (the transformer over codebooks) is in a file beside. The
 order of rows in queries and keys differs: this project rotates neighbours, ``transformers`` halves.
 Neither direction needs that package.
 """
@@ -103,7 +103,7 @@ def export_pretrained(model: LanguageModel, folder: str | Path) -> Path:
         save_tokenizer(folder, vocabulary, model.text)
     except SpeechLMError as error:
         log.warning("%s: no tokenizer.json: %s", folder, error)
-    if vocabulary.units.levels == 1:
+    if vocabulary.units.num_codebooks == 1:
         allowed = {vocabulary.id(END_OF_SPEECH), *vocabulary.level(0)}
         rules = {
             "do_sample": False,

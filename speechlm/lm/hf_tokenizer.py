@@ -48,7 +48,7 @@ def unit_names(vocabulary: Vocabulary) -> list[str]:
     """The names of all units in the order of their ids."""
     return [
         f"<|{level}:{code}|>"
-        for level in range(vocabulary.units.levels)
+        for level in range(vocabulary.units.num_codebooks)
         for code in range(len(vocabulary.level(level)))
     ]
 

@@ -20,7 +20,7 @@ from speechlm.lm.generate import ctc_attention as joint
 from speechlm.lm.generate.generator import Generator
 from speechlm.lm.generate.sampling import GREEDY, Sampling
 from speechlm.lm.model import UnitLM
-from speechlm.lm.patterns import prepend_unknown_levels
+from speechlm.lm.patterns import prepend_unknown_codebooks
 from speechlm.lm.tasks import TASKS, Example, TokenLayout
 from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn import PackedSequences
@@ -57,7 +57,7 @@ class LikelihoodScore:
 
 
 class LanguageModel:
-    """A model with its vocabulary and text tokenizer. Codes are int64 (levels, frames).
+    """A model with its vocabulary and text tokenizer. Codes are int64 (codebooks, frames).
 
     Codes of a model with a semantic stream (:class:`~speechlm.lm.config.LMConfig`) are those of the
     levels below it.
@@ -71,7 +71,7 @@ class LanguageModel:
         self.vocabulary, self.text = vocabulary, text
         sound = vocabulary.units.sound if network.config.semantic_stream else None
         self.units = sound or vocabulary.units
-        self.semantic_levels = vocabulary.units.levels - self.units.levels
+        self.num_semantic_codebooks = vocabulary.units.num_codebooks - self.units.num_codebooks
         """Levels of the semantic stream."""
         self.layout = TokenLayout(vocabulary, network.pattern)
         self.context = network.config.max_position_embeddings
@@ -145,7 +145,7 @@ class LanguageModel:
                 others.
         """
         tokenizer = load_units(
-            name or self.network.config.units, self.units.levels, device=self.device
+            name or self.network.config.units, self.units.num_codebooks, device=self.device
         )
         if tokenizer.units != self.units:
             raise SpeechLMError(
@@ -170,7 +170,7 @@ class LanguageModel:
         return joint.PrefixSearch(self.text.spellings, text_lm, self.fusion)
 
     def continue_speech(self, past: Codes, frames: int, sampling: Sampling) -> Iterator[Codes]:
-        """Continue speech by up to ``frames`` frames (levels,), until the model ends it."""
+        """Continue speech by up to ``frames`` frames (codebooks,), until the model ends it."""
         for [frame] in self.continue_batch([past], frames, sampling):
             if frame is not None:
                 yield frame
@@ -190,7 +190,7 @@ class LanguageModel:
         voice: Codes | None = None,
         truncated: list[int] | None = None,
     ) -> Iterator[Codes]:
-        """Synthesise ``text`` as frames (levels,), in the voice of the codes ``voice``.
+        """Synthesise ``text`` as frames (codebooks,), in the voice of the codes ``voice``.
 
         In word-by-word synthesis, ``truncated`` receives the indices of words that the model did
         not end. With ``best_of`` candidates, all are generated before the first frame is returned:
@@ -256,8 +256,8 @@ class LanguageModel:
 
     @property
     def no_codes(self) -> Codes:
-        """Codes of no frames (levels, 0)."""
-        return np.zeros((self.units.levels, 0), np.int64)
+        """Codes of no frames (codebooks, 0)."""
+        return np.zeros((self.units.num_codebooks, 0), np.int64)
 
     def transcribe(self, codes: Codes) -> str:
         """The text of speech, of at most as many tokens as a third of the context.
@@ -297,7 +297,7 @@ class LanguageModel:
     @property
     def max_asr_frames(self) -> int:
         """Maximum number of frames for recognition: two thirds of the context."""
-        return self.context * 2 // 3 // self.generator.stride - self.units.levels
+        return self.context * 2 // 3 // self.generator.stride - self.units.num_codebooks
 
     @torch.no_grad()
     def score(self, codes: Codes) -> LikelihoodScore:
@@ -307,8 +307,8 @@ class LanguageModel:
         at least half a context, where so much precedes it.
         """
         frames = codes.shape[1]
-        window = (self.context - 1) // self.generator.stride - self.units.levels
-        bits = np.zeros(self.units.levels)
+        window = (self.context - 1) // self.generator.stride - self.units.num_codebooks
+        bits = np.zeros(self.units.num_codebooks)
         done = start = 0
         while done < frames:
             piece = codes[:, start : start + window]
@@ -319,7 +319,8 @@ class LanguageModel:
 
     @torch.no_grad()
     def bits(self, codes: Codes, known: int = 0) -> np.ndarray:
-        """Bits (levels,) of ``codes`` after the first ``known`` frames; the context holds all."""
+        """Bits (codebooks,) of ``codes`` after the first ``known`` frames; the context holds all of
+        them."""
         task = TASKS["speech"]
         full = self._with_unknown_semantic(codes)
         tokens = self.layout.sequence(task, Example(speech=full, complete=False)).tokens
@@ -328,10 +329,9 @@ class LanguageModel:
         laid = self.network.pattern.build(counted) == 1
         mask = np.pad(laid, ((0, 0), (tokens.shape[1] - laid.shape[1], 0)))
         nll = self._nll(tokens, mask)
-        levels = (
-            tokens[mask] - self.vocabulary.level(self.semantic_levels).start
-        ) // self.units.cardinality
-        return np.bincount(levels, nll[mask], self.units.levels) / math.log(2)
+        first = self.vocabulary.level(self.num_semantic_codebooks).start
+        codebooks = (tokens[mask] - first) // self.units.codebook_size
+        return np.bincount(codebooks, nll[mask], self.units.num_codebooks) / math.log(2)
 
     @torch.no_grad()
     def score_text(self, text: str) -> LikelihoodScore:
@@ -358,7 +358,7 @@ class LanguageModel:
 
     def _with_unknown_semantic(self, codes: Codes) -> Codes:
         """``codes`` below unknown codes of the semantic stream."""
-        return prepend_unknown_levels(codes, self.semantic_levels)
+        return prepend_unknown_codebooks(codes, self.num_semantic_codebooks)
 
     def _pieces(self, text: str) -> list[int]:
         pieces = self.text.encode(text)
@@ -376,7 +376,7 @@ class LanguageModel:
         read = self.generator.generate_wordwise(
             prompt, given, end, frames, longest, rate, sampling, truncated
         )
-        yield from (frame[self.semantic_levels :] for [frame] in read if frame is not None)
+        yield from (frame[self.num_semantic_codebooks :] for [frame] in read if frame is not None)
 
     def _generate_speech(
         self,
@@ -391,4 +391,6 @@ class LanguageModel:
         for batch in self.generator.generate_speech(
             prompts, given, end, frames, rate, sampling, text
         ):
-            yield [None if frame is None else frame[self.semantic_levels :] for frame in batch]
+            yield [
+                None if frame is None else frame[self.num_semantic_codebooks :] for frame in batch
+            ]

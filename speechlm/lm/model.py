@@ -80,7 +80,7 @@ class UnitLM(nn.Module):
         """Begin with what need not be learned from the units: which of them are alike.
 
         Their embeddings, and the matrices that predict them, become the principal components of
-        ``vectors`` (levels, cardinality, dim): units that sound alike are alike to the model.
+        ``vectors`` (codebooks, codebook_size, dim): units that sound alike are alike to the model.
         """
         flat = vectors.flatten(0, 1).float()
         axes = torch.linalg.svd(flat.T @ flat)[0]

@@ -41,13 +41,13 @@ NO_TOKEN = -1
 """Marks positions without a code."""
 
 
-def prepend_unknown_levels(codes: NDArray[np.integer], levels: int = 1) -> Codes:
+def prepend_unknown_codebooks(codes: NDArray[np.integer], num_codebooks: int = 1) -> Codes:
     """``codes`` (rows, frames) below so many levels of unknown codes."""
-    return np.pad(codes.astype(np.int64), ((levels, 0), (0, 0)), constant_values=NO_TOKEN)
+    return np.pad(codes.astype(np.int64), ((num_codebooks, 0), (0, 0)), constant_values=NO_TOKEN)
 
 
 def offset_codes(codes: NDArray[np.integer], firsts: Codes) -> Codes:
-    """Ids (levels, frames): ``codes`` counted from the first id (levels,) of each level."""
+    """Ids (codebooks, frames): ``codes`` counted from the first id (codebooks,) of each level."""
     known = codes.astype(np.int64)
     return np.where(known < 0, NO_TOKEN, known + firsts[:, None])
 

@@ -113,11 +113,11 @@ def transcribe_waves(
     waves: Iterable[np.ndarray], model: LanguageModel, tokenizer: UnitTokenizer
 ) -> str:
     """The text of consecutive chunks (samples,) of a recording, as :func:`transcribe`."""
-    hop = tokenizer.units.hop
+    hop_length = tokenizer.units.hop_length
     texts = []
-    longest = min(model.max_asr_frames * hop, round(PIECE * tokenizer.units.sample_rate))
-    for piece in quiet_cuts(waves, longest, hop):
-        if not is_audible(piece, hop):
+    longest = min(model.max_asr_frames * hop_length, round(PIECE * tokenizer.units.sample_rate))
+    for piece in quiet_cuts(waves, longest, hop_length):
+        if not is_audible(piece, hop_length):
             continue
         units = tokenizer.encode(torch.from_numpy(piece)[None])
         texts.append(model.transcribe(units[0, :, : model.max_asr_frames].cpu().numpy()))
@@ -165,12 +165,14 @@ def encode_prompt(source: Path, tokenizer: UnitTokenizer) -> tuple[torch.Tensor,
     wave = torch.from_numpy(audio.read(source, tokenizer.units.sample_rate)[0])[None]
     codes = tokenizer.begin(wave)
     if codes.shape[2] == 0:
-        raise SpeechLMError(f"{source}: is shorter than a frame of {tokenizer.units.hop} samples")
+        raise SpeechLMError(
+            f"{source}: is shorter than a frame of {tokenizer.units.hop_length} samples"
+        )
     return wave, codes[0].cpu().numpy()
 
 
 def decode_frames(frames: Iterator[Codes], stream: UnitStream) -> Iterator[np.ndarray]:
-    """Chunks (samples,) of audio, frame (levels,) by frame; a chunk may be empty."""
+    """Chunks (samples,) of audio, frame (codebooks,) by frame; a chunk may be empty."""
     for frame in frames:
         yield stream.push(torch.from_numpy(frame.copy())[None, :, None])[0].cpu().numpy()
     yield stream.flush()[0].cpu().numpy()
@@ -197,12 +199,12 @@ def _write(
 def speech_frames(
     text: str, model: LanguageModel, voice: Codes | None, sampling: Sampling
 ) -> Iterator[Codes]:
-    """Frames (levels,) of speech of ``text``, as they are generated.
+    """Frames (codebooks,) of speech of ``text``, as they are generated.
 
     Numbers, dates, money, abbreviations and addresses are read as words
     (:mod:`speechlm.text.normalize`). Each sentence is synthesised by itself, so that the first
-    frame takes no longer than the first sentence; without a ``voice``, codes (levels, frames) of a
-    recording, those after the first get the voice of the first.
+    frame takes no longer than the first sentence; without a ``voice``, codes (codebooks, frames) of
+    a recording, those after the first get the voice of the first.
 
     Raises:
         SpeechLMError: when the text has no reading.
@@ -268,27 +270,30 @@ def text_parts(text: str, size: int) -> list[str]:
     return parts
 
 
-def is_audible(wave: np.ndarray, hop: int) -> bool:
-    """Whether ``hop`` samples anywhere in a wave (samples,) reach :data:`AUDIBLE`, offset aside."""
-    wave = np.pad(wave - wave.mean() if len(wave) else wave, (0, -len(wave) % hop))
-    power = np.square(wave.reshape(-1, hop)).mean(axis=1)
+def is_audible(wave: np.ndarray, hop_length: int) -> bool:
+    """Whether ``hop_length`` samples anywhere in a wave (samples,) reach :data:`AUDIBLE`, offset
+    aside."""
+    wave = np.pad(wave - wave.mean() if len(wave) else wave, (0, -len(wave) % hop_length))
+    power = np.square(wave.reshape(-1, hop_length)).mean(axis=1)
     return bool((power >= 10 ** (AUDIBLE / 10)).any())
 
 
-def quiet_cuts(waves: Iterable[np.ndarray], size: int, hop: int) -> Iterator[np.ndarray]:
+def quiet_cuts(waves: Iterable[np.ndarray], size: int, hop_length: int) -> Iterator[np.ndarray]:
     """Split audio into pieces of up to ``size`` samples, at the quietest point of the last quarter.
 
-    Power is averaged over five steps of ``hop`` samples. At most a piece and a chunk of ``waves``
-    are in memory.
+    Power is averaged over five steps of ``hop_length`` samples. At most a piece and a chunk of
+    ``waves`` are in memory.
     """
     held = np.zeros(0, np.float32)
     for wave in waves:
         held = np.concatenate([held, wave])
         while len(held) > size:
             late = held[size * 3 // 4 : size]
-            power = np.square(late[: len(late) // hop * hop].reshape(-1, hop)).mean(axis=1)
+            power = np.square(
+                late[: len(late) // hop_length * hop_length].reshape(-1, hop_length)
+            ).mean(axis=1)
             level = np.convolve(power, np.ones(5), "same") if len(power) >= 5 else power
-            cut = size * 3 // 4 + (int(level.argmin()) if len(level) else 0) * hop
+            cut = size * 3 // 4 + (int(level.argmin()) if len(level) else 0) * hop_length
             yield held[:cut]
             held = held[cut:]
     yield held

@@ -180,8 +180,8 @@ class SpeechLM(Publishable):
         samples = _samples(wave)[None]
         codes = self.tokenizer.begin(samples)
         if codes.shape[2] == 0:
-            hop = self.tokenizer.units.hop
-            raise SpeechLMError(f"the prompt is shorter than a frame of {hop} samples")
+            hop_length = self.tokenizer.units.hop_length
+            raise SpeechLMError(f"the prompt is shorter than a frame of {hop_length} samples")
         return samples, codes[0].cpu().numpy()
 
 

@@ -38,7 +38,7 @@ FORMATS = {
 
 
 class Span(NamedTuple):
-    """A stretch of one kind: codes (levels, frames) if ``speech``, pieces if ``text``."""
+    """A stretch of one kind: codes (codebooks, frames) if ``speech``, pieces if ``text``."""
 
     kind: Literal["speech", "text"]
     content: Any
@@ -48,8 +48,8 @@ class Span(NamedTuple):
 class Example:
     """What fields of a format are filled with; those that it does not name may be absent.
 
-    ``speech`` and ``voice`` are codes (levels, frames), ``text`` is pieces. ``spans`` are those of
-    ``{spans}`` in any order, and of ``{words}`` text and speech in turn.
+    ``speech`` and ``voice`` are codes (codebooks, frames), ``text`` is pieces. ``spans`` are those
+    of ``{spans}`` in any order, and of ``{words}`` text and speech in turn.
     """
 
     speech: AnyCodes | None = None
@@ -117,9 +117,9 @@ class TokenLayout:
     """
 
     def __init__(self, vocabulary: Vocabulary, pattern: Pattern):
-        if pattern.num_codebooks != vocabulary.units.levels:
+        if pattern.num_codebooks != vocabulary.units.num_codebooks:
             raise ValueError(
-                f"{pattern.num_codebooks} levels, but units of {vocabulary.units.levels}"
+                f"{pattern.num_codebooks} levels, but units of {vocabulary.units.num_codebooks}"
             )
         self.vocabulary = vocabulary
         self.pattern = pattern
@@ -220,7 +220,7 @@ class TokenLayout:
         spoken = np.where(laid >= self.vocabulary.level(0).start, laid, NO_TOKEN)
         ids = self.pattern.revert(spoken[:, : self.pattern.columns(frames)])
         codes = self.vocabulary.to_codes(ids)
-        wrong = (codes < 0) | (codes >= self.vocabulary.units.cardinality)
+        wrong = (codes < 0) | (codes >= self.vocabulary.units.codebook_size)
         broken = np.flatnonzero(wrong.any(axis=0))
         return codes[:, : broken[0]] if len(broken) else codes
 

@@ -56,7 +56,7 @@ class Vocabulary:
     @property
     def size(self) -> int:
         """Number of ids."""
-        return self.level(self.units.levels - 1).stop
+        return self.level(self.units.num_codebooks - 1).stop
 
     @property
     def text(self) -> range:
@@ -65,10 +65,10 @@ class Vocabulary:
 
     def level(self, level: int) -> range:
         """Ids of the units of a level, from 0."""
-        if not 0 <= level < self.units.levels:
-            raise IndexError(f"level {level} of {self.units.levels}")
-        first = self.text.stop + level * self.units.cardinality
-        return range(first, first + self.units.cardinality)
+        if not 0 <= level < self.units.num_codebooks:
+            raise IndexError(f"level {level} of {self.units.num_codebooks}")
+        first = self.text.stop + level * self.units.codebook_size
+        return range(first, first + self.units.codebook_size)
 
     def id(self, special: str) -> int:
         """The id of a special token.
@@ -92,7 +92,8 @@ class Vocabulary:
         return [int(each) for each in ids - self.text.start]
 
     def from_codes(self, codes: NDArray[np.integer]) -> Ids:
-        """Ids (levels, frames) of codes (levels, frames); -1 where there is no code, below 0."""
+        """Ids (codebooks, frames) of codes (codebooks, frames); -1 where there is no code, below
+        0."""
         return offset_codes(codes, self._firsts())
 
     def to_codes(self, ids: Ids) -> Ids:
@@ -100,7 +101,9 @@ class Vocabulary:
         return ids - self._firsts()[:, None]
 
     def _firsts(self) -> Ids:
-        return np.array([self.level(level).start for level in range(self.units.levels)], np.int64)
+        return np.array(
+            [self.level(level).start for level in range(self.units.num_codebooks)], np.int64
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write ``vocabulary.json`` into a model folder."""
@@ -111,7 +114,7 @@ class Vocabulary:
             "text": [self.text.start, self.text.stop],
             "levels": [
                 [self.level(level).start, self.level(level).stop]
-                for level in range(self.units.levels)
+                for level in range(self.units.num_codebooks)
             ],
             "units": asdict(self.units),
         }
@@ -130,10 +133,11 @@ class Vocabulary:
         try:
             content = json.loads(path.read_text("utf-8"))
             start, stop = content["text"]
-            vocabulary = cls(stop - start, Units(**content["units"]), tuple(content["specials"]))
+            units = Units.from_dict(content["units"])
+            vocabulary = cls(stop - start, units, tuple(content["specials"]))
             levels = [
                 [vocabulary.level(k).start, vocabulary.level(k).stop]
-                for k in range(vocabulary.units.levels)
+                for k in range(vocabulary.units.num_codebooks)
             ]
             if (content["format"], start, content["levels"]) != (
                 FORMAT,

@@ -27,7 +27,7 @@ class NearestSearch:
     answer depends neither on the processor nor on what else is in the batch, which single precision
     alone does not give.
 
-    ``entries`` (cardinality, d) and ``offsets`` (cardinality,) are on the CPU.
+    ``entries`` (codebook_size, d) and ``offsets`` (codebook_size,) are on the CPU.
     """
 
     def __init__(self, entries: Tensor, offsets: Tensor):
@@ -85,18 +85,18 @@ class ResidualSearch:
         self.stages = [NearestSearch(x, -0.5 * x.double().square().sum(dim=1)) for x in stages]
 
     def near(
-        self, rows: NDArray[np.floating], levels: int, drift: float
+        self, rows: NDArray[np.floating], num_codebooks: int, drift: float
     ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-        """Codes (n, levels) of rows (n, d) that are off by a norm of ``drift`` at most, and the
+        """Codes (n, codebooks) of rows (n, d) that are off by a norm of ``drift`` at most, and the
         indices of rows for which exact ones may have other codes."""
-        codes = np.empty((len(rows), levels), np.int64)
+        codes = np.empty((len(rows), num_codebooks), np.int64)
         doubtful = np.zeros(len(rows), bool)
-        for k, stage in enumerate(self.stages[:levels]):
+        for k, stage in enumerate(self.stages[:num_codebooks]):
             codes[:, k], close = stage.near(rows, drift)
             doubtful |= close
             rows = rows - stage.entries[codes[:, k]].astype(rows.dtype)
         return codes, doubtful.nonzero()[0]
 
-    def exact(self, rows: NDArray[np.float64], levels: int) -> NDArray[np.int64]:
-        """Codes (n, levels) of rows (n, d) that are what they are."""
-        return self.near(rows, levels, 0.0)[0]
+    def exact(self, rows: NDArray[np.float64], num_codebooks: int) -> NDArray[np.int64]:
+        """Codes (n, codebooks) of rows (n, d) that are what they are."""
+        return self.near(rows, num_codebooks, 0.0)[0]

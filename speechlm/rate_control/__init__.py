@@ -1,8 +1,8 @@
 """Rate control: the number of levels of each frame, by their bits and the distortion they save.
 
-NumPy only. A *cost* is a function from codes (levels, frames) to the bits that each takes,
-(levels, frames): a constant for packed codes, a model's for entropy-coded ones. A *loss*
-(levels + 1, frames) is the weighted error of a frame that keeps its first k levels.
+NumPy only. A *cost* is a function from codes (codebooks, frames) to the bits that each takes,
+(codebooks, frames): a constant for packed codes, a model's for entropy-coded ones. A *loss*
+(codebooks + 1, frames) is the weighted error of a frame that keeps its first k levels.
 
 Two controllers work frame by frame, with a bounded reservoir: :class:`ConstantRate` and
 :class:`VariableRate`. :func:`fit_size` looks at a whole recording, and meets a size to the byte.

@@ -18,7 +18,7 @@ class Budget:
         frame_rate: frames a second.
         header: bits of the header, and of all else that comes once.
         around: bits around the codes of a chunk.
-        levels, chunk_frames: of the stream.
+        num_codebooks, chunk_frames: of the stream.
 
     Attributes:
         income: bits a frame for codes and their number.
@@ -31,7 +31,7 @@ class Budget:
         frame_rate: float,
         header: float,
         around: float,
-        levels: int,
+        num_codebooks: int,
         chunk_frames: int,
     ) -> None:
         self.per_frame = per_frame
@@ -39,7 +39,7 @@ class Budget:
         self._around = around / chunk_frames
         self._owed = header
         self._share = header / (_HEADER_SECONDS * frame_rate)
-        self._levels = levels
+        self._num_codebooks = num_codebooks
         self._chunk_frames = chunk_frames
         self._frames = 0
         self._pending: list[float] = []
@@ -56,7 +56,7 @@ class Budget:
     def spend(self, count: int, bits: float) -> None:
         """Keep ``count`` levels of the frame, whose codes take so many ``bits``."""
         if self._frames % self._chunk_frames == 0:
-            self._meter = CountMeter(self._levels)
+            self._meter = CountMeter(self._num_codebooks)
         self._frames += 1
         bits += self._meter.push(count)
         self.ahead -= bits

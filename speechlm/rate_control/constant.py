@@ -19,9 +19,9 @@ class ConstantRate:
     bits where it changes; then as many as bring the stream back soonest without a leap.
     """
 
-    def __init__(self, budget: Budget, levels: int) -> None:
+    def __init__(self, budget: Budget, num_codebooks: int) -> None:
         self.budget = budget
-        self._before = levels
+        self._before = num_codebooks
 
     def choose(self, bits: Floats, loss: Floats) -> Ints:
         """Levels (frames,), one or more, of the next frames: see the package for the arguments."""

@@ -24,12 +24,13 @@ def fixed_cost(bits: float) -> Cost:
 
 
 def cumulative(bits: Floats) -> Floats:
-    """Bits (levels + 1, frames) of the first k levels, from those of each (levels, frames)."""
+    """Bits (codebooks + 1, frames) of the first k levels, from those of each (codebooks,
+    frames)."""
     return np.concatenate([np.zeros((1, bits.shape[1])), np.cumsum(bits, axis=0)])
 
 
 def truncate(codes: NDArray[np.int64], counts: Ints) -> NDArray[np.int64]:
-    """Ragged codes: the first ``counts`` (frames,) levels of ``codes`` (levels, frames)."""
+    """Ragged codes: the first ``counts`` (frames,) levels of ``codes`` (codebooks, frames)."""
     return np.where(np.arange(len(codes))[:, None] < counts, codes, ABSENT)
 
 
@@ -46,7 +47,7 @@ def viterbi_levels(loss: Floats, bits: Floats, price: float, before: int) -> Int
     """Levels of each frame that minimise loss + price * bits over all frames.
 
     By dynamic programming (Viterbi): a frame with the number of levels of the one before takes
-    fewer bits for that number. ``loss`` and ``bits`` are (levels + 1, frames), ``bits`` of the
+    fewer bits for that number. ``loss`` and ``bits`` are (codebooks + 1, frames), ``bits`` of the
     first k levels together; ``before`` is the number of levels of the frame before the first.
     """
     choices, frames = loss.shape

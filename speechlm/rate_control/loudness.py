@@ -27,9 +27,9 @@ def weights(energy: Floats, reference: Floats | float | None = None) -> Floats:
 class Loudness:
     """Mean squares of a stream, hop by hop, each with the one before it."""
 
-    def __init__(self, hop: int, sample_rate: int) -> None:
-        self._hop = hop
-        self._fade = _FADE ** (hop / sample_rate)
+    def __init__(self, hop_length: int, sample_rate: int) -> None:
+        self._hop = hop_length
+        self._fade = _FADE ** (hop_length / sample_rate)
         self._rest = np.zeros(0, np.float32)
         self._last = 0.0
         self._ready = np.zeros(0)

@@ -36,14 +36,14 @@ def fit_size(
         No levels at all when there are none.
     """
     spent = cumulative(bits)
-    levels, frames = bits.shape
+    num_codebooks, frames = bits.shape
     each = np.arange(frames)
-    best, full = np.zeros(frames, np.int64), np.full(frames, levels, np.int64)
+    best, full = np.zeros(frames, np.int64), np.full(frames, num_codebooks, np.int64)
     if target >= size(full):
         return full
 
     def at(price: float) -> Ints:
-        return viterbi_levels(loss, spent, price, levels)
+        return viterbi_levels(loss, spent, price, num_codebooks)
 
     def reckoned(counts: Ints) -> float:
         moves = np.count_nonzero(np.diff(counts))

@@ -17,9 +17,9 @@ _COUNT_BITS = 1.5  # of a frame's number of levels, about
 class FixedQuality:
     """Every bit is worth the same ``price``, whatever the rate that this makes."""
 
-    def __init__(self, price: float, levels: int) -> None:
+    def __init__(self, price: float, num_codebooks: int) -> None:
         self.price = price
-        self._before = levels
+        self._before = num_codebooks
 
     def choose(self, bits: Floats, loss: Floats) -> Ints:
         """Levels (frames,) of the next frames: see the package for the arguments."""
@@ -41,16 +41,16 @@ class VariableRate:
     beyond its budget, and what it saves beyond that in a long silence is given up.
     """
 
-    def __init__(self, budget: Budget, levels: int, frame_rate: float) -> None:
+    def __init__(self, budget: Budget, num_codebooks: int, frame_rate: float) -> None:
         self.budget = budget
         self.reservoir = RESERVOIR_SECONDS * frame_rate * budget.per_frame
         self._memory = round(_MEMORY_SECONDS * frame_rate)
         self._period = max(1, round(_PERIOD_SECONDS * frame_rate))
-        self._spent = np.zeros((levels + 1, 0))
-        self._loss = np.zeros((levels + 1, 0))
+        self._spent = np.zeros((num_codebooks + 1, 0))
+        self._loss = np.zeros((num_codebooks + 1, 0))
         self._frames = 0
         self._price = 0.0
-        self._before = levels
+        self._before = num_codebooks
 
     def choose(self, bits: Floats, loss: Floats) -> Ints:
         """Levels (frames,) of the next frames: see the package for the arguments."""

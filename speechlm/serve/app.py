@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 import speechlm
 from speechlm.errors import SpeechLMError
 from speechlm.serve import live, openai_routes, speechlm_routes
-from speechlm.serve.guard import Guard, TooLarge, error_body
+from speechlm.serve.guard import Guard, RequestTooLarge, error_body
 from speechlm.serve.metrics import Metrics
 from speechlm.serve.models import Models
 from speechlm.serve.scheduler import Overloaded, Scheduler, TimedOut
@@ -76,7 +76,7 @@ def _add_errors(app: FastAPI) -> None:
         return respond
 
     app.exception_handler(SpeechLMError)(error(400, "invalid_request_error"))
-    app.exception_handler(TooLarge)(error(413, "invalid_request_error"))
+    app.exception_handler(RequestTooLarge)(error(413, "invalid_request_error"))
     app.exception_handler(Overloaded)(error(503, "overloaded"))
     app.exception_handler(TimedOut)(error(504, "timeout"))
 

@@ -76,7 +76,7 @@ class Guard:
         return hmac.compare_digest(given.encode(), token.encode())
 
 
-class TooLarge(Exception):
+class RequestTooLarge(Exception):
     """A request without a stated length exceeds the limit."""
 
 
@@ -88,7 +88,7 @@ def _limited(receive: Receive, most: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > most:
-            raise TooLarge(f"a request has at most {most} bytes")
+            raise RequestTooLarge(f"a request has at most {most} bytes")
         return message
 
     return limited

@@ -83,11 +83,11 @@ class EntropyModelObjective(Objective):
         teacher = NeuralCodec.from_pretrained(recipe.codec)
         self.weights_hash = self.identity = teacher.weights_hash
         self.model: QuantizedEntropyModel = QuantizedEntropyModel(
-            recipe.model, teacher.levels, teacher.cardinality
+            recipe.model, teacher.num_codebooks, teacher.codebook_size
         )
         corpora = [self._tokens(folder) for folder in recipe.data.corpora]
         self.codes = {split: _joined(corpora, split, recipe) for split in ("train", "dev")}
-        counts = [np.bincount(row, minlength=teacher.cardinality) for row in self.codes["train"]]
+        counts = [np.bincount(row, minlength=teacher.codebook_size) for row in self.codes["train"]]
         vectors = teacher.network.quantizer.codebook_vectors()
         self.model.start_from(vectors, torch.from_numpy(np.stack(counts)))
 
@@ -99,18 +99,18 @@ class EntropyModelObjective(Objective):
         data = self.recipe.data
         random = np.random.default_rng((self.recipe.training.seed, step))
         codes = self._windows("train", data.batch, random)
-        levels = self.model.levels
-        kept = random.integers(1, levels + 1, (data.batch, 1))
-        kept[random.random(data.batch) < data.all_codebooks_prob] = levels
+        num_codebooks = self.model.num_codebooks
+        kept = random.integers(1, num_codebooks + 1, (data.batch, 1))
+        kept[random.random(data.batch) < data.all_codebooks_prob] = num_codebooks
         # Runs of four frames with as many levels, up to those of the example.
         runs = random.integers(0, kept + 1, (data.batch, -(-data.frames // 4)))
         varies = random.random((data.batch, 1)) < data.variable_rate_prob
         kept = np.where(varies, runs.repeat(4, axis=1)[:, : data.frames], kept)
-        codes[np.arange(levels)[:, None] >= kept[:, None]] = -1
+        codes[np.arange(num_codebooks)[:, None] >= kept[:, None]] = -1
         return {"codes": torch.from_numpy(codes[self.shard.rows(len(codes))])}
 
     def _windows(self, split: str, number: int, random: np.random.Generator) -> np.ndarray:
-        """Int64 (number, levels, frames), from anywhere: recordings follow one another."""
+        """Int64 (number, codebooks, frames), from anywhere: recordings follow one another."""
         frames = self.recipe.data.frames
         codes = self.codes[split]
         starts = random.integers(0, codes.shape[1] - frames + 1, number)
@@ -123,8 +123,8 @@ class EntropyModelObjective(Objective):
         self, batch: dict[str, Tensor], phase: str, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         codes = batch["codes"]
-        odds = 1 / (1 + torch.arange(self.model.levels))
-        drawn = torch.multinomial(odds, min(self.recipe.heads, self.model.levels)).tolist()
+        odds = 1 / (1 + torch.arange(self.model.num_codebooks))
+        drawn = torch.multinomial(odds, min(self.recipe.heads, self.model.num_codebooks)).tolist()
         bits = _bits(self.model, codes, step >= self.recipe.floats, drawn)
         frames = codes.shape[0] * codes.shape[2]
         bits_per_frame = torch.stack([level.sum() for level in bits]).sum() / frames
@@ -139,17 +139,19 @@ class EntropyModelObjective(Objective):
         device = next(model.parameters()).device
         random = np.random.default_rng(self.recipe.training.seed)
         windows = torch.from_numpy(self._windows("dev", self.recipe.data.validation, random))
-        most = self.model.levels
-        packed = (self.model.cardinality - 1).bit_length()
+        most = self.model.num_codebooks
+        packed = (self.model.codebook_size - 1).bit_length()
         figures, left = {}, []
-        for levels in sorted({max(1, most // 4), max(1, most // 2), most}):
+        for num_codebooks in sorted({max(1, most // 4), max(1, most // 2), most}):
             means = []
             for codes in windows.split(8):
-                kept = codes.to(device).index_fill(1, torch.arange(levels, most, device=device), -1)
-                bits = torch.cat(_bits(model, kept, True, range(levels)))
+                kept = codes.to(device).index_fill(
+                    1, torch.arange(num_codebooks, most, device=device), -1
+                )
+                bits = torch.cat(_bits(model, kept, True, range(num_codebooks)))
                 means.append(float(bits.mean()))
             left.append(float(np.mean(means)))
-            figures[f"saved@{levels}"] = 1 - left[-1] / packed
+            figures[f"saved@{num_codebooks}"] = 1 - left[-1] / packed
         return {"loss": float(np.mean(left)), **figures}
 
     def export(self, model: nn.Module, folder: Path, metadata: dict[str, Any]) -> None:
@@ -179,7 +181,7 @@ def _bits(model: nn.Module, codes: Tensor, whole: bool, drawn: Sequence[int]) ->
 
 
 def _joined(corpora: list[Tokens], split: str, recipe: EntropyModelRecipe) -> np.ndarray:
-    """All codes of a split, uint16 (levels, frames)."""
+    """All codes of a split, uint16 (codebooks, frames)."""
     found = [
         tokens.codes(entry)
         for tokens in corpora

@@ -38,9 +38,11 @@ from speechlm.utils.terminal import errors
 class LMLossConfig:
     """Weights of the predicted tokens in the mean that is trained on."""
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"levels": "codebook_weights"}
+
     text: float = 1.0
     """Of pieces of text, of which there are few beside the units, and their end."""
-    levels: list[float] = field(default_factory=list)
+    codebook_weights: list[float] = field(default_factory=list)
     """Of units, by level; 1 where none is given."""
     ctc: Weight = 0.0
     """Of the CTC loss of the text of speech (:mod:`speechlm.training.losses.ctc`), a further term;
@@ -231,8 +233,8 @@ def ids_of(vocabulary: Vocabulary) -> IdsConfig:
     return IdsConfig(
         specials=len(vocabulary.specials),
         text=vocabulary.pieces,
-        codebook_size=vocabulary.units.cardinality,
-        num_codebooks=vocabulary.units.levels,
+        codebook_size=vocabulary.units.codebook_size,
+        num_codebooks=vocabulary.units.num_codebooks,
         pad=vocabulary.id(PAD),
     )
 
@@ -247,12 +249,15 @@ def _weights(config: LMLossConfig, vocabulary: Vocabulary) -> Tensor:
     Raises:
         SpeechLMError: when there are weights for more levels than there are, or one is negative.
     """
-    levels = vocabulary.units.levels
-    if len(config.levels) > levels or min(config.text, *config.levels, 0) < 0:
-        raise SpeechLMError(f"loss: weights are 0 or more, of at most {levels} levels")
+    num_codebooks = vocabulary.units.num_codebooks
+    if (
+        len(config.codebook_weights) > num_codebooks
+        or min(config.text, *config.codebook_weights, 0) < 0
+    ):
+        raise SpeechLMError(f"loss: weights are 0 or more, of at most {num_codebooks} codebooks")
     each = torch.full((vocabulary.size,), config.text)
     each[vocabulary.level(0).start :] = 1.0
-    for level, weight in enumerate(config.levels):
+    for level, weight in enumerate(config.codebook_weights):
         ids = vocabulary.level(level)
         each[ids.start : ids.stop] = weight
     each[vocabulary.id(END_OF_SPEECH)] = each[vocabulary.level(0).start]
@@ -260,7 +265,7 @@ def _weights(config: LMLossConfig, vocabulary: Vocabulary) -> Tensor:
 
 
 def _vectors(name: str, units: Units) -> Tensor:
-    """What each unit adds to the latents of the codec ``name``: (levels, cardinality, dim).
+    """What each unit adds to the latents of the codec ``name``: (codebooks, codebook_size, dim).
 
     Raises:
         SpeechLMError: when the units are not that codec's.
@@ -268,7 +273,7 @@ def _vectors(name: str, units: Units) -> Tensor:
     codec = NeuralCodec.from_pretrained(name)
     if codec.weights_hash != units.weights:
         raise SpeechLMError(f"{name}: its weights are {codec.weights_hash}, and data is {units}")
-    return codec.network.quantizer.codebook_vectors()[: units.levels]
+    return codec.network.quantizer.codebook_vectors()[: units.num_codebooks]
 
 
 def _start(model: UnitLM, name: str, data: Mixture) -> None:

@@ -42,29 +42,29 @@ class EntropyModelConfig:
 class QuantizedEntropyModel(nn.Module):
     """Scores, in bits, of every code given the frames before and the levels below."""
 
-    def __init__(self, config: EntropyModelConfig, levels: int, cardinality: int):
+    def __init__(self, config: EntropyModelConfig, num_codebooks: int, codebook_size: int):
         super().__init__()
         self.config = config
-        self.levels = levels
-        self.cardinality = cardinality
+        self.num_codebooks = num_codebooks
+        self.codebook_size = codebook_size
         width, trunk, head = config.width, config.trunk, config.head
-        self.embedding = nn.Parameter(0.1 * torch.randn(levels, cardinality, width))
-        self.number_entries = nn.Parameter(0.1 * torch.randn(levels + 1, width))
+        self.embedding = nn.Parameter(0.1 * torch.randn(num_codebooks, codebook_size, width))
+        self.number_entries = nn.Parameter(0.1 * torch.randn(num_codebooks + 1, width))
         self.enter = _Linear(width, trunk, 0.3)
         self.look = nn.ModuleList(_Linear(2 * trunk, config.hidden) for _ in range(config.layers))
         self.give = nn.ModuleList(_Linear(config.hidden, trunk, 0.5) for _ in range(config.layers))
-        join = [_Linear(trunk + width, head) for _ in range(levels)]
-        score = [_Linear(head, cardinality, 0.05) for _ in range(levels)]
+        join = [_Linear(trunk + width, head) for _ in range(num_codebooks)]
+        score = [_Linear(head, codebook_size, 0.05) for _ in range(num_codebooks)]
         self.join = cast(Sequence[_Linear], nn.ModuleList(join))
         self.score = cast(Sequence[_Linear], nn.ModuleList(score))
 
     def forward(
         self, codes: Tensor, whole: bool, drawn: Sequence[int] | None = None, unit: float = 1.0
     ) -> list[Tensor]:
-        """Scores (n, cardinality), in bits times ``unit``, of the n codes that are there.
+        """Scores (n, codebook_size), in bits times ``unit``, of the n codes that are there.
 
-        ``codes`` (batch, levels, frames) hold -1 above a frame's last level. The scores are of each
-        of the levels that were ``drawn``; of all when None.
+        ``codes`` (batch, codebooks, frames) hold -1 above a frame's last level. The scores are of
+        each of the levels that were ``drawn``; of all when None.
         """
         there = codes >= 0
         tables = _clip(self.embedding, _WEIGHT, whole)
@@ -76,7 +76,7 @@ class QuantizedEntropyModel(nn.Module):
         entered = self.enter((sums[:, -1] + numbers).clamp(-_real(SUM), _real(SUM)), FINE, whole)
         seen = self._trunk(F.pad(entered, (0, 0, 1, 0))[:, :-1], whole)
         scores = []
-        for k in range(self.levels) if drawn is None else drawn:
+        for k in range(self.num_codebooks) if drawn is None else drawn:
             place = there[:, k]
             below = sums[:, k - 1] if k else torch.zeros_like(sums[:, 0])
             read = torch.cat([seen, below.clamp(-_real(SUM), _real(SUM))], -1)[place]
@@ -98,9 +98,9 @@ class QuantizedEntropyModel(nn.Module):
         """Begin with what need not be learned from the codes, which would take thousands of steps.
 
         Args:
-            vectors: (levels, cardinality, dim) say which codes are alike: embeddings and score
+            vectors: (codebooks, codebook_size, dim) say which codes are alike: embeddings and score
                 weights begin as their principal components.
-            counts: (levels, cardinality), how often each code occurs: biases begin as that.
+            counts: (codebooks, codebook_size), how often each code occurs: biases begin as that.
         """
         flat = vectors.flatten(0, 1).float()
         axes = torch.linalg.svd(flat.T @ flat)[0][:, : self.config.width]

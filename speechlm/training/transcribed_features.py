@@ -84,7 +84,7 @@ class TranscribedFeatures:
 
     def _examples(self, split: str, found: list[Utterance]) -> list[Example]:
         """Examples that are neither too long nor too short to be their text."""
-        most = self.config.seconds * self.teacher.sample_rate / self.teacher.hop
+        most = self.config.seconds * self.teacher.sample_rate / self.teacher.hop_length
         kept = Kept(self.out / f"features-{split}", self.teacher, found)
         examples = []
         for each, x in zip(found, kept, strict=True):
@@ -110,7 +110,7 @@ class TranscribedFeatures:
 
     def seconds(self, batch: dict[str, Tensor]) -> float:
         """Seconds of speech that a batch holds."""
-        return float(batch["frames"].sum()) * self.teacher.hop / self.teacher.sample_rate
+        return float(batch["frames"].sum()) * self.teacher.hop_length / self.teacher.sample_rate
 
 
 class TranscribedObjective(Objective):

@@ -88,7 +88,7 @@ def train_units(recipe: UnitsRecipe) -> Path:
     weights, units, facts = cluster(whole, config.clusters, seed, recipe.training.passes)
     lengths = [len(each) for each in utterances]
     every = np.split(units, np.cumsum(lengths)[:-1])
-    facts |= {"hours": len(whole) * teacher.hop / teacher.sample_rate / 3600}
+    facts |= {"hours": len(whole) * teacher.hop_length / teacher.sample_rate / 3600}
     folder = out / "model"
     folder.mkdir(parents=True, exist_ok=True)
     form = config.form
@@ -100,8 +100,8 @@ def train_units(recipe: UnitsRecipe) -> Path:
     if not isinstance(written, Frames):
         columns = sum(written.write(each).shape[1] for each in every)
     facts["run"] = len(whole) / sum(len(runs(each)[0]) for each in every)
-    mean = round(len(whole) * teacher.hop / max(columns, 1))
-    hub.save_model(folder, replace(config, form=replace(form, hop=mean)), weights, facts)
+    mean = round(len(whole) * teacher.hop_length / max(columns, 1))
+    hub.save_model(folder, replace(config, form=replace(form, hop_length=mean)), weights, facts)
     return folder
 
 

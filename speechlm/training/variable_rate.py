@@ -19,32 +19,32 @@ HIGHEST = 7.0
 def silence(network: CodecNetwork) -> Tensor:
     """Latents (dim, 1) of the middle of a long silence: what a frame without levels holds."""
     quantizer = network.quantizer
-    wave = torch.zeros(1, SILENT_FRAMES * network.config.hop)
+    wave = torch.zeros(1, SILENT_FRAMES * network.config.hop_length)
     return quantizer.decode(quantizer.encode(network.encoder(wave)))[0, :, -1:]
 
 
 @torch.no_grad()
 def latents(
-    network: CodecNetwork, wave: Tensor, silence: Tensor, levels: Tensor, qualities: Tensor
+    network: CodecNetwork, wave: Tensor, silence: Tensor, num_codebooks: Tensor, qualities: Tensor
 ) -> Tensor:
     """Latents (batch, dim, frames) of the codes that are kept of ``wave`` (batch, samples).
 
     Args:
         silence: see :func:`silence`.
-        levels: (batch,) how many each frame of an example keeps.
+        num_codebooks: (batch,) how many each frame of an example keeps.
         qualities: (batch,) of examples that are cut as ``speechlm compress --quality`` does
             instead, by prices of packed bits; NaN for the others.
     """
-    quantizer, hop = network.quantizer, network.config.hop
+    quantizer, hop_length = network.quantizer, network.config.hop_length
     z = network.encoder(network.padded(wave)).float()
     with torch.autocast(wave.device.type, enabled=False):
         kept, lacking = prefix_latents(quantizer, quantizer.encode(z), silence)
     errors = lacking.cpu().numpy()
     bits = float(np.log2(quantizer.codebook_size))
-    counts = levels[:, None].repeat(1, kept.shape[3])
+    counts = num_codebooks[:, None].repeat(1, kept.shape[3])
     for row, quality in enumerate(qualities.tolist()):
         if not np.isnan(quality):
-            loudness = rate_control.Loudness(hop, network.config.sample_rate)
+            loudness = rate_control.Loudness(hop_length, network.config.sample_rate)
             loudness.push(wave[row].cpu().numpy())
             loss = errors[row] * rate_control.weights(loudness.take(kept.shape[3]))
             counts[row] = torch.from_numpy(_cut(loss, bits, quality))

@@ -74,8 +74,8 @@ class VocoderLossConfig:
 
 @dataclass
 class VocoderRecipe:
-    """The recipe of a vocoder for the units of ``units``: a tokenizer, or ``levels`` levels of a
-    codec (null: the shipped one).
+    """The recipe of a vocoder for the units of ``units``: a tokenizer, or ``num_codebooks`` levels
+    of a codec (null: the shipped one).
 
     Without a prompt it speaks in the voice of ``default_speaker``; null: in the mean of all voices.
 
@@ -84,6 +84,7 @@ class VocoderRecipe:
     """
 
     RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "levels": "num_codebooks",
         "hearing.weight": "loss.asr_feature.weight",
         "hearing.model": "loss.asr_feature.model",
         "usual": "default_speaker",
@@ -92,7 +93,7 @@ class VocoderRecipe:
     kind: str = "vocoder"
     name: str = "vocoder"
     units: str | None = None
-    levels: int | None = None
+    num_codebooks: int | None = None
     default_speaker: str | None = None
     init: str | None = None
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
@@ -111,7 +112,7 @@ class VocoderOutputs:
         model: the network.
         filters: what it predicted.
         pitch: Hz (batch, subframes), zero where there is none.
-        units: (batch, levels, frames).
+        units: (batch, codebooks, frames).
     """
 
     pair: WavePair
@@ -131,7 +132,7 @@ class VocoderObjective(AdversarialObjective):
         super().__init__()
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
-        tokenizer = load(recipe.units, recipe.levels)
+        tokenizer = load(recipe.units, recipe.num_codebooks)
         if isinstance(tokenizer, VocodedUnits):
             tokenizer = tokenizer.tokenizer
         if isinstance(tokenizer, StackedUnits):
@@ -145,9 +146,9 @@ class VocoderObjective(AdversarialObjective):
             codec=None if isinstance(tokenizer, SemanticUnits) else self._codec(),
             weights=units.weights,
             sample_rate=units.sample_rate,
-            hop=units.hop,
-            levels=units.levels,
-            cardinality=units.cardinality,
+            hop_length=units.hop_length,
+            num_codebooks=units.num_codebooks,
+            codebook_size=units.codebook_size,
         )
         self.identity = units.weights
         self.model: VocoderNetwork = VocoderNetwork(self.config)
@@ -171,11 +172,14 @@ class VocoderObjective(AdversarialObjective):
     def _tokens(self, corpus: str) -> Tokens:
         units = framed(self.tokenizer)
         folder = Path(self.recipe.data.cache) / f"{Path(corpus).name}-{units.weights}"
-        return tokenize(corpus, folder, self.recipe.units, self.recipe.levels, framed=True)
+        return tokenize(corpus, folder, self.recipe.units, self.recipe.num_codebooks, framed=True)
 
     def _crops(self, corpora: list[tuple[str, Tokens]], split: str, batch: int) -> UnitCrops:
         data, rate = self.recipe.data, self.config.sample_rate
-        frames, prompt = round(data.seconds * rate / self.config.hop), round(data.prompt * rate)
+        frames, prompt = (
+            round(data.seconds * rate / self.config.hop_length),
+            round(data.prompt * rate),
+        )
         found = utterances(corpora, split)
         return UnitCrops(found, frames, prompt, batch, self.recipe.training.seed)
 
@@ -226,7 +230,7 @@ class VocoderObjective(AdversarialObjective):
         ]
 
     def _pitch(self, wave: Tensor) -> Tensor:
-        return track(wave, self.config.hop // self.config.parts, self.config.sample_rate)
+        return track(wave, self.config.hop_length // self.config.parts, self.config.sample_rate)
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> dict[str, float]:

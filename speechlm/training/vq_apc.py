@@ -81,7 +81,10 @@ class VqApcObjective(Objective):
         torch.manual_seed(recipe.training.seed)
         self.recipe = recipe
         self.model: VqApcNetwork = VqApcNetwork(recipe.units)
-        shift, frames = recipe.units.shift, round(recipe.data.seconds * RATE) // recipe.units.hop
+        shift, frames = (
+            recipe.units.shift,
+            round(recipe.data.seconds * RATE) // recipe.units.hop_length,
+        )
         if not 1 <= shift < frames:
             raise SpeechLMError(f"units.shift is 1 to {frames - 1} frames, not {shift}")
         commitment = Schedule.parse(recipe.commitment, "commitment")
@@ -111,7 +114,7 @@ class VqApcObjective(Objective):
 
     def batch_amount(self, batch: dict[str, Tensor]) -> tuple[float, str]:
         examples, _, frames = batch["features"].shape
-        return examples * frames * self.recipe.units.hop / RATE, "audio s"
+        return examples * frames * self.recipe.units.hop_length / RATE, "audio s"
 
     def forward(
         self, batch: dict[str, Tensor], phase: str, step: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from speechlm.publish import Publishable
 from speechlm.types import Codes
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_RENAMED_FIELDS = {"hop": "hop_length", "levels": "num_codebooks", "cardinality": "codebook_size"}
+
+
 @dataclass(frozen=True)
 class Units:
     """Which units some codes are. Codes of different ``Units`` have nothing to do with each other.
 
-    ``model`` and ``weights`` are what the tokenizer calls itself and the hash of its weights;
-    a frame is ``hop`` samples at ``sample_rate`` Hz and has ``levels`` units of ``cardinality``.
-    Where ``variable``, frames differ in length (see :mod:`speechlm.units.forms`), and ``hop`` is
-    what they had on average when the tokenizer was trained. Of stacked units
-    (:mod:`speechlm.units.stacked`), ``codec`` is the codec of the levels below the first: what it
-    calls itself, and the hash of its weights.
+    ``model`` and ``weights`` are what the tokenizer calls itself and the hash of its weights; a
+    frame is ``hop_length`` samples at ``sample_rate`` Hz and has ``num_codebooks`` units of
+    ``codebook_size``. Where ``variable``, frames differ in length (see
+    :mod:`speechlm.units.forms`), and ``hop_length`` is what they had on average when the tokenizer
+    was trained. Of stacked units (:mod:`speechlm.units.stacked`), ``codec`` is the codec of the
+    levels below the first: what it calls itself, and the hash of its weights.
     """
 
     model: str
     weights: str
     sample_rate: int
-    hop: int
-    levels: int
-    cardinality: int
+    hop_length: int
+    num_codebooks: int
+    codebook_size: int
     variable: bool = False
     codec: tuple[str, str] | None = None
 
@@ -42,28 +45,35 @@ class Units:
             model, weights = self.codec
             object.__setattr__(self, "codec", (model, weights))
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Units:
+        """The units that a JSON file states, with today's or former names of the fields."""
+        return cls(**{_RENAMED_FIELDS.get(name, name): value for name, value in fields.items()})
+
     @property
     def sound(self) -> Units | None:
         """The codec's units alone; None where units are not stacked."""
         if self.codec is None:
             return None
         model, weights = self.codec
-        return replace(self, model=model, weights=weights, levels=self.levels - 1, codec=None)
+        return replace(
+            self, model=model, weights=weights, num_codebooks=self.num_codebooks - 1, codec=None
+        )
 
     @property
     def frame_rate(self) -> float:
         """Frames a second, on average where they are variable."""
-        return self.sample_rate / self.hop
+        return self.sample_rate / self.hop_length
 
     def __str__(self) -> str:
-        return f"{self.levels} levels of {self.model} ({self.weights})"
+        return f"{self.num_codebooks} levels of {self.model} ({self.weights})"
 
 
 class UnitStream(Protocol):
     """Takes units frame by frame, gives the samples that are ready."""
 
     def push(self, units: Tensor) -> Tensor:
-        """Samples (batch, ready) after ``units`` (batch, levels, frames)."""
+        """Samples (batch, ready) after ``units`` (batch, codebooks, frames)."""
 
     def flush(self) -> Tensor:
         """The samples still owed. The stream ends."""
@@ -109,7 +119,7 @@ class UnitTokenizer(Publishable, ABC):
 
     @abstractmethod
     def encode(self, wave: Tensor) -> Tensor:
-        """Units int64 (batch, levels, frames) of ``wave`` (batch, samples)."""
+        """Units int64 (batch, codebooks, frames) of ``wave`` (batch, samples)."""
 
     def encode_pieces(self, waves: Iterable[Tensor]) -> Iterator[Tensor]:
         """What :meth:`encode` gives of waves that follow one another, piece by piece.
@@ -125,7 +135,7 @@ class UnitTokenizer(Publishable, ABC):
         """Units of the frames of ``wave`` that are whole, whatever follows it."""
 
     def places(self, codes: Codes, seconds: Sequence[float]) -> list[int] | None:
-        """Columns of ``codes`` (levels, columns) before which so many seconds are over, to the
+        """Columns of ``codes`` (codebooks, columns) before which so many seconds are over, to the
         nearest; None where nobody could say.
         """
         if self.units.variable:

@@ -15,21 +15,21 @@ BLOCK_SECONDS = 10
 
 
 class CodecUnits(UnitTokenizer):
-    """The first ``levels`` levels of ``codec`` (all by default). They carry the voice.
+    """The first ``num_codebooks`` levels of ``codec`` (all by default). They carry the voice.
 
     Raises:
         SpeechLMError: when the codec has fewer levels.
     """
 
-    def __init__(self, codec: Codec, levels: int | None = None):
+    def __init__(self, codec: Codec, num_codebooks: int | None = None):
         self.codec, self.folder = codec, codec.folder
         self.units = Units(
             model=codec.model_id,
             weights=codec.weights_hash,
             sample_rate=codec.sample_rate,
-            hop=int(codec.hop),  # of NumPy's type in some packages
-            levels=codec.choose_levels(levels),
-            cardinality=codec.cardinality,
+            hop_length=int(codec.hop_length),  # of NumPy's type in some packages
+            num_codebooks=codec.choose_num_codebooks(num_codebooks),
+            codebook_size=codec.codebook_size,
         )
 
     @property
@@ -41,17 +41,17 @@ class CodecUnits(UnitTokenizer):
         return self
 
     def encode(self, wave: Tensor) -> Tensor:
-        return self.codec.encode(wave, levels=self.units.levels)
+        return self.codec.encode(wave, num_codebooks=self.units.num_codebooks)
 
     def encode_pieces(self, waves: Iterable[Tensor]) -> Iterator[Tensor]:
-        stream = self.codec.stream_encoder(levels=self.units.levels)
+        stream = self.codec.stream_encoder(num_codebooks=self.units.num_codebooks)
         for wave in waves:
             for block in wave.split(BLOCK_SECONDS * self.units.sample_rate, dim=1):
                 yield stream.push(block)
         yield stream.flush()
 
     def begin(self, wave: Tensor) -> Tensor:
-        stream = self.codec.stream_encoder(levels=self.units.levels)
+        stream = self.codec.stream_encoder(num_codebooks=self.units.num_codebooks)
         blocks = wave.split(BLOCK_SECONDS * self.units.sample_rate, dim=1)
         return torch.cat([stream.push(block) for block in blocks], dim=2)
 

@@ -142,7 +142,7 @@ class CtcFsq(FrameUnits):
         self.network = network.eval().requires_grad_(False)
         self.name, self.clusters = config.name, config.clusters
         self.sample_rate = self.teacher.sample_rate
-        self.hop = self.teacher.hop * config.stride
+        self.hop_length = self.teacher.hop_length * config.stride
         whole = f"{hub.weights_hash(weights)} {self.teacher.fingerprint}"
         self.weights_hash = hashlib.sha256(whole.encode()).hexdigest()[:8]
 
@@ -162,8 +162,8 @@ class CtcFsq(FrameUnits):
         return self.network.encode(self.teacher(wave)[None])[0]
 
 
-def load(folder: Path, levels: int | None = None, framed: bool = False) -> SemanticUnits:
+def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> SemanticUnits:
     """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
     config, weights = hub.load_model(folder, CtcFsqConfig)
     source = CtcFsq(config, weights)
-    return SemanticUnits(source, Frames(source.clusters), source.hop, levels)
+    return SemanticUnits(source, Frames(source.clusters), source.hop_length, num_codebooks)

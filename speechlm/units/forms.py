@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import sentencepiece
@@ -37,47 +38,49 @@ FIRST = 0xE000
 class FormConfig:
     """``kind`` is ``frames``, ``runs`` or ``pieces``; of these, ``pieces`` in all, at most.
 
-    Training sets ``hop``: samples that one stands for, on average.
+    Training sets ``hop_length``: samples that one stands for, on average.
     """
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"hop": "hop_length"}
 
     kind: str = "frames"
     pieces: int = 1000
-    hop: int = 0
+    hop_length: int = 0
 
 
 class Form(ABC):
     """A way to write down the units (frames,) of frames, and to read them again.
 
     Attributes:
-        levels: units that one column has.
-        cardinality: kinds of them.
+        num_codebooks: units that one column has.
+        codebook_size: kinds of them.
         variable: whether columns differ in length.
     """
 
-    levels: int
-    cardinality: int
+    num_codebooks: int
+    codebook_size: int
     variable = True
 
     @abstractmethod
     def write(self, units: Ints) -> Ints:
-        """Codes (levels, columns) of ``units`` (frames,)."""
+        """Codes (codebooks, columns) of ``units`` (frames,)."""
 
     @abstractmethod
     def read(self, codes: Ints) -> tuple[Ints, Ints | None]:
         """Units (n,) and the frames (n,) that each lasts, if ``codes`` tell; levels may lack."""
 
     @abstractmethod
-    def timed(self, levels: int) -> bool:
+    def timed(self, num_codebooks: int) -> bool:
         """Whether so many levels tell how long each unit lasts."""
 
 
 class Frames(Form):
     """A unit a frame."""
 
-    levels, variable = 1, False
+    num_codebooks, variable = 1, False
 
     def __init__(self, units: int):
-        self.cardinality = units
+        self.codebook_size = units
 
     def write(self, units: Ints) -> Ints:
         return units[None]
@@ -85,43 +88,43 @@ class Frames(Form):
     def read(self, codes: Ints) -> tuple[Ints, Ints | None]:
         return codes[0], np.ones_like(codes[0])
 
-    def timed(self, levels: int) -> bool:
+    def timed(self, num_codebooks: int) -> bool:
         return True
 
 
 class Runs(Form):
     """Runs of one unit, with their lengths: up to ``units`` frames, longer ones are several."""
 
-    levels = 2
+    num_codebooks = 2
 
     def __init__(self, units: int):
-        self.cardinality = units
+        self.codebook_size = units
 
     def write(self, units: Ints) -> Ints:
         kept, lengths = runs(units)
-        parts = -(-lengths // self.cardinality)
-        last = lengths - (parts - 1) * self.cardinality
-        whole = np.full(int(parts.sum()), self.cardinality, np.int64)
+        parts = -(-lengths // self.codebook_size)
+        last = lengths - (parts - 1) * self.codebook_size
+        whole = np.full(int(parts.sum()), self.codebook_size, np.int64)
         whole[np.cumsum(parts) - 1] = last
         return np.stack([np.repeat(kept, parts), whole - 1])
 
     def read(self, codes: Ints) -> tuple[Ints, Ints | None]:
         return codes[0], codes[1] + 1 if self.timed(len(codes)) else None
 
-    def timed(self, levels: int) -> bool:
-        return levels > 1
+    def timed(self, num_codebooks: int) -> bool:
+        return num_codebooks > 1
 
 
 class Pieces(Form):
     """Pieces of several runs, by a sentencepiece model (``model``)."""
 
-    levels = 1
+    num_codebooks = 1
 
     def __init__(self, model: bytes):
         self.model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         # Piece 0 is what no run is: all units are in the model.
-        self.cardinality = int(self._processor.get_piece_size()) - 1
+        self.codebook_size = int(self._processor.get_piece_size()) - 1
 
     def write(self, units: Ints) -> Ints:
         found = self._processor.encode(_spelled(runs(units)[0]))
@@ -131,7 +134,7 @@ class Pieces(Form):
         text = "".join(self._processor.id_to_piece(int(piece) + 1) for piece in codes[0])
         return np.array([ord(letter) - FIRST for letter in text], np.int64), None
 
-    def timed(self, levels: int) -> bool:
+    def timed(self, num_codebooks: int) -> bool:
         return False
 
     @classmethod

@@ -66,7 +66,7 @@ class KMeans(FrameUnits):
     def __init__(self, config: KMeansConfig, weights: dict[str, Tensor]):
         self.teacher = features.build(config.teacher)
         self.name, self.clusters = config.name, config.clusters
-        self.sample_rate, self.hop = self.teacher.sample_rate, self.teacher.hop
+        self.sample_rate, self.hop_length = self.teacher.sample_rate, self.teacher.hop_length
         dim = self.teacher.dim
         wanted = {"mean": (dim,), "scale": (dim,), "centroids": (config.clusters, dim)}
         if {name: tuple(value.shape) for name, value in weights.items()} != wanted:
@@ -88,9 +88,9 @@ class KMeans(FrameUnits):
         return self.nearest(self.teacher(wave))
 
 
-def load(folder: Path, levels: int | None = None, framed: bool = False) -> SemanticUnits:
+def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> SemanticUnits:
     """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
     config, weights = hub.load_model(folder, KMeansConfig)
     source = KMeans(config, weights)
     form = forms.build(FormConfig() if framed else config.form, source.clusters, folder)
-    return SemanticUnits(source, form, config.form.hop, levels)
+    return SemanticUnits(source, form, config.form.hop_length, num_codebooks)

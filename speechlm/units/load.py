@@ -28,14 +28,14 @@ TOKENIZER = "units"
 
 def load(
     name: str | Path | None = None,
-    levels: int | None = None,
+    num_codebooks: int | None = None,
     framed: bool = False,
     device: str | torch.device = "cpu",
 ) -> UnitTokenizer:
     """A codec, as :func:`speechlm.codec.load` takes it, or the folder or hub id of a tokenizer.
 
     Args:
-        levels: of the units, from the first; all by default.
+        num_codebooks: of the units, from the first; all by default.
         framed: a unit for every frame, of a tokenizer that would give runs or pieces too.
         device: where it computes.
 
@@ -47,10 +47,10 @@ def load(
         kind = load_yaml(folder / hub.CONFIG, []).get("kind")
         if kind in KINDS:
             module: Any = importlib.import_module(KINDS[kind])
-            found: UnitTokenizer = module.load(folder, levels, framed)
+            found: UnitTokenizer = module.load(folder, num_codebooks, framed)
             found.folder = folder
             return found.to(device)
-    return CodecUnits(codec.load(name, device), levels)
+    return CodecUnits(codec.load(name, device), num_codebooks)
 
 
 def embed(name: str | Path | None, folder: Path) -> None:

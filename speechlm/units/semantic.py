@@ -29,7 +29,7 @@ class FrameUnits(ABC):
     name: str
     weights_hash: str
     sample_rate: int
-    hop: int
+    hop_length: int
     clusters: int
 
     @property
@@ -53,17 +53,22 @@ class SemanticUnits(UnitTokenizer):
     (:class:`speechlm.vocoder.VocodedUnits`).
 
     Args:
-        hop: samples that a column of the form stands for on average, where columns are variable.
-        levels: of the form, from the first; all by default.
+        hop_length: samples that a column of the form stands for on average, where columns are
+            variable.
+        num_codebooks: of the form, from the first; all by default.
 
     Raises:
         SpeechLMError: when the form has fewer levels.
     """
 
-    def __init__(self, source: FrameUnits, form: Form, hop: int, levels: int | None = None):
+    def __init__(
+        self, source: FrameUnits, form: Form, hop_length: int, num_codebooks: int | None = None
+    ):
         self.source, self.form = source, form
-        if levels is not None and not 1 <= levels <= form.levels:
-            raise SpeechLMError(f"{source.name} has 1 to {form.levels} levels, not {levels}")
+        if num_codebooks is not None and not 1 <= num_codebooks <= form.num_codebooks:
+            raise SpeechLMError(
+                f"{source.name} has 1 to {form.num_codebooks} levels, not {num_codebooks}"
+            )
         weights = source.weights_hash
         if isinstance(form, Pieces):
             weights = hashlib.sha256(weights.encode() + form.model).hexdigest()[:8]
@@ -71,9 +76,9 @@ class SemanticUnits(UnitTokenizer):
             model=source.name,
             weights=weights,
             sample_rate=source.sample_rate,
-            hop=hop if form.variable else source.hop,
-            levels=levels or form.levels,
-            cardinality=form.cardinality,
+            hop_length=hop_length if form.variable else source.hop_length,
+            num_codebooks=num_codebooks or form.num_codebooks,
+            codebook_size=form.codebook_size,
             variable=form.variable,
         )
 
@@ -89,11 +94,11 @@ class SemanticUnits(UnitTokenizer):
         if self.units.variable and len(wave) != 1:
             raise SpeechLMError(f"{self.units.model} takes one recording at a time")
         every = [self.form.write(self.source(each).cpu().numpy()) for each in wave]
-        codes = [torch.from_numpy(codes[: self.units.levels]) for codes in every]
+        codes = [torch.from_numpy(codes[: self.units.num_codebooks]) for codes in every]
         return torch.stack(codes).to(self.device)
 
     def begin(self, wave: Tensor) -> Tensor:
-        whole = wave.shape[1] // self.source.hop * self.source.hop
+        whole = wave.shape[1] // self.source.hop_length * self.source.hop_length
         codes = self.encode(wave[:, :whole])
         # The last run may go on.
         return codes[:, :, :-1] if self.units.variable else codes
@@ -104,7 +109,7 @@ class SemanticUnits(UnitTokenizer):
         lengths = self.form.read(codes)[1]
         if lengths is None:
             return None
-        edges = np.cumsum([0, *lengths]) * self.source.hop / self.source.sample_rate
+        edges = np.cumsum([0, *lengths]) * self.source.hop_length / self.source.sample_rate
         return [int(np.abs(edges - at).argmin()) for at in seconds]
 
     def decode(

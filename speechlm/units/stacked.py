@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -34,14 +34,16 @@ from speechlm.units.load import load as load_units
 class StackedConfig:
     """The ``config.yaml`` of a folder with such units, whose semantic ones are in ``units/``.
 
-    ``codec`` is as for :func:`speechlm.codec.load`, of which ``levels`` levels are taken. Semantic
-    units stand ``ahead`` frames before the sound that they are of.
+    ``codec`` is as for :func:`speechlm.codec.load`, of which ``num_codebooks`` levels are taken.
+    Semantic units stand ``ahead`` frames before the sound that they are of.
     """
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"levels": "num_codebooks"}
 
     kind: str = "stacked"
     name: str = "stacked"
     codec: str = hub.DEFAULT_CODEC
-    levels: int = 4
+    num_codebooks: int = 4
     ahead: int = 0
 
 
@@ -57,17 +59,17 @@ class StackedUnits(UnitTokenizer):
 
     def __init__(self, name: str, semantic: UnitTokenizer, codec: CodecUnits, ahead: int = 0):
         first, rest = semantic.units, codec.units
-        if (first.levels, first.variable) != (1, False):
+        if (first.num_codebooks, first.variable) != (1, False):
             raise SpeechLMError(f"{first.model}: only a tokenizer of one unit a frame is stacked")
-        if (first.sample_rate, first.hop) != (rest.sample_rate, rest.hop):
+        if (first.sample_rate, first.hop_length) != (rest.sample_rate, rest.hop_length):
             raise SpeechLMError(
                 f"{first.model} has {first.frame_rate:g} frames a second at {first.sample_rate} "
                 f"Hz, {rest.model} {rest.frame_rate:g} at {rest.sample_rate} Hz"
             )
-        if first.cardinality > rest.cardinality:
+        if first.codebook_size > rest.codebook_size:
             raise SpeechLMError(
-                f"{first.model} has more kinds of units than {rest.model}: {first.cardinality} "
-                f"and {rest.cardinality}"
+                f"{first.model} has more kinds of units than {rest.model}: {first.codebook_size} "
+                f"and {rest.codebook_size}"
             )
         if ahead < 0:
             raise SpeechLMError(f"{name}: ahead={ahead} is no number of frames")
@@ -77,9 +79,9 @@ class StackedUnits(UnitTokenizer):
             model=name,
             weights=hashlib.sha256(both.encode()).hexdigest()[:8],
             sample_rate=rest.sample_rate,
-            hop=rest.hop,
-            levels=1 + rest.levels,
-            cardinality=rest.cardinality,
+            hop_length=rest.hop_length,
+            num_codebooks=1 + rest.num_codebooks,
+            codebook_size=rest.codebook_size,
             codec=(rest.model, rest.weights),
         )
 
@@ -123,7 +125,7 @@ class StackedStream:
         self.stream = codec.stream_decoder()
 
     def push(self, units: Tensor) -> Tensor:
-        """Samples (batch, ready) after ``units`` (batch, levels, frames)."""
+        """Samples (batch, ready) after ``units`` (batch, codebooks, frames)."""
         return self.stream.push(units[:, 1:])
 
     def flush(self) -> Tensor:
@@ -131,12 +133,16 @@ class StackedStream:
         return self.stream.flush()
 
 
-def load(folder: Path, levels: int | None = None, framed: bool = False) -> StackedUnits:
+def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> StackedUnits:
     """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
     config, _ = hub.load_model(folder, StackedConfig)
-    if levels is not None and not 2 <= levels <= 1 + config.levels:
-        raise SpeechLMError(f"{config.name} has 2 to {1 + config.levels} levels, not {levels}")
-    codec = load_units(config.codec, config.levels if levels is None else levels - 1)
+    if num_codebooks is not None and not 2 <= num_codebooks <= 1 + config.num_codebooks:
+        raise SpeechLMError(
+            f"{config.name} has 2 to {1 + config.num_codebooks} levels, not {num_codebooks}"
+        )
+    codec = load_units(
+        config.codec, config.num_codebooks if num_codebooks is None else num_codebooks - 1
+    )
     if not isinstance(codec, CodecUnits):
         raise SpeechLMError(f"{config.codec}: no codec, on whose levels units could be stacked")
     semantic = load_units(folder / TOKENIZER, framed=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,14 @@ from speechlm.units.semantic import FrameUnits, SemanticUnits
 
 @dataclass
 class VqApcConfig:
-    """The ``config.yaml`` of such a folder. ``shift`` is a number of frames, of ``hop`` samples."""
+    """The ``config.yaml`` of such a folder. ``shift`` is a number of frames, of ``hop_length``
+    samples."""
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"hop": "hop_length"}
 
     kind: str = "vq-apc"
     name: str = "units"
-    hop: int = 320
+    hop_length: int = 320
     clusters: int = 100
     dim: int = 192
     blocks: int = 4
@@ -49,7 +52,7 @@ class VqApcNetwork(nn.Module):
     def __init__(self, config: VqApcConfig):
         super().__init__()
         self.config = config
-        self.teacher = features.build(TeacherConfig("log-mel", hop=config.hop))
+        self.teacher = features.build(TeacherConfig("log-mel", hop_length=config.hop_length))
         bands, dim = self.teacher.dim, config.dim
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("scale", torch.ones(bands))
@@ -88,7 +91,7 @@ class VqApc(FrameUnits):
     def __init__(self, network: VqApcNetwork):
         self.network = network.eval().requires_grad_(False)
         config, teacher = network.config, network.teacher
-        self.name, self.clusters, self.hop = config.name, config.clusters, config.hop
+        self.name, self.clusters, self.hop_length = config.name, config.clusters, config.hop_length
         self.sample_rate = teacher.sample_rate
         whole = f"{hub.weights_hash(network.weights())} {teacher.fingerprint}"
         self.weights_hash = hashlib.sha256(whole.encode()).hexdigest()[:8]
@@ -109,7 +112,7 @@ class VqApc(FrameUnits):
         return self.network.quantizer.encode(z)[0, 0]
 
 
-def load(folder: Path, levels: int | None = None, framed: bool = False) -> SemanticUnits:
+def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> SemanticUnits:
     """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
     config, weights = hub.load_model(folder, VqApcConfig)
     network = hub.build(lambda: VqApcNetwork(config), weights, folder)
@@ -119,4 +122,4 @@ def load(folder: Path, levels: int | None = None, framed: bool = False) -> Seman
         missing, unexpected = [], ["a tensor of another shape"]
     if unexpected or set(missing) & set(network.weights()):
         raise SpeechLMError(f"{folder}: the weights do not fit the configuration")
-    return SemanticUnits(VqApc(network), Frames(config.clusters), config.hop, levels)
+    return SemanticUnits(VqApc(network), Frames(config.clusters), config.hop_length, num_codebooks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 
 @dataclass
@@ -17,21 +18,28 @@ class VoiceConfig:
 
 @dataclass
 class VocoderConfig:
-    """A vocoder of units with ``levels`` of ``cardinality``, a frame of ``hop`` samples.
+    """A vocoder of units with ``num_codebooks`` of ``codebook_size``, a frame of ``hop_length``
+    samples.
 
     ``ahead`` frames after one are heard before it sounds; ``parts`` spectra are made of a frame.
     Training sets what the units are: those of ``codec`` (a name), or of the tokenizer in the folder
     ``units`` beside this file; ``weights`` says which weights these have.
     """
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "hop": "hop_length",
+        "levels": "num_codebooks",
+        "cardinality": "codebook_size",
+    }
+
     kind: str = "vocoder"
     name: str = "vocoder"
     codec: str | None = None
     weights: str = ""
     sample_rate: int = 16000
-    hop: int = 320
-    levels: int = 1
-    cardinality: int = 100
+    hop_length: int = 320
+    num_codebooks: int = 1
+    codebook_size: int = 100
     dim: int = 192
     blocks: int = 4
     ahead: int = 4

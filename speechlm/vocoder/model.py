@@ -75,7 +75,7 @@ class VocodedUnits(UnitTokenizer):
     @property
     def timed(self) -> bool:
         """Whether units tell how long each lasts; if not, the vocoder predicts it."""
-        return self.form is None or self.form.timed(self.units.levels)
+        return self.form is None or self.form.timed(self.units.num_codebooks)
 
     def encode(self, wave: Tensor) -> Tensor:
         return self.tokenizer.encode(wave)
@@ -101,7 +101,7 @@ class VocodedUnits(UnitTokenizer):
 
 
 class VocoderStream:
-    """Decodes frame by frame. Sound comes ``delay`` samples after its units."""
+    """Decodes frame by frame. Sound comes ``decoder_delay`` samples after its units."""
 
     def __init__(self, vocoder: VocodedUnits, voice: Tensor | None):
         self.network, self.form = vocoder.network, vocoder.form
@@ -111,12 +111,12 @@ class VocoderStream:
         self.voice = known
         self.state: State = None
         self.last: Tensor | None = None
-        self.skip = self.network.delay
+        self.skip = self.network.decoder_delay
         self.spoken: State = None
 
     @torch.inference_mode()
     def push(self, units: Tensor) -> Tensor:
-        """Samples (batch, ready) after ``units`` (batch, levels, columns)."""
+        """Samples (batch, ready) after ``units`` (batch, codebooks, columns)."""
         frames = self._frames(units).to(self.voice.device)
         if frames.shape[2]:
             self.last = frames[:, :, -1:]
@@ -124,13 +124,13 @@ class VocoderStream:
 
     @torch.inference_mode()
     def flush(self) -> Tensor:
-        """The samples still owed: a frame is ``hop`` samples in all. The stream ends."""
+        """The samples still owed: a frame is ``hop_length`` samples in all. The stream ends."""
         if self.last is None:
             return torch.zeros(1, 0, device=self.voice.device)
         config = self.network.config
         # What is not yet out is the delay, less than so many frames.
         rest = self._sound(self.last.expand(-1, -1, config.ahead + 1))
-        return rest[:, : rest.shape[1] - config.hop + config.hop // config.parts]
+        return rest[:, : rest.shape[1] - config.hop_length + config.hop_length // config.parts]
 
     def _sound(self, frames: Tensor) -> Tensor:
         if self.state is None:
@@ -142,7 +142,7 @@ class VocoderStream:
         return wave[:, dropped:]
 
     def _frames(self, codes: Tensor) -> Tensor:
-        """Units (batch, levels, frames) of columns of the form."""
+        """Units (batch, codebooks, frames) of columns of the form."""
         if self.form is None or isinstance(self.form, Frames):
             return codes
         if len(codes) != 1:
@@ -165,24 +165,24 @@ def framed(tokenizer: UnitTokenizer) -> Units:
     """The units of a tokenizer's frames, whatever form it gives them."""
     if isinstance(tokenizer, SemanticUnits):
         source = tokenizer.source
-        return SemanticUnits(source, Frames(source.clusters), source.hop).units
+        return SemanticUnits(source, Frames(source.clusters), source.hop_length).units
     return tokenizer.units
 
 
 def check(units: Units, config: VocoderConfig) -> None:
     """Raises: SpeechLMError, unless the vocoder is one of such units."""
-    names = ("sample_rate", "hop", "levels", "cardinality", "weights")
+    names = ("sample_rate", "hop_length", "num_codebooks", "codebook_size", "weights")
     if any(getattr(units, name) != getattr(config, name) for name in names):
         raise SpeechLMError(f"{config.name} is a vocoder of other units than {units}")
 
 
-def load(folder: Path, levels: int | None = None, framed: bool = False) -> VocodedUnits:
+def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> VocodedUnits:
     """The vocoder in a model folder; see :func:`speechlm.units.load.load`."""
     config, weights = hub.load_model(folder, VocoderConfig)
     network = hub.build(lambda: VocoderNetwork(config), weights, folder)
     hub.fill(network, weights, folder)
     if config.codec is not None:
         own = config.codec == TOKENIZER
-        codec = load_units(folder / TOKENIZER if own else config.codec, config.levels)
+        codec = load_units(folder / TOKENIZER if own else config.codec, config.num_codebooks)
         return VocodedUnits(codec, network)
-    return VocodedUnits(load_units(folder / TOKENIZER, levels, framed), network)
+    return VocodedUnits(load_units(folder / TOKENIZER, num_codebooks, framed), network)

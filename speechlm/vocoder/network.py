@@ -46,9 +46,9 @@ class Filters(NamedTuple):
 
 
 class VocoderNetwork(nn.Module):
-    """What training updates. Units are (batch, levels, frames), voices (batch, size).
+    """What training updates. Units are (batch, codebooks, frames), voices (batch, size).
 
-    Output lags by ``delay`` samples.
+    Output lags by ``decoder_delay`` samples.
 
     Raises:
         SpeechLMError: for a configuration of which no network can be made.
@@ -59,15 +59,17 @@ class VocoderNetwork(nn.Module):
 
     def __init__(self, config: VocoderConfig):
         super().__init__()
-        if config.hop % config.parts:
-            raise SpeechLMError(f"vocoder: hop {config.hop} is no multiple of parts {config.parts}")
+        if config.hop_length % config.parts:
+            raise SpeechLMError(
+                f"vocoder: hop {config.hop_length} is no multiple of parts {config.parts}"
+            )
         self.config = config
-        dim, hop = config.dim, config.hop // config.parts
-        self.delay = config.ahead * config.hop + hop
-        self.embed = nn.Embedding(config.levels * config.cardinality, dim)
-        self.voice = VoiceEncoder(config.voice, config.hop, config.sample_rate)
+        dim, hop_length = config.dim, config.hop_length // config.parts
+        self.decoder_delay = config.ahead * config.hop_length + hop_length
+        self.embed = nn.Embedding(config.num_codebooks * config.codebook_size, dim)
+        self.voice = VoiceEncoder(config.voice, config.hop_length, config.sample_rate)
         self.register_buffer("usual", torch.zeros(config.voice.size))
-        self.sizes = [1, 1, 2 * (hop + 1)]
+        self.sizes = [1, 1, 2 * (hop_length + 1)]
         outputs = config.parts * sum(self.sizes)
         self.enter = nn.Linear(config.voice.size, dim)
         self.stack = Chain(
@@ -79,9 +81,9 @@ class VocoderNetwork(nn.Module):
         self.colour = nn.Linear(config.voice.size, outputs)
         start = torch.tensor([5.0, 0.0] + [-3.0] * self.sizes[2])
         self.register_buffer("start", start.repeat(config.parts), persistent=False)
-        self.source = HarmonicSource(hop, config.sample_rate)
-        self.stft, self.istft = CausalSTFT(hop, 2 * hop), CausalISTFT(hop)
-        self.durations = Durations(config.cardinality, config.duration_dim)
+        self.source = HarmonicSource(hop_length, config.sample_rate)
+        self.stft, self.istft = CausalSTFT(hop_length, 2 * hop_length), CausalISTFT(hop_length)
+        self.durations = Durations(config.codebook_size, config.duration_dim)
 
     def output_heads(self) -> list[nn.Module]:
         """The layers that give pitch, voicing and filters: of units, and of the voice."""
@@ -101,7 +103,7 @@ class VocoderNetwork(nn.Module):
     def filters(self, units: Tensor, voice: Tensor, state: State) -> tuple[Filters, State]:
         """Filters of the next frames, ``ahead`` frames late, and the state of the stack."""
         config = self.config
-        offsets = config.cardinality * torch.arange(config.levels, device=units.device)
+        offsets = config.codebook_size * torch.arange(config.num_codebooks, device=units.device)
         x = self.embed(units + offsets[:, None]).sum(dim=1).transpose(1, 2)
         y, state = self.stack.step(x + self.enter(voice)[..., None], state)
         y = _at_least_single(y) + (_at_least_single(self.colour(voice)) + self.start)[..., None]
@@ -120,7 +122,7 @@ class VocoderNetwork(nn.Module):
         return wave, (source, stft, istft)
 
     def step(self, units: Tensor, voice: Tensor, state: State) -> tuple[Tensor, State]:
-        """Sound of the next frames, ``delay`` samples late, and the state."""
+        """Sound of the next frames, ``decoder_delay`` samples late, and the state."""
         filters, stack = self.filters(units, voice, state[0])
         wave, rest = self.sound(filters.sung, filters.gains, state[1:])
         return wave, (stack, *rest)
@@ -128,7 +130,8 @@ class VocoderNetwork(nn.Module):
     def forward(
         self, units: Tensor, prompt: Tensor, pitch: Tensor | None = None
     ) -> tuple[Tensor, Filters]:
-        """For training: sound (batch, frames * hop) and filters, both in time with ``units``.
+        """For training: sound (batch, frames * hop_length) and filters, both in time with
+        ``units``.
 
         ``pitch`` (batch, frames * parts) is what to sing in Hz, 0 where unvoiced; else what the
         filters say.
@@ -146,7 +149,7 @@ class VocoderNetwork(nn.Module):
         # A part more, for the inverse STFT is one late.
         gains = torch.cat([filters.gains, filters.gains[..., -1:]], dim=3)
         wave, _ = self.sound(torch.cat([sung, sung[..., -1:]], dim=2), gains, state[1:])
-        return wave[:, self.config.hop // parts :], filters
+        return wave[:, self.config.hop_length // parts :], filters
 
 
 def _at_least_single(x: Tensor) -> Tensor:
@@ -156,9 +159,9 @@ def _at_least_single(x: Tensor) -> Tensor:
 class Durations(nn.Module):
     """How many frames each unit of a sequence without repetition lasts."""
 
-    def __init__(self, cardinality: int, dim: int):
+    def __init__(self, codebook_size: int, dim: int):
         super().__init__()
-        self.embed = nn.Embedding(cardinality, dim)
+        self.embed = nn.Embedding(codebook_size, dim)
         self.stack = Chain(ConvNeXtBlock(dim), ConvNeXtBlock(dim), FrameLinear(dim, 1))
 
     def output_heads(self) -> list[nn.Module]:

@@ -18,7 +18,7 @@ OCTAVE = 0.06
 
 
 @torch.no_grad()
-def track(wave: Tensor, hop: int, sample_rate: int) -> Tensor:
+def track(wave: Tensor, hop_length: int, sample_rate: int) -> Tensor:
     """Pitch in Hz, (batch, samples // hop), of ``wave`` (batch, samples); 0 where unvoiced.
 
     Around the middle of each hop, the period is that of the largest normalised cross-correlation
@@ -28,15 +28,15 @@ def track(wave: Tensor, hop: int, sample_rate: int) -> Tensor:
     shortest, longest = int(sample_rate / HIGHEST), int(sample_rate / LOWEST)
     window = round(WINDOW * sample_rate)
     reach = window + longest
-    before = reach // 2 - hop // 2
-    frames = wave.shape[1] // hop
+    before = reach // 2 - hop_length // 2
+    frames = wave.shape[1] // hop_length
     if not frames:
         return wave.new_zeros(len(wave), 0)
     smooth = 2 * (sample_rate // 4000) + 1
     for _ in range(2):
         wave = F.avg_pool1d(wave[:, None], smooth, 1, smooth // 2)[:, 0]
     padded = F.pad(wave, (before, reach))
-    pieces = padded.unfold(1, reach, hop)[:, :frames]
+    pieces = padded.unfold(1, reach, hop_length)[:, :frames]
     size = 1 << (reach + window - 1).bit_length()
     head = torch.fft.rfft(pieces[..., :window], size)
     products = torch.fft.irfft(torch.fft.rfft(pieces, size) * head.conj(), size)[..., : longest + 1]

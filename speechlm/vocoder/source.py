@@ -14,7 +14,7 @@ NOISE = 512
 
 
 class HarmonicSource(Streaming):
-    """Pitch in Hz (batch, 1, frames), 0 where unvoiced, to (batch, 2, frames * hop).
+    """Pitch in Hz (batch, 1, frames), 0 where unvoiced, to (batch, 2, frames * hop_length).
 
     The first row is a pulse train with all harmonics below half the sample rate, of unit power
     where it is voiced; the second is white noise of unit power. Pitch glides within a hop from that
@@ -25,12 +25,12 @@ class HarmonicSource(Streaming):
     noise: Tensor
     ramp: Tensor
 
-    def __init__(self, hop: int, sample_rate: int):
+    def __init__(self, hop_length: int, sample_rate: int):
         super().__init__()
-        self.hop, self.sample_rate = hop, sample_rate
-        table = torch.randn(NOISE, hop, generator=torch.Generator().manual_seed(0))
+        self.hop_length, self.sample_rate = hop_length, sample_rate
+        table = torch.randn(NOISE, hop_length, generator=torch.Generator().manual_seed(0))
         self.register_buffer("noise", table, persistent=False)
-        ramp = torch.arange(1, hop + 1, dtype=torch.float64) / hop
+        ramp = torch.arange(1, hop_length + 1, dtype=torch.float64) / hop_length
         self.register_buffer("ramp", ramp, persistent=False)
 
     def initial_state(self, like: Tensor) -> State:

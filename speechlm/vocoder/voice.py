@@ -25,11 +25,11 @@ class VoiceEncoder(nn.Module):
 
     bank: Tensor
 
-    def __init__(self, config: VoiceConfig, hop: int, sample_rate: int):
+    def __init__(self, config: VoiceConfig, hop_length: int, sample_rate: int):
         super().__init__()
-        self.stft = CausalSTFT(hop, 2 * hop)
+        self.stft = CausalSTFT(hop_length, 2 * hop_length)
         bank = torchaudio.functional.melscale_fbanks(
-            hop + 1, 0.0, sample_rate / 2, MELS, sample_rate, "slaney", "slaney"
+            hop_length + 1, 0.0, sample_rate / 2, MELS, sample_rate, "slaney", "slaney"
         )
         self.register_buffer("bank", bank, persistent=False)
         self.stack = Chain(
@@ -42,7 +42,7 @@ class VoiceEncoder(nn.Module):
         self.norm = nn.LayerNorm(config.size, elementwise_affine=False)
 
     def forward(self, prompt: Tensor) -> Tensor:
-        if prompt.shape[1] < 2 * self.stft.hop:
+        if prompt.shape[1] < 2 * self.stft.hop_length:
             raise SpeechLMError(f"a voice of {prompt.shape[1]} samples is too short to know it by")
         with torch.no_grad():
             spectrum = self.stft(prompt.to(self.bank.dtype))

@@ -21,9 +21,17 @@ from speechlm.bitstream import (
 MODEL = "speechlm-codec-16k"  # the id of the default model, which the size goals count
 
 
-def default_header(levels: int) -> Header:
+def default_header(num_codebooks: int) -> Header:
     """The default codec at ``levels / 2`` kbps."""
-    return Header(MODEL, "0123abcd", 16000, 320, 10, levels, default_chunk_frames(10 * levels, 50))
+    return Header(
+        MODEL,
+        "0123abcd",
+        16000,
+        320,
+        10,
+        num_codebooks,
+        default_chunk_frames(10 * num_codebooks, 50),
+    )
 
 
 def small_header(**changes) -> Header:
@@ -31,17 +39,17 @@ def small_header(**changes) -> Header:
         "model": "m",
         "weights_hash": "00ff00ff",
         "sample_rate": 8000,
-        "hop": 160,
+        "hop_length": 160,
         "bits": 10,
-        "levels": 2,
+        "num_codebooks": 2,
         "chunk_frames": 8,
     }
     return Header(**(fields | changes))
 
 
-def plausible_header(sample_rate: int, hop: int, **fields: Any) -> Header:
+def plausible_header(sample_rate: int, hop_length: int, **fields: Any) -> Header:
     """A frame lasts a second at most."""
-    return small_header(sample_rate=sample_rate, hop=min(hop, sample_rate), **fields)
+    return small_header(sample_rate=sample_rate, hop_length=min(hop_length, sample_rate), **fields)
 
 
 headers = st.builds(
@@ -49,15 +57,15 @@ headers = st.builds(
     model=st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=30),
     weights_hash=st.binary(min_size=4, max_size=4).map(bytes.hex),
     sample_rate=st.integers(1, 1 << 24),
-    hop=st.integers(1, 1 << 24),
+    hop_length=st.integers(1, 1 << 24),
     bits=st.integers(1, 16),
-    levels=st.integers(1, 32),
+    num_codebooks=st.integers(1, 32),
     chunk_frames=st.integers(1, 60),
 )
 
 
-def random_codes(header: Header, frames: int, seed: int = 0, levels: int | None = None):
-    shape = (levels or header.levels, frames)
+def random_codes(header: Header, frames: int, seed: int = 0, num_codebooks: int | None = None):
+    shape = (num_codebooks or header.num_codebooks, frames)
     return np.random.default_rng(seed).integers(0, 1 << header.bits, shape)
 
 
@@ -76,9 +84,10 @@ def random_counts(frames: int, most: int, kind: str = "random", seed: int = 0) -
 def ragged_codes(header: Header, frames: int, seed: int = 0) -> np.ndarray:
     kind = ["random", "ends", "runs", "sweep"][seed % 4]
     codes = random_codes(header, frames, seed)
-    codes[np.arange(header.levels)[:, None] >= random_counts(frames, header.levels, kind, seed)] = (
-        ABSENT
-    )
+    codes[
+        np.arange(header.num_codebooks)[:, None]
+        >= random_counts(frames, header.num_codebooks, kind, seed)
+    ] = ABSENT
     return codes
 
 
@@ -88,7 +97,7 @@ def encode(header: Header, *parts: np.ndarray, trim: int = 0) -> bytes:
     writer = Writer(file, header)
     for part in parts:
         writer.write(part)
-    writer.finish(sum(part.shape[1] for part in parts) * header.hop - trim)
+    writer.finish(sum(part.shape[1] for part in parts) * header.hop_length - trim)
     return file.getvalue()
 
 
@@ -97,7 +106,9 @@ def items(data: bytes, conceal: bool = False) -> list[Chunk | LostChunk]:
 
 
 def joined(header: Header, chunks: list[Chunk]) -> np.ndarray:
-    return np.concatenate([np.zeros((header.levels, 0), np.int64), *(c.codes for c in chunks)], 1)
+    return np.concatenate(
+        [np.zeros((header.num_codebooks, 0), np.int64), *(c.codes for c in chunks)], 1
+    )
 
 
 class Pipe(io.RawIOBase):

@@ -67,7 +67,7 @@ def test_every_flipped_bit_of_a_chunk_is_noticed_and_costs_that_chunk():
         seen, reader = concealed(bytes(data))
         if number < last:
             assert seen == [None] * number + [(number * full, full)] + [None] * (last - number)
-            assert (reader.frames, reader.samples) == (FRAMES, FRAMES * HEADER.hop - 50)
+            assert (reader.frames, reader.samples) == (FRAMES, FRAMES * HEADER.hop_length - 50)
         else:  # how much was lost at the end is what the chunk states, or an estimate
             assert seen[:last] == [None] * last
             assert FRAMES - 3 <= reader.frames <= FRAMES - 3 + full
@@ -111,7 +111,7 @@ def test_inserted_bytes_between_chunks_cost_nothing(junk):
     damaged = cut(STREAM, chunk_at(3), chunk_at(3), junk)
     seen, reader = concealed(damaged)
     assert seen == [None] * 6
-    assert (reader.frames, reader.samples) == (FRAMES, FRAMES * HEADER.hop - 50)
+    assert (reader.frames, reader.samples) == (FRAMES, FRAMES * HEADER.hop_length - 50)
     assert "is damaged in chunk 3" in strict_error(damaged)
 
 
@@ -133,11 +133,11 @@ def test_a_chunk_under_another_header_is_noticed():
 
 
 def test_a_damaged_short_chunk_keeps_its_length():
-    parts = [random_codes(HEADER, 11, 1), random_codes(HEADER, 9, 2, levels=1)]
+    parts = [random_codes(HEADER, 11, 1), random_codes(HEADER, 9, 2, num_codebooks=1)]
     stream = bytearray(encode(HEADER, *parts))  # chunks of 8, 3, 8 and 1 frames
     stream[START + FULL + 4] ^= 1
     lost = [i for i in items(bytes(stream), conceal=True) if isinstance(i, LostChunk)]
-    assert lost == [LostChunk(start=8, sample=8 * HEADER.hop, frames=3)]
+    assert lost == [LostChunk(start=8, sample=8 * HEADER.hop_length, frames=3)]
 
 
 def test_another_stream_that_follows_is_read_on():
@@ -148,7 +148,7 @@ def test_another_stream_that_follows_is_read_on():
             codes = [chunk.codes for chunk in reader]
             np.testing.assert_array_equal(np.hstack(codes), np.tile(CODES, number))
             assert reader.parts == number
-            assert reader.samples == number * (FRAMES * HEADER.hop - 50)
+            assert reader.samples == number * (FRAMES * HEADER.hop_length - 50)
     reader.seek(FRAMES + 3)
     assert reader.header == HEADER and len(reader.headers) == 2
 
@@ -174,7 +174,7 @@ def test_a_stream_by_another_model_that_follows_is_an_error():
 
 
 def test_sound_that_the_bytes_cannot_pay_for_is_refused():
-    header = small_header(levels=1, chunk_frames=1 << 18)
+    header = small_header(num_codebooks=1, chunk_frames=1 << 18)
     silence = np.full((1, 1 << 18), ABSENT)
     data = encode(header, silence)
     assert len(data) < 200
@@ -187,7 +187,7 @@ def test_sound_that_the_bytes_cannot_pay_for_is_refused():
 
 def test_gaps_are_bounded(caplog):
     file = io.BytesIO()
-    writer = Writer(file, small_header(levels=1, chunk_frames=1000))  # 20 s each
+    writer = Writer(file, small_header(num_codebooks=1, chunk_frames=1000))  # 20 s each
     places = [writer.size]
     for _ in range(200):
         writer.write(np.full((1, 1000), ABSENT))
@@ -204,8 +204,8 @@ def test_gaps_are_bounded(caplog):
 
 def test_a_length_that_its_frames_do_not_have_is_refused():
     file = io.BytesIO()
-    writer = Writer(file, small_header(sample_rate=8000, hop=160))
-    writer.write(np.zeros((small_header().levels, 100), int))
+    writer = Writer(file, small_header(sample_rate=8000, hop_length=160))
+    writer.write(np.zeros((small_header().num_codebooks, 100), int))
     writer.finish(100 * 160 - 4160)
     assert "a length that is not that of its frames" in strict_error(file.getvalue())
 
@@ -227,7 +227,7 @@ def test_other_and_newer_streams_are_named(conceal):
         (with_header_check(b"SLM\x00" + body[4:]), "damaged header"),
         (with_header_check(body[:4] + b"\x19" + body[5:]), "damaged header"),
         (with_header_check(body[:-1] + b"\xff"), "damaged header"),
-        (with_header_check(body[:5] + b"\x00" + body[6:]), "levels 0 is not in"),
+        (with_header_check(body[:5] + b"\x00" + body[6:]), "num_codebooks 0 is not in"),
         (with_header_check(body[:6] + b"\xff" * 9), "is damaged"),
     ]:
         with pytest.raises(BitstreamError, match=f"^stream: .*{words}"):
@@ -248,7 +248,7 @@ def test_an_unknown_coding_is_named(conceal):
     from speechlm.bitstream.chunk_format import Shape, check
 
     head = HEADER.to_bytes()
-    shape = Shape(HEADER.levels, HEADER.chunk_frames, None, False, coding=5, size=4)
+    shape = Shape(HEADER.num_codebooks, HEADER.chunk_frames, None, False, coding=5, size=4)
     record = shape.to_bytes(HEADER) + b"data"
     stream = head + record + check(binascii.crc32(head), record, 0).to_bytes(4, "little")
     with pytest.raises(BitstreamError, match=r"chunk 0 is in coding 5, .* upgrade speechlm"):

@@ -43,17 +43,17 @@ def originals() -> list[tuple[Header, np.ndarray, bytes]]:
             (default_header(12), 120),
             (small_header(), 43),
             (small_header(chunk_frames=1), 30),
-            (small_header(bits=1, levels=1, chunk_frames=50), 333),
-            (small_header(bits=16, levels=32, chunk_frames=4), 10),
-            (small_header(bits=7, levels=5, chunk_frames=8), 16),
-            (small_header(bits=10, levels=3, chunk_frames=60000), 90),
+            (small_header(bits=1, num_codebooks=1, chunk_frames=50), 333),
+            (small_header(bits=16, num_codebooks=32, chunk_frames=4), 10),
+            (small_header(bits=7, num_codebooks=5, chunk_frames=8), 16),
+            (small_header(bits=10, num_codebooks=3, chunk_frames=60000), 90),
         ]
     ):
         # Half of them silence-like: runs of zeros look like chunks wherever one starts.
         codes = random_codes(header, frames, seed) * (seed % 2)
         made.append((header, codes, encode(header, codes, trim=seed)))
     for seed, (header, frames) in enumerate(
-        [(default_header(12), 300), (small_header(levels=6), 43)], len(made)
+        [(default_header(12), 300), (small_header(num_codebooks=6), 43)], len(made)
     ):
         codes = ragged_codes(header, frames, seed)
         made.append((header, codes, encode(header, codes, trim=seed)))
@@ -62,14 +62,14 @@ def originals() -> list[tuple[Header, np.ndarray, bytes]]:
 
 def joined() -> tuple[Header, np.ndarray, bytes]:
     """A stream of three parts."""
-    header = small_header(levels=6)
+    header = small_header(num_codebooks=6)
     file = io.BytesIO()
     writer = Writer(file, header)
     parts = [ragged_codes(header, frames, frames) for frames in (30, 1, 16)]
     for part in parts:
         last = part is parts[-1]
         writer.write(part)
-        writer.finish(part.shape[1] * header.hop - 9, last)
+        writer.finish(part.shape[1] * header.hop_length - 9, last)
     return header, np.concatenate(parts, axis=1), file.getvalue()
 
 
@@ -155,8 +155,8 @@ def bounds(memory: bool) -> Iterator[None]:
 
 def check_codes(chunk: Chunk, codes: np.ndarray) -> None:
     here = codes[:, chunk.start : chunk.start + chunk.frames]
-    np.testing.assert_array_equal(chunk.codes, here[: chunk.levels])
-    assert (here[chunk.levels :] == ABSENT).all()
+    np.testing.assert_array_equal(chunk.codes, here[: chunk.num_codebooks])
+    assert (here[chunk.num_codebooks :] == ABSENT).all()
 
 
 def check_strict(data: bytes, codes: np.ndarray, samples: int, pipe: bool) -> None:
@@ -195,7 +195,7 @@ def check_concealed(data: bytes, codes: np.ndarray, samples: int, pipe: bool) ->
     if reader.samples is not None:
         assert (frames, reader.samples) == (codes.shape[1], samples)
     else:  # the estimate of what is lost at the end is bounded by what was there
-        there = len(data) * 8 // (header.levels * header.bits)
+        there = len(data) * 8 // (header.num_codebooks * header.bits)
         assert frames <= last_good + max(there, header.chunk_frames)
 
 
@@ -205,7 +205,7 @@ def test_mutated_streams():
     headers_passed = 0
     for i in range(FILES):
         header, codes, data = streams[i % len(streams)]
-        samples = codes.shape[1] * header.hop - i % len(streams)
+        samples = codes.shape[1] * header.hop_length - i % len(streams)
         mutation = MUTATIONS[i // len(streams) % len(MUTATIONS)]
         changed = mutation(data, rng)
         if rng.random() < 0.2:
@@ -228,7 +228,7 @@ def test_mutated_joined_streams():
     for i in range(FILES // 5):
         changed = MUTATIONS[i % len(MUTATIONS)](data, rng)
         with bounds(memory=i % 25 == 0):
-            check_strict(changed, codes, 47 * header.hop - 27, pipe=i % 3 == 0)
+            check_strict(changed, codes, 47 * header.hop_length - 27, pipe=i % 3 == 0)
             try:
                 for item in Reader(io.BytesIO(changed), conceal=True):
                     assert isinstance(item, LostChunk) or item.codes.shape[1] == item.frames
@@ -241,12 +241,12 @@ def test_mutated_entropy_coded_streams():
     rng = np.random.default_rng(22)
     context = model()
     coder = EntropyCoder(context)
-    header = small_header(bits=5, levels=4, chunk_frames=20, context=coder.hash)
+    header = small_header(bits=5, num_codebooks=4, chunk_frames=20, context=coder.hash)
     codes = likely_codes(context, 4, 50)
     file = io.BytesIO()
     writer = Writer(file, header, coder)
     writer.write(codes)
-    writer.finish(50 * header.hop)
+    writer.finish(50 * header.hop_length)
     data = file.getvalue()
     assert [chunk.coding for chunk in Reader(io.BytesIO(data))] == [ENTROPY] * 3
     for i in range(FILES // 10):
@@ -277,7 +277,7 @@ def test_the_originals_are_right():
 @pytest.mark.parametrize("byte", [b"\x00", b"\x20\x10", b"\x55", b"\xff", None])
 @pytest.mark.parametrize("chunk_frames", [1, 100, 1 << 18])
 def test_searching_long_garbage_takes_time_in_proportion(byte, chunk_frames, memory):
-    header = small_header(levels=1, bits=16, chunk_frames=chunk_frames)
+    header = small_header(num_codebooks=1, bits=16, chunk_frames=chunk_frames)
     size = 1 << (13 if memory else 20)
     garbage = np.random.default_rng(0).bytes(size) if byte is None else byte * (size // len(byte))
     with bounds(memory):

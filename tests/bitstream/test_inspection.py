@@ -24,8 +24,8 @@ def test_a_good_file(tmp_path):
     path.write_bytes(STREAM)
     info = inspect(path)
     assert (info.model, info.weights_hash) == ("speechlm-codec-16k", "0123abcd")
-    assert (info.sample_rate, info.hop, info.frame_rate) == (16000, 320, 50.0)
-    assert (info.bits, info.levels, info.chunk_frames) == (10, 3, 268)
+    assert (info.sample_rate, info.hop_length, info.frame_rate) == (16000, 320, 50.0)
+    assert (info.bits, info.num_codebooks, info.chunk_frames) == (10, 3, 268)
     assert (info.frames, info.samples, info.seconds) == (1001, 320000, 20.0)
     assert (info.chunks, info.damaged, info.file_bytes) == (4, 0, len(STREAM))
     assert info.kbps == pytest.approx(len(STREAM) * 8 / 20 / 1000)
@@ -52,7 +52,7 @@ def test_chunks_one_by_one(tmp_path):
     info = inspect(path, each=True)
     assert [chunk.frames for chunk in info.each] == [268, 268, 268, 197]
     assert [chunk.start for chunk in info.each] == [0, 5.36, 10.72, 16.08]
-    assert {(chunk.levels, chunk.payload) for chunk in info.each} == {(3, "packed")}
+    assert {(chunk.codebooks_per_frame, chunk.payload) for chunk in info.each} == {(3, "packed")}
     assert info.header_bytes + sum(chunk.bytes for chunk in info.each) == info.file_bytes
     assert info.level_bytes == [1001 * 10 / 8] * 3
     assert info.budget["codes of level 3"] == 1001 * 10 / 8
@@ -61,12 +61,12 @@ def test_chunks_one_by_one(tmp_path):
 def test_levels_of_entropy_coded_chunks_need_the_context_model(tmp_path):
     context = model()
     coder = EntropyCoder(context)
-    header = small_header(bits=5, levels=4, chunk_frames=50, context=coder.hash)
+    header = small_header(bits=5, num_codebooks=4, chunk_frames=50, context=coder.hash)
     codes = cut(likely_codes(context, 4, 120))
     file = io.BytesIO()
     writer = Writer(file, header, coder)
     writer.write(codes)
-    writer.finish(120 * header.hop)
+    writer.finish(120 * header.hop_length)
     path = tmp_path / "coded.slm"
     path.write_bytes(file.getvalue())
     blind, seen = inspect(path), inspect(path, coder)

@@ -28,14 +28,14 @@ from tests.bitstream.streams import encode, items, ragged_codes, small_header
 def test_joining_keeps_codes_and_lengths(tmp_path_factory, drawn):
     folder = tmp_path_factory.mktemp("join")
     paths, columns, lengths = [], [], []
-    for i, (frames, trim, levels, chunk_frames) in enumerate(drawn):
-        header = small_header(levels=levels, chunk_frames=chunk_frames)
+    for i, (frames, trim, num_codebooks, chunk_frames) in enumerate(drawn):
+        header = small_header(num_codebooks=num_codebooks, chunk_frames=chunk_frames)
         codes = ragged_codes(header, frames, i)
-        trim = min(trim, frames * header.hop)
+        trim = min(trim, frames * header.hop_length)
         paths.append(folder / f"{i}.slm")
         paths[-1].write_bytes(encode(header, codes, trim=trim))
         columns += [[int(code) for code in column if code >= 0] for column in codes.T]
-        lengths.append(frames * header.hop - trim)
+        lengths.append(frames * header.hop_length - trim)
     file = io.BytesIO()
     assert join(paths, file) == sum(lengths)
 
@@ -49,7 +49,7 @@ def test_joining_keeps_codes_and_lengths(tmp_path_factory, drawn):
     for chunk in reader:
         found += [[int(code) for code in column if code >= 0] for column in chunk.codes.T]
         if chunk.trim is not None:
-            ends.append(chunk.sample + chunk.frames * reader.header.hop - chunk.trim)
+            ends.append(chunk.sample + chunk.frames * reader.header.hop_length - chunk.trim)
     assert found == columns + columns[: drawn[0][0]]
     assert ends[: len(lengths)] == np.cumsum(lengths).tolist()
     assert reader.samples == sum(lengths) + lengths[0]

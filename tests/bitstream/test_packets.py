@@ -13,7 +13,7 @@ from speechlm.bitstream import BitstreamError, Chunk, LostChunk, PacketReader, P
 from speechlm.bitstream.packets import HEADER_EVERY, JITTER
 from tests.bitstream.streams import ragged_codes, small_header
 
-HEADER = small_header(levels=3, chunk_frames=2)
+HEADER = small_header(num_codebooks=3, chunk_frames=2)
 
 
 def packets(frames: int) -> list[bytes]:
@@ -21,7 +21,7 @@ def packets(frames: int) -> list[bytes]:
     file = io.BytesIO()
     writer = Writer(PacketWriter(file), HEADER)
     writer.write(ragged_codes(HEADER, frames))
-    writer.finish(frames * HEADER.hop - 5)
+    writer.finish(frames * HEADER.hop_length - 5)
     data, found = file.getvalue(), []
     while data:
         size = 4 + (int.from_bytes(data[:2], "little") & 0x7FFF)
@@ -39,11 +39,11 @@ def check(items: list[Chunk | LostChunk], frames: int) -> list[int]:
     """The items follow one another, with the right codes; numbers of frames that were lost."""
     codes, place, lost = ragged_codes(HEADER, frames), 0, []
     for item in items:
-        assert (item.start, item.sample) == (place, place * HEADER.hop)
+        assert (item.start, item.sample) == (place, place * HEADER.hop_length)
         if isinstance(item, LostChunk):
             lost += range(place, place + item.frames)
         else:
-            here = codes[: item.levels, place : place + item.frames]
+            here = codes[: item.num_codebooks, place : place + item.frames]
             np.testing.assert_array_equal(item.codes, here)
         place += item.frames
     assert place == frames
@@ -56,7 +56,7 @@ def test_packets_in_order_are_the_stream(frames):
     sent = packets(frames)
     items, reader = read(sent)
     assert check(items, frames) == []
-    assert (reader.header, reader.samples) == (HEADER, frames * HEADER.hop - 5)
+    assert (reader.header, reader.samples) == (HEADER, frames * HEADER.hop_length - 5)
     headers = sum(packet[1] >= 0x80 for packet in sent)
     assert headers == -(-(len(sent) - headers) // HEADER_EVERY)
 
@@ -79,7 +79,7 @@ def test_losses_repeats_and_disorder(seed, share):
     chunks = [i - 1 - (i > HEADER_EVERY) for i in np.flatnonzero(gone) if i != HEADER_EVERY + 1]
     expected = [frame for chunk in chunks for frame in (2 * chunk, 2 * chunk + 1)]
     assert check(items, frames) == expected
-    assert reader.samples == frames * HEADER.hop - 5
+    assert reader.samples == frames * HEADER.hop_length - 5
     if expected:
         with pytest.raises(BitstreamError, match=r"packet \d+ is lost; --conceal"):
             read(shuffled)
@@ -107,7 +107,7 @@ def test_numbers_go_round(monkeypatch):
     frames = 2 * 300
     items, reader = read(packets(frames))
     assert check(items, frames) == []
-    assert reader.samples == frames * HEADER.hop - 5
+    assert reader.samples == frames * HEADER.hop_length - 5
 
 
 def test_an_end_that_never_comes():
@@ -133,7 +133,7 @@ def test_what_is_no_packet_is_refused_or_passed_over():
             for item in reader:
                 if isinstance(item, Chunk) and reader.header == HEADER:
                     first = 2 * item.number
-                    here = codes[: item.levels, first : first + item.frames]
+                    here = codes[: item.num_codebooks, first : first + item.frames]
                     np.testing.assert_array_equal(item.codes, here)
         except BitstreamError as error:
             assert "\n" not in str(error)

@@ -54,10 +54,10 @@ def test_steady_counts_cost_next_to_nothing():
 
 
 @given(st.binary(max_size=40), st.integers(1, 12), st.integers(0, 60))
-def test_a_ragged_payload_is_right_or_refused(payload, levels, frames):
+def test_a_ragged_payload_is_right_or_refused(payload, num_codebooks, frames):
     coder = Ragged(10)
     try:
-        codes = coder.decode(payload, levels, frames)
+        codes = coder.decode(payload, num_codebooks, frames)
     except BitstreamError:
         return
     again = coder.encode(codes)
@@ -75,14 +75,14 @@ def test_ragged_codes_come_back(header, lengths, seed, pipe):
         codes = whole[:, frames : frames + chunk.frames]
         frames += chunk.frames
         assert chunk.codes.dtype == np.int64
-        np.testing.assert_array_equal(chunk.codes, codes[: chunk.levels])
-        assert (codes[chunk.levels :] == ABSENT).all()
+        np.testing.assert_array_equal(chunk.codes, codes[: chunk.num_codebooks])
+        assert (codes[chunk.num_codebooks :] == ABSENT).all()
     assert frames == whole.shape[1]
     assert stream == encode(header, whole)  # however they were handed in
 
 
 def test_silence_is_nearly_free():
-    header = small_header(levels=12, chunk_frames=500)
+    header = small_header(num_codebooks=12, chunk_frames=500)
     silence = np.full((12, 500), ABSENT)
     (chunk,) = items(encode(header, silence))
     assert chunk.coding == RAGGED
@@ -91,7 +91,7 @@ def test_silence_is_nearly_free():
 
 
 def test_golden_ragged_bytes():
-    header = small_header(levels=12, chunk_frames=40)
+    header = small_header(num_codebooks=12, chunk_frames=40)
     frame, level = np.arange(100), np.arange(12)[:, None]
     codes = (frame * 97 + level * 31) % 1024
     codes[level >= (frame * frame // 7) % 13] = ABSENT
@@ -107,8 +107,8 @@ def test_golden_ragged_bytes():
 def test_parts_add_up(header, parts):
     file = io.BytesIO()
     writer = Writer(file, header)
-    most = header.hop + header.sample_rate // 2 - 1  # that a part is shorter than its frames
-    lengths = [max(0, frames * header.hop - min(trim, most)) for frames, trim in parts]
+    most = header.hop_length + header.sample_rate // 2 - 1  # that a part is shorter than its frames
+    lengths = [max(0, frames * header.hop_length - min(trim, most)) for frames, trim in parts]
     for i, ((frames, _), samples) in enumerate(zip(parts, lengths, strict=True)):
         writer.write(ragged_codes(header, frames, i))
         writer.finish(samples, last=i == len(parts) - 1)
@@ -116,7 +116,7 @@ def test_parts_add_up(header, parts):
     starts, sample = [0], 0
     for chunk in reader:
         assert chunk.sample == sample
-        sample += chunk.frames * header.hop - (chunk.trim or 0)
+        sample += chunk.frames * header.hop_length - (chunk.trim or 0)
         if chunk.trim is not None:
             starts.append(sample)
     assert reader.samples == sum(lengths)
@@ -124,7 +124,7 @@ def test_parts_add_up(header, parts):
 
 
 def test_chunks_are_copied_as_they_are():
-    header = small_header(levels=4)
+    header = small_header(num_codebooks=4)
     stream = encode(header, ragged_codes(header, 43, 1), trim=5)
     file = io.BytesIO()
     writer = Writer(file, header)
@@ -132,9 +132,11 @@ def test_chunks_are_copied_as_they_are():
         writer.copy(chunk, last=True)
     assert file.getvalue() == stream
     with pytest.raises(ValueError, match="larger than the header"):
-        Writer(io.BytesIO(), small_header(levels=4, chunk_frames=4)).copy(items(stream)[0], True)
+        Writer(io.BytesIO(), small_header(num_codebooks=4, chunk_frames=4)).copy(
+            items(stream)[0], True
+        )
     with pytest.raises(ValueError, match="same model"):
-        Writer(io.BytesIO(), small_header(levels=4, bits=9)).copy(items(stream)[0], True)
+        Writer(io.BytesIO(), small_header(num_codebooks=4, bits=9)).copy(items(stream)[0], True)
 
 
 def test_an_entropy_coded_chunk_passes_by_without_its_model():
@@ -150,14 +152,14 @@ def test_an_entropy_coded_chunk_passes_by_without_its_model():
         def encode(self, codes):
             return b""
 
-        def decode(self, payload, levels, frames):
-            return np.zeros((levels, frames), np.int64)
+        def decode(self, payload, num_codebooks, frames):
+            return np.zeros((num_codebooks, frames), np.int64)
 
     header = small_header(context=Zeros.hash)
     file = io.BytesIO()
     writer = Writer(file, header, Zeros())
     writer.write(random_codes(header, 8))
-    writer.finish(8 * header.hop)
+    writer.finish(8 * header.hop_length)
     (chunk,) = items(file.getvalue())
     with pytest.raises(BitstreamError, match="entropy-coded"):
         _ = chunk.codes

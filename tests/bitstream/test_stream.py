@@ -27,13 +27,13 @@ from tests.bitstream.streams import (
 
 
 @given(st.integers(1, 16), st.integers(1, 32), st.integers(0, 50), st.integers(0, 9))
-def test_packing_is_the_bits_in_order(bits, levels, frames, seed):
-    codes = random_codes(small_header(bits=bits, levels=levels), frames, seed)
+def test_packing_is_the_bits_in_order(bits, num_codebooks, frames, seed):
+    codes = random_codes(small_header(bits=bits, num_codebooks=num_codebooks), frames, seed)
     payload = pack(codes, bits)
     text = "".join(f"{code:0{bits}b}" for code in codes.T.ravel())
-    assert len(payload) == packed_size(levels, frames, bits) == -(-len(text) // 8)
+    assert len(payload) == packed_size(num_codebooks, frames, bits) == -(-len(text) // 8)
     assert "".join(f"{byte:08b}" for byte in payload) == text.ljust(8 * len(payload), "0")
-    unpacked = unpack(payload, levels, frames, bits)
+    unpacked = unpack(payload, num_codebooks, frames, bits)
     assert unpacked.dtype == np.int64
     np.testing.assert_array_equal(unpacked, codes)
 
@@ -45,28 +45,28 @@ def test_packing_is_the_bits_in_order(bits, levels, frames, seed):
 def test_round_trip(header, lengths, seed, pipe, data):
     parts = [random_codes(header, frames, seed + i) for i, frames in enumerate(lengths)]
     frames = sum(lengths)
-    shorter = header.hop + header.sample_rate // 2 - 1  # as a decoder's delay may make it
-    trim = data.draw(st.integers(0, min(shorter, frames * header.hop)))
+    shorter = header.hop_length + header.sample_rate // 2 - 1  # as a decoder's delay may make it
+    trim = data.draw(st.integers(0, min(shorter, frames * header.hop_length)))
     stream = encode(header, *parts, trim=trim)
 
     reader = Reader(as_pipe(stream) if pipe else io.BytesIO(stream))
     assert reader.header == header
     assert reader.samples is None
     chunks = list(reader)
-    assert reader.samples == frames * header.hop - trim
+    assert reader.samples == frames * header.hop_length - trim
     assert reader.frames == frames
     assert [c.number for c in chunks] == list(range(len(chunks)))
     assert [c.start for c in chunks] == [i * header.chunk_frames for i in range(len(chunks))]
-    assert all(c.codes.shape == (header.levels, c.frames) for c in chunks)
+    assert all(c.codes.shape == (header.num_codebooks, c.frames) for c in chunks)
     whole = np.concatenate([random_codes(header, 0), *parts], axis=1)
     np.testing.assert_array_equal(joined(header, chunks), whole)
 
     # However the codes were handed in, the bytes are the same, and their number is known.
     assert stream == encode(header, whole, trim=trim)
     full, rest = divmod(frames, header.chunk_frames)
-    full_bytes = 5 + packed_size(header.levels, header.chunk_frames, header.bits)
+    full_bytes = 5 + packed_size(header.num_codebooks, header.chunk_frames, header.bits)
     last_bytes = 5 + len_varint(rest) + len_varint(trim)
-    last_bytes += packed_size(header.levels, rest, header.bits)
+    last_bytes += packed_size(header.num_codebooks, rest, header.bits)
     assert len(stream) == len(header.to_bytes()) + full * full_bytes + last_bytes
 
 
@@ -77,8 +77,11 @@ def len_varint(value: int) -> int:
 @given(headers, st.lists(st.tuples(st.integers(1, 32), st.integers(0, 80)), max_size=6))
 @settings(deadline=None)
 def test_chunks_with_fewer_levels(header, parts):
-    parts = [(min(levels, header.levels), frames) for levels, frames in parts]
-    codes = [random_codes(header, frames, i, levels) for i, (levels, frames) in enumerate(parts)]
+    parts = [(min(num_codebooks, header.num_codebooks), frames) for num_codebooks, frames in parts]
+    codes = [
+        random_codes(header, frames, i, num_codebooks)
+        for i, (num_codebooks, frames) in enumerate(parts)
+    ]
     chunks = items(encode(header, *codes))
     frames = iter(column for part in codes for column in part.T)
     for chunk in chunks:
@@ -111,7 +114,7 @@ def test_golden_bytes_are_still_written():
     header = Header("test-model", "0123abcd", 16000, 320, 10, 2, 4)
     assert encode(header, np.array(GOLDEN_CODES), trim=100) == GOLDEN
     # Fewer levels in a chunk, odd bits, a name beyond ASCII: by hash.
-    header = small_header(model="модель", bits=11, levels=32, chunk_frames=5)
+    header = small_header(model="модель", bits=11, num_codebooks=32, chunk_frames=5)
     frame, level = np.arange(13), np.arange(32)[:, None]
     codes = (frame * 97 + level * 31) % 2048
     stream = encode(header, codes, codes[:7], trim=1234)
@@ -121,10 +124,12 @@ def test_golden_bytes_are_still_written():
 # --- size ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("levels", [3, 6, 12])
-def test_ten_seconds_are_within_three_per_cent_of_nominal(levels):
-    stream = encode(default_header(levels), random_codes(default_header(levels), 501), trim=320)
-    assert len(stream) <= 1.03 * (levels * 500 * 10 / 8)
+@pytest.mark.parametrize("num_codebooks", [3, 6, 12])
+def test_ten_seconds_are_within_three_per_cent_of_nominal(num_codebooks):
+    stream = encode(
+        default_header(num_codebooks), random_codes(default_header(num_codebooks), 501), trim=320
+    )
+    assert len(stream) <= 1.03 * (num_codebooks * 500 * 10 / 8)
 
 
 @given(st.integers(1, 400), st.floats(1, 200))
@@ -155,11 +160,11 @@ def test_a_chunk_is_there_as_soon_as_its_last_byte_is():
         pipe.feed(sink.getvalue()[sent:])
         sent = sink.tell()
         np.testing.assert_array_equal(next(reader).codes, codes)
-    writer.finish(10 * 3 * header.hop - 5)
+    writer.finish(10 * 3 * header.hop_length - 5)
     pipe.feed(sink.getvalue()[sent:])
     pipe.closed_by_writer = True
     assert next(reader, None) is None
-    assert reader.samples == 30 * header.hop - 5
+    assert reader.samples == 30 * header.hop_length - 5
 
 
 def test_the_last_chunk_comes_with_the_length():
@@ -231,8 +236,8 @@ def test_more_samples_than_frames_make_are_refused():
     ("changes", "words"),
     [
         ({"bits": 17}, r"bits 17 is not in 1\.\.16"),
-        ({"levels": 0}, "levels 0 is not in"),
-        ({"hop": 0}, "hop 0 is not in"),
+        ({"num_codebooks": 0}, "num_codebooks 0 is not in"),
+        ({"hop_length": 0}, "hop_length 0 is not in"),
         ({"sample_rate": 1 << 25}, "sample_rate 33554432 is not in"),
         ({"chunk_frames": 1 << 18}, r"chunk_frames 262144 is not in 1\.\.131072"),
         ({"weights_hash": "0123abcd4567"}, "is not 8 hex digits"),

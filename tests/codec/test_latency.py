@@ -46,17 +46,17 @@ def test_output_depends_on_input_up_to_the_latency(architecture):
     """One sample is moved, without quantization, which would hide a small change."""
     net = network(config(architecture)).double().eval()
     wave = waves(1, 12 * HOP).double()
-    plain = net.decoder(net.encoder(wave))[:, net.delay :]
+    plain = net.decoder(net.encoder(wave))[:, net.decoder_delay :]
     leads = []
     for at in range(4 * HOP, 5 * HOP):
         moved = wave.clone()
         moved[0, at] += 0.1
-        output = net.decoder(net.encoder(moved))[:, net.delay :]
+        output = net.decoder(net.encoder(moved))[:, net.decoder_delay :]
         first = int((output != plain)[0].nonzero()[0])
         leads.append(at - first)
     # The synthesis window of a spectral frame begins with a zero: one sample less is seen.
     window = 1 if architecture.startswith("spectral") else 0
-    latency = HOP + net.delay
+    latency = HOP + net.decoder_delay
     assert max(leads) == latency - 1 - window
 
 
@@ -65,8 +65,11 @@ def test_the_default_codec_is_late_by_40_ms():
     assert model.latency == 640
     assert model.latency / model.sample_rate <= 0.040
     assert model.frame_rate == 50
-    assert model.frames(16000) == 51
+    assert model.num_frames(16000) == 51
     encoder, decoder = model.stream_encoder(), model.stream_decoder()
-    done = [decoder.push(encoder.push(hop)).shape[1] for hop in waves(1, 5 * 320).split(320, dim=1)]
+    done = [
+        decoder.push(encoder.push(hop_length)).shape[1]
+        for hop_length in waves(1, 5 * 320).split(320, dim=1)
+    ]
     # Sample 0 is out with sample 639.
     assert done == [0, 320, 320, 320, 320]

@@ -20,12 +20,12 @@ pytestmark = every_network
 def test_what_is_trained_is_what_is_used(architecture, kind):
     net = network(config(architecture, kind)).eval()
     wave = waves(2, 20 * HOP + 5)
-    levels = torch.tensor([1, net.quantizer.num_codebooks])
-    estimate, quantized = net(wave, levels)
+    num_codebooks = torch.tensor([1, net.quantizer.num_codebooks])
+    estimate, quantized = net(wave, num_codebooks)
     assert estimate.shape == wave.shape
     codec = NeuralCodec(net)
-    for i, kept in enumerate(levels.tolist()):
-        codes = codec.encode(wave[i : i + 1], levels=kept)
+    for i, kept in enumerate(num_codebooks.tolist()):
+        codes = codec.encode(wave[i : i + 1], num_codebooks=kept)
         # Single against double precision: the codes agree but where two entries nearly tie.
         assert (codes == quantized.codes[i, :kept]).double().mean() > 0.98
         if torch.equal(codes[0], quantized.codes[i, :kept]):

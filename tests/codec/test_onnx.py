@@ -46,12 +46,12 @@ class Graph:
 
 
 def run(folder: Path, wave: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (levels, frames) of ``wave`` (samples,), and the samples that they give, in time."""
+    """Codes (codebooks, frames) of ``wave`` (samples,), and the samples that they give, in time."""
     encoder, decoder = Graph(folder / "encoder.onnx"), Graph(folder / "decoder.onnx")
-    hop, delay = int(encoder.facts["hop"]), int(encoder.facts["delay"])
-    padded = np.zeros(frames * hop, np.float32)
+    hop_length, delay = int(encoder.facts["hop"]), int(encoder.facts["delay"])
+    padded = np.zeros(frames * hop_length, np.float32)
     padded[: len(wave)] = wave
-    codes = [encoder.push(hop_of[None]) for hop_of in padded.reshape(frames, hop)]
+    codes = [encoder.push(hop_of[None]) for hop_of in padded.reshape(frames, hop_length)]
     made = np.concatenate([decoder.push(code)[0] for code in codes])
     return np.concatenate(codes, axis=2)[0], made[delay:][: len(wave)]
 
@@ -73,8 +73,8 @@ def test_graphs_give_what_the_codec_gives(architecture, kind, tmp_path):
     export(net, 3, tmp_path)
     model = NeuralCodec(net)
     wave = waves(1, 500)
-    codes, made = run(tmp_path, wave[0].numpy(), model.frames(500))
-    expected = model.encode(wave, levels=3)[0].numpy()
+    codes, made = run(tmp_path, wave[0].numpy(), model.num_frames(500))
+    expected = model.encode(wave, num_codebooks=3)[0].numpy()
     assert codes.dtype == np.int64
     assert codes.shape == expected.shape
     assert (codes != expected).any(axis=0).mean() < 0.05
@@ -87,7 +87,7 @@ def test_the_shipped_codec_on_a_whole_recording(sample, tmp_path):
     assert result.exit_code == 0, result.output
     model = codec.load()
     wave, _ = audio.read(sample, model.sample_rate)
-    codes, made = run(tmp_path, wave, model.frames(len(wave)))
+    codes, made = run(tmp_path, wave, model.num_frames(len(wave)))
     expected = model.encode(torch.from_numpy(wave)[None])[0].numpy()
     # Single precision takes the other of two near entries in a few frames of a thousand; what
     # follows in the frame differs with it.
@@ -97,8 +97,12 @@ def test_the_shipped_codec_on_a_whole_recording(sample, tmp_path):
     facts = Graph(tmp_path / "decoder.onnx").facts
     assert facts["weights_hash"] == model.weights_hash
     assert facts["model"] == model.model_id
-    for name in ("sample_rate", "hop", "delay", "levels", "cardinality"):
-        assert int(facts[name]) == getattr(model, name)
+    assert int(facts["sample_rate"]) == model.sample_rate
+    assert (int(facts["hop"]), int(facts["delay"])) == (model.hop_length, model.decoder_delay)
+    assert (int(facts["levels"]), int(facts["cardinality"])) == (
+        model.num_codebooks,
+        model.codebook_size,
+    )
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path):

@@ -118,15 +118,15 @@ def save(name: str, path: Path) -> Path:
 )
 def test_rates_are_those_published(name, facts):
     model = peer(name)
-    assert (model.sample_rate, model.hop, model.levels) == facts[:3]
+    assert (model.sample_rate, model.hop_length, model.num_codebooks) == facts[:3]
     assert model.kbps() == pytest.approx(facts[3])
-    assert (model.cardinality, model.model_id, model.delay) == (1024, name, 0)
+    assert (model.codebook_size, model.model_id, model.decoder_delay) == (1024, name, 0)
     assert model.latency == float("inf")
     assert len(model.weights_hash) == 8
 
 
 @pytest.mark.parametrize(
-    ("name", "kbps", "levels"),
+    ("name", "kbps", "num_codebooks"),
     [
         (ENCODEC, 0.75, 1),
         (ENCODEC, 1.5, 2),
@@ -138,10 +138,10 @@ def test_rates_are_those_published(name, facts):
         ("dac_44khz", 8.0, 9),  # as its package calls 7.75
     ],
 )
-def test_a_rate_is_a_number_of_levels(name, kbps, levels):
+def test_a_rate_is_a_number_of_levels(name, kbps, num_codebooks):
     model = peer(name)
-    codes = model.encode(waves(1, 2 * model.hop), kbps=kbps)
-    assert codes.shape == (1, levels, 2)
+    codes = model.encode(waves(1, 2 * model.hop_length), kbps=kbps)
+    assert codes.shape == (1, num_codebooks, 2)
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -149,22 +149,22 @@ def test_a_rate_is_a_number_of_levels(name, kbps, levels):
 @given(samples=st.integers(0, 4000), batch=st.integers(1, 2), data=st.data())
 def test_any_length_comes_back(name, samples, batch, data):
     model = peer(name)
-    levels = data.draw(st.integers(1, model.levels))
+    num_codebooks = data.draw(st.integers(1, model.num_codebooks))
     wave = waves(batch, samples)
-    codes = model.encode(wave, levels=levels)
-    assert codes.shape == (batch, levels, model.frames(samples))
+    codes = model.encode(wave, num_codebooks=num_codebooks)
+    assert codes.shape == (batch, num_codebooks, model.num_frames(samples))
     assert codes.dtype == torch.int64
-    assert not codes.numel() or 0 <= int(codes.min()) <= int(codes.max()) < model.cardinality
+    assert not codes.numel() or 0 <= int(codes.min()) <= int(codes.max()) < model.codebook_size
     assert model.decode(codes, samples).shape == (batch, samples)
-    assert model.decode(codes).shape == (batch, model.frames(samples) * model.hop)
+    assert model.decode(codes).shape == (batch, model.num_frames(samples) * model.hop_length)
 
 
 @pytest.mark.parametrize("name", PEERS)
 @pytest.mark.parametrize("samples", [1, 319, 320, 321])
 def test_lengths_about_a_hop(name, samples):
     model = peer(name)
-    codes = model.encode(waves(1, samples), levels=2)
-    assert codes.shape == (1, 2, model.frames(samples))
+    codes = model.encode(waves(1, samples), num_codebooks=2)
+    assert codes.shape == (1, 2, model.num_frames(samples))
     assert model.decode(codes, samples).shape == (1, samples)
 
 
@@ -185,7 +185,7 @@ def test_dac_codes_and_decodes_as_its_package_does(name):
     model, network = peer(name), dac_network(name)
     wave = waves(2, 3333)
     expected = network(wave[:, None], model.sample_rate, n_quantizers=5)
-    codes = model.encode(wave, levels=5)
+    codes = model.encode(wave, num_codebooks=5)
     assert len(codes[:, 0].unique()) > 3  # they follow the wave
     assert torch.equal(codes, expected["codes"])
     assert_same_wave(model.decode(codes, 3333), expected["audio"][:, 0])
@@ -197,8 +197,10 @@ def test_dac_codes_and_decodes_as_its_package_does(name):
 def test_a_stream_gives_the_same_when_it_ends(name, samples, sizes, frames):
     model = peer(name)
     wave = waves(1, samples)
-    codes = model.encode(wave, levels=3)
-    assert torch.equal(encode_chunks(model.stream_encoder(levels=3), cut(wave, sizes)), codes)
+    codes = model.encode(wave, num_codebooks=3)
+    assert torch.equal(
+        encode_chunks(model.stream_encoder(num_codebooks=3), cut(wave, sizes)), codes
+    )
     streamed = decode_chunks(model.stream_decoder(), cut(codes, frames), samples)
     assert torch.equal(streamed, model.decode(codes, samples))
 
@@ -211,12 +213,12 @@ def test_a_stream_of_nothing_gives_nothing():
 
 def test_a_loss_is_silence_between_what_is_decoded_alone():
     model = peer(DAC)
-    codes = model.encode(waves(2, 7 * model.hop), levels=2)
+    codes = model.encode(waves(2, 7 * model.hop_length), num_codebooks=2)
     stream = model.stream_decoder()
     assert stream.push(codes[..., :3]).shape == (2, 0)
     before = stream.conceal(2)
-    assert torch.equal(before[:, : 3 * model.hop], model.decode(codes[..., :3]))
-    assert torch.equal(before[:, 3 * model.hop :], torch.zeros(2, 2 * model.hop))
+    assert torch.equal(before[:, : 3 * model.hop_length], model.decode(codes[..., :3]))
+    assert torch.equal(before[:, 3 * model.hop_length :], torch.zeros(2, 2 * model.hop_length))
     assert stream.push(codes[..., 5:]).shape == (2, 0)
     assert torch.equal(stream.flush(), model.decode(codes[..., 5:]))
 
@@ -234,7 +236,7 @@ def test_files_go_through_the_container(name, tmp_path):
     decompress(tmp_path / "a.slm", tmp_path / "out.wav", model)
     facts = inspect(tmp_path / "a.slm")
     assert facts.model == name
-    assert facts.levels == model.choose_levels(kbps=3.0)
+    assert facts.num_codebooks == model.choose_num_codebooks(kbps=3.0)
     found, rate = audio.read(tmp_path / "out.wav")
     assert (len(found), rate) == (8000 * rate // 16000, model.sample_rate)
     own, _ = audio.read(tmp_path / "in.wav", model.sample_rate)

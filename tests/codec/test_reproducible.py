@@ -21,11 +21,13 @@ from ..chunks import chunk_sizes, cut
 from .tiny import HOP, config, network, waves
 
 
-def coded(coder, pieces, levels):
+def coded(coder, pieces, num_codebooks):
     state = coder.initial_state(pieces[0])
     codes = []
     for piece in pieces:
-        code, state = coder.step_frame(piece, levels, state) or coder.step(piece, levels, state)
+        code, state = coder.step_frame(piece, num_codebooks, state) or coder.step(
+            piece, num_codebooks, state
+        )
         codes.append(code)
     return torch.cat(codes, dim=2)
 
@@ -95,10 +97,10 @@ def test_settling_any_frame_of_any_chunk_gives_its_codes(samples, batch, sizes, 
     recomputed = 0
     search = settled.search.exact
 
-    def count(rows, levels):
+    def count(rows, num_codebooks):
         nonlocal recomputed
         recomputed += len(rows)
-        return search(rows, levels)
+        return search(rows, num_codebooks)
 
     settled.search.exact = count
     before = reproducible.LATENT_ERROR_BOUND
@@ -116,7 +118,7 @@ def test_settling_any_frame_of_any_chunk_gives_its_codes(samples, batch, sizes, 
 def test_compiled_frames_are_those_of_the_decoder(head, overlap):
     torch.manual_seed(0)
     spectral = SpectralConfig(decoder_dim=32, head=head, overlap=overlap)
-    made = CodecConfig(latent=24, hop=HOP, spectral=spectral)
+    made = CodecConfig(latent=24, hop_length=HOP, spectral=spectral)
     net = CodecNetwork(made).eval()
     decoder, quantizer = net.decoder, net.quantizer
     assert isinstance(decoder, SpectralDecoder)

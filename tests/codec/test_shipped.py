@@ -25,12 +25,12 @@ MOST_BYTES = 32 << 20
 def test_a_shipped_codec(folder: Path, sample: Path) -> None:
     codec = load(folder.name)
     card = (folder / "README.md").read_text()
-    assert card.startswith(f"# {codec.model_id}\n")
+    assert f"\n# {codec.model_id}\n" in card
     for part in ("data", "licence", "steps", "recipe"):
         assert f"| {part}" in card
     wave, _ = audio.read(sample, codec.sample_rate)
     codes = codec.encode(torch.from_numpy(wave)[None])
-    assert codes.shape == (1, codec.levels, codec.frames(len(wave)))
+    assert codes.shape == (1, codec.num_codebooks, codec.num_frames(len(wave)))
     sound = codec.decode(codes, len(wave))[0].numpy()
     assert stoi(wave, sound, codec.sample_rate) == pytest.approx(STOI[folder.name], abs=0.01)
 
@@ -56,15 +56,15 @@ def test_all_weights_together_stay_small() -> None:
 def test_a_wave_of_another_scale_is_refused(value: float) -> None:
     """As it is in a file; in a stream too, in its first chunk and in the single hops after it."""
     codec = Codec.from_pretrained("codec-nano")
-    wave = torch.full((1, 3 * codec.hop), 0.1)
-    wave[0, 2 * codec.hop + 5] = value
+    wave = torch.full((1, 3 * codec.hop_length), 0.1)
+    wave[0, 2 * codec.hop_length + 5] = value
     message = "NaN or infinite" if not abs(value) < float("inf") else "samples of 6553.6"
     with pytest.raises(SpeechLMError, match=message):
         codec.encode(wave)
     with pytest.raises(SpeechLMError, match=message):
         codec.stream_encoder().push(wave)
     stream = codec.stream_encoder()
-    for hop in wave.split(codec.hop, dim=1)[:2]:
-        stream.push(hop)
+    for hop_length in wave.split(codec.hop_length, dim=1)[:2]:
+        stream.push(hop_length)
     with pytest.raises(SpeechLMError, match=message):
-        stream.push(wave[:, 2 * codec.hop :])
+        stream.push(wave[:, 2 * codec.hop_length :])

@@ -13,5 +13,8 @@ def test_a_context_model_that_is_shipped_is_that_of_these_weights():
     assert path.is_file() == (codec.entropy is not None)
     if codec.entropy is not None:
         model = codec.entropy.model
-        assert (model.levels, model.cardinality) == (codec.levels, codec.cardinality)
+        assert (model.num_codebooks, model.codebook_size) == (
+            codec.num_codebooks,
+            codec.codebook_size,
+        )
         assert path.stat().st_size < 2 << 20

@@ -60,11 +60,11 @@ def test_any_chunking_gives_the_offline_codes_and_wave(
     architecture, kind, samples, batch, seed, sizes, frames, data
 ):
     model = codec(architecture, kind)
-    levels = data.draw(st.integers(1, model.levels))
+    num_codebooks = data.draw(st.integers(1, model.num_codebooks))
     wave = waves(batch, samples, seed)
-    codes = model.encode(wave, levels=levels)
-    assert codes.shape == (batch, levels, model.frames(samples))
-    streamed = encode_chunks(model.stream_encoder(levels=levels), cut(wave, sizes))
+    codes = model.encode(wave, num_codebooks=num_codebooks)
+    assert codes.shape == (batch, num_codebooks, model.num_frames(samples))
+    streamed = encode_chunks(model.stream_encoder(num_codebooks=num_codebooks), cut(wave, sizes))
     assert torch.equal(streamed, codes)
     decoded = model.decode(codes, samples)
     assert decoded.shape == (batch, samples)
@@ -72,7 +72,7 @@ def test_any_chunking_gives_the_offline_codes_and_wave(
     again = decode_chunks(model.stream_decoder(), cut(codes, frames), samples)
     assert_same_wave(again, decoded)
     # And one example of a batch is what it is alone.
-    alone = model.encode(wave[-1:], levels=levels)
+    alone = model.encode(wave[-1:], num_codebooks=num_codebooks)
     assert torch.equal(alone, codes[-1:])
     assert_same_wave(model.decode(alone, samples), decoded[-1:])
 
@@ -91,21 +91,21 @@ def test_lengths_from_one_sample_up(architecture, kind):
     model = codec(architecture, kind)
     for samples in (1, 2, HOP - 1, HOP, HOP + 1, 2 * HOP, 7 * HOP + 5):
         codes = model.encode(waves(1, samples))
-        needed = samples + model.delay
+        needed = samples + model.decoder_delay
         assert (codes.shape[2] - 1) * HOP < needed <= codes.shape[2] * HOP
         assert model.decode(codes, samples).shape == (1, samples)
-        assert model.decode(codes).shape == (1, codes.shape[2] * HOP - model.delay)
+        assert model.decode(codes).shape == (1, codes.shape[2] * HOP - model.decoder_delay)
 
 
 @every_codec
 def test_nothing_in_nothing_out(architecture, kind):
     model = codec(architecture, kind)
     codes = model.encode(torch.zeros(2, 0))
-    assert codes.shape == (2, model.levels, 0)
+    assert codes.shape == (2, model.num_codebooks, 0)
     assert codes.dtype == torch.int64
     assert model.decode(codes).shape == (2, 0)
     assert model.decode(codes, 0).shape == (2, 0)
-    assert model.stream_encoder().flush().shape == (1, model.levels, 0)
+    assert model.stream_encoder().flush().shape == (1, model.num_codebooks, 0)
     assert model.stream_decoder().flush().shape == (1, 0)
 
 
@@ -205,14 +205,16 @@ def test_concealed_frames_hold_what_was_last_and_fade(architecture, kind):
     fading = [silence + 0.9**age * (held - silence) for age in range(1, 5)]
     z = torch.cat([model.latents(before), *fading, model.latents(after)], dim=2)
     with torch.inference_mode():
-        wave = model.network.decoder(z)[:, model.delay :]
+        wave = model.network.decoder(z)[:, model.decoder_delay :]
     assert_same_wave(torch.cat(parts, dim=1), wave)
 
 
 def test_concealed_frames_tend_to_what_the_context_model_expects():
     model = codec()
     model.entropy = EntropyCoder(
-        EntropyModel(models.arrays(levels=model.levels, cardinality=model.cardinality))
+        EntropyModel(
+            models.arrays(num_codebooks=model.num_codebooks, codebook_size=model.codebook_size)
+        )
     )
     codes = model.encode(waves(2, 30 * HOP))
     stream = model.stream_decoder()
@@ -224,14 +226,14 @@ def test_concealed_frames_tend_to_what_the_context_model_expects():
     for age in (1, 2):
         expected = model.entropy.model.expected_probs
         shares = torch.from_numpy(np.stack([expected(each) for each in heard.numpy()])).float()
-        mean = shares @ model.latents(torch.arange(model.cardinality)[None, None])[0].T
+        mean = shares @ model.latents(torch.arange(model.codebook_size)[None, None])[0].T
         guess = 0.7 * held + 0.3 * mean[:, :, None]
         z = torch.cat([z, silence + 0.9**age * (guess - silence)], dim=2)
-        frame = torch.full((2, model.levels, 1), -1)
+        frame = torch.full((2, model.num_codebooks, 1), -1)
         frame[:, 0, 0] = shares.argmax(1)
         heard = torch.cat([heard, frame], dim=2)
     with torch.inference_mode():
-        wave = model.network.decoder(z)[:, model.delay :]
+        wave = model.network.decoder(z)[:, model.decoder_delay :]
     assert_same_wave(torch.cat(parts, dim=1), wave)
 
 
@@ -239,22 +241,22 @@ def test_concealed_frames_tend_to_what_the_context_model_expects():
 def test_a_long_loss_ends_in_silence_and_costs_little(context):
     model = codec()
     if context:
-        arrays = models.arrays(levels=model.levels, cardinality=model.cardinality)
+        arrays = models.arrays(num_codebooks=model.num_codebooks, codebook_size=model.codebook_size)
         model.entropy = EntropyCoder(EntropyModel(arrays))
     stream = model.stream_decoder()
     stream.push(model.encode(waves(1, 20 * HOP)))
     parts = [stream.conceal(40), stream.conceal(10_000), stream.conceal(1)]
     assert [part.shape[1] for part in parts] == [40 * HOP, 10_000 * HOP, HOP]
     quiet = model.stream_decoder()
-    quiet.push(torch.full((1, model.levels, 100), -1))
-    late = quiet.push(torch.full((1, model.levels, 100), -1))[:, -HOP:]
+    quiet.push(torch.full((1, model.num_codebooks, 100), -1))
+    late = quiet.push(torch.full((1, model.num_codebooks, 100), -1))[:, -HOP:]
     torch.testing.assert_close(parts[-1], late, atol=2e-3, rtol=0)
 
 
 @every_codec
 def test_with_nothing_heard_yet_losses_are_silence(architecture, kind):
     model = codec(architecture, kind)
-    codes = torch.full((1, model.levels, 6), -1)
+    codes = torch.full((1, model.num_codebooks, 6), -1)
     assert_same_wave(model.stream_decoder().conceal(6), model.stream_decoder().push(codes))
 
 
@@ -318,7 +320,7 @@ def test_samples_of_another_scale_or_none_are_refused(sample, words):
 def test_a_length_that_the_codes_do_not_hold_is_refused(architecture):
     model = codec(architecture)
     codes = model.encode(waves(1, 5 * HOP))
-    held = codes.shape[2] * HOP - model.delay
+    held = codes.shape[2] * HOP - model.decoder_delay
     assert model.decode(codes, held).shape[1] == held
     for length in (held + 1, -1):
         with pytest.raises(SpeechLMError, match=f"{codes.shape[2]} frames hold {held} samples"):

@@ -63,7 +63,7 @@ def test_graphs_of_any_length_and_margins(tmp_path):
     assert latents.shape == z.shape
     (sound,) = run(paths[1], z, [3, 1, 116])
     again = model.decode(torch.from_numpy(expected))[0].numpy()
-    np.testing.assert_allclose(sound[0, model.delay :], again, atol=1e-4)
+    np.testing.assert_allclose(sound[0, model.decoder_delay :], again, atol=1e-4)
     with safe_open(paths[2], "np") as file:
         facts = file.metadata()
         assert facts["weights_hash"] == model.weights_hash

@@ -21,7 +21,7 @@ def config(architecture: str = "spectral", kind: str = "residual-vector") -> Cod
     return CodecConfig(
         name="tiny",
         sample_rate=1200,
-        hop=HOP,
+        hop_length=HOP,
         latent=8,
         architecture=architecture.removesuffix("-short"),
         spectral=SpectralConfig(16, 2, 16, 2, overlap=overlap(architecture, HOP)),
@@ -30,9 +30,9 @@ def config(architecture: str = "spectral", kind: str = "residual-vector") -> Cod
     )
 
 
-def overlap(architecture: str, hop: int) -> int | None:
+def overlap(architecture: str, hop_length: int) -> int | None:
     """The overlap of the synthesis windows of one of :data:`ARCHITECTURES`."""
-    return hop // 2 if architecture.endswith("-short") else None
+    return hop_length // 2 if architecture.endswith("-short") else None
 
 
 @torch.no_grad()

@@ -14,21 +14,21 @@ class Toy(Codec):
     """Eight bits a sample, a codebook for each sample of a frame."""
 
     device = torch.device("cpu")
-    sample_rate, hop, levels, cardinality, delay = RATE, HOP, HOP, 256, 0
+    sample_rate, hop_length, num_codebooks, codebook_size, decoder_delay = RATE, HOP, HOP, 256, 0
     model_id, weights_hash = "toy", "00000000"
 
     def to(self, device=None, dtype=None):
         return self
 
-    def encode(self, wave, levels=None, kbps=None):
+    def encode(self, wave, num_codebooks=None, kbps=None):
         check_wave(wave)
-        missing = self.frames(wave.shape[1]) * HOP - wave.shape[1]
+        missing = self.num_frames(wave.shape[1]) * HOP - wave.shape[1]
         return self.codes_of(torch.nn.functional.pad(wave, (0, missing)))
 
     def decode(self, codes, length=None):
         return self.wave_of(codes)[:, :length]
 
-    def stream_encoder(self, levels=None, kbps=None):
+    def stream_encoder(self, num_codebooks=None, kbps=None):
         return ToyEncoder(self)
 
     def stream_decoder(self):
@@ -75,12 +75,12 @@ class ToyDecoder(StreamDecoder):
 
 
 class ScaledByBatch(Toy):
-    def encode(self, wave, levels=None, kbps=None):
+    def encode(self, wave, num_codebooks=None, kbps=None):
         return super().encode(wave / (1 + 0.1 * (len(wave) - 1)))
 
 
 class LooksAhead(Toy):
-    def encode(self, wave, levels=None, kbps=None):
+    def encode(self, wave, num_codebooks=None, kbps=None):
         return super().encode(wave + 0.002 * (wave.roll(-900, dims=1) > 0))
 
 
@@ -90,12 +90,12 @@ class OneSampleShort(Toy):
 
 
 class ClaimsHalf(Toy):
-    def kbps(self, levels=None):
-        return super().kbps(levels) / 2
+    def kbps(self, num_codebooks=None):
+        return super().kbps(num_codebooks) / 2
 
 
 class OutsideCodebook(Toy):
-    cardinality = 128
+    codebook_size = 128
 
     @property
     def bits_per_code(self):
@@ -103,7 +103,7 @@ class OutsideCodebook(Toy):
 
 
 class StartsChunksAnew(Toy):
-    def stream_encoder(self, levels=None, kbps=None):
+    def stream_encoder(self, num_codebooks=None, kbps=None):
         encoder = ToyEncoder(self)
         push = encoder.push
 
@@ -159,14 +159,14 @@ class SwallowsLosses(Toy):
 
 
 class Quadratic(Toy):
-    def encode(self, wave, levels=None, kbps=None):
-        for _ in range(self.frames(wave.shape[1])):
+    def encode(self, wave, num_codebooks=None, kbps=None):
+        for _ in range(self.num_frames(wave.shape[1])):
             wave.abs().max()
         return super().encode(wave)
 
 
 class Raises(Toy):
-    def encode(self, wave, levels=None, kbps=None):
+    def encode(self, wave, num_codebooks=None, kbps=None):
         if wave.numel() and not wave.any():
             raise ZeroDivisionError("silence has no level")
         return super().encode(wave)

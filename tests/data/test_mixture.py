@@ -44,7 +44,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(corpus: Path, text: Path, *names: str, **settings: Any) -> MixtureConfig:
     named = {name: TaskConfig() for name in names or ANYHOW}
-    usual: dict[str, Any] = {"levels": 2, "batch": 4, "length": 512, "tasks": named}
+    usual: dict[str, Any] = {"num_codebooks": 2, "batch": 4, "length": 512, "tasks": named}
     return MixtureConfig([str(corpus)], text=str(text), **(usual | settings))
 
 
@@ -116,13 +116,13 @@ def test_words_are_written_and_then_spoken(kind: str, aligned: Path, text: Path)
 
 def test_short_words_are_read_with_the_next(text: Path, tmp_path: Path) -> None:
     made = units()
-    codes = np.arange(made.levels * 20).reshape(made.levels, 20) % made.cardinality
+    codes = np.arange(made.num_codebooks * 20).reshape(made.num_codebooks, 20) % made.codebook_size
     line = {"id": "it", "first": 0, "frames": 20, "text": "one two six two"}
     line["segments"] = [["one", 2, 9], ["two", 9, 10], ["six", 10, 19], ["two", 20, 20]]
     folder = tmp_path / "short"
     claim(folder, made, "made up", 1)
     lines = [line | {"split": split} for split in ("train", "dev")]
-    write_shard(folder, 0, [codes], lines, made.levels)
+    write_shard(folder, 0, [codes], lines, made.num_codebooks)
     mixture = Mixture(config(folder, text, "tts-wordwise"), "depth", seed=0)
     sequence, _ = examples(mixture.batches(0))[0]
     whole, *words = said(mixture, mixture.layout.spans(sequence))
@@ -257,9 +257,9 @@ def test_further_texts_are_split_by_themselves(
 
 
 def test_only_the_first_levels_are_learnt(tmp_path: Path, text: Path) -> None:
-    folder = tokenized(tmp_path / "deep", made=units(levels=4))
+    folder = tokenized(tmp_path / "deep", made=units(num_codebooks=4))
     made = Mixture(config(folder, text, "speech"), "depth", 0)
-    assert made.vocabulary.units.levels == 2
+    assert made.vocabulary.units.num_codebooks == 2
     sequence, _ = examples(made.batches(0))[0]
     (span,) = made.layout.spans(sequence)
     tokens = Tokens(folder)
@@ -322,13 +322,13 @@ def test_an_utterance_takes_some_bytes_of_memory(text: Path, tmp_path: Path) -> 
 
 
 def test_what_does_not_fit_together_is_one_line(corpus: Path, text: Path, tmp_path: Path) -> None:
-    other = tokenized(tmp_path / "other", made=units(cardinality=17))
+    other = tokenized(tmp_path / "other", made=units(codebook_size=17))
     usual = {"text": TaskConfig()}
     for settings, says in (
         ({"corpora": []}, "no tokenized corpora are named"),
         ({"corpora": [str(tmp_path)]}, "not a tokenized corpus; make one with speechlm tokenize"),
         ({"corpora": [str(corpus), str(other)]}, r"other 2 levels of toy .*: a model learns the"),
-        ({"levels": 3}, "toy: has 2 levels, not 3"),
+        ({"num_codebooks": 3}, "toy: has 2 levels, not 3"),
         ({"tasks": {}}, "data.tasks names no task; there are speech, text, asr"),
         ({"tasks": {"asr": None}}, "data.tasks names no task"),
         ({"tasks": {"sing": TaskConfig()}}, "a task is one of speech, .*, not sing"),

@@ -70,7 +70,7 @@ def test_jobs_together_make_what_one_makes(
     recordings: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, many = tmp_path / "one", tmp_path / "many"
-    tokenize(recordings, one, str(tiny_model), levels=2)
+    tokenize(recordings, one, str(tiny_model), num_codebooks=2)
 
     def job(number: int) -> list[int]:
         return tokenize_share(recordings, many, Shard.of_job(f"{number}/3"), str(tiny_model), 2)
@@ -123,7 +123,7 @@ def test_large_corpora_have_large_shards(
     recordings: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SHARDS", 2)
-    tokens = tokenize(recordings, tmp_path, str(tiny_model), levels=1)
+    tokens = tokenize(recordings, tmp_path, str(tiny_model), num_codebooks=1)
     assert [entry.shard for entry in tokens.entries] == [0, 0, 0, 0, 1, 1, 1]
 
 
@@ -135,7 +135,7 @@ def test_shar_gives_the_same_units(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By shards of its own, from a folder or from a list; jobs read only their shards."""
-    plain = tokenize(recordings, tmp_path / "plain", str(tiny_model), levels=2)
+    plain = tokenize(recordings, tmp_path / "plain", str(tiny_model), num_codebooks=2)
     expected = {entry.id: (entry.text, plain.codes(entry).tolist()) for entry in plain.entries}
     listed = tmp_path / "lists" / "train.json"
     monkeypatch.setenv("SPEECHLM_ALLOW_COMMANDS", "1")
@@ -256,7 +256,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def simulated(folder: Path, utterances: int, shards: int) -> None:
-    made = units(levels=1)
+    made = units(num_codebooks=1)
     claim(folder, made, "made up", shards)
     each = utterances // shards
     for shard in range(shards):

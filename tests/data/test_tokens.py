@@ -61,11 +61,15 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_units_are_those_of_the_codec(corpus: Path, tiny_model: Path, tmp_path: Path) -> None:
-    tokens = tokenize(corpus, tmp_path / "out", str(tiny_model), levels=3)
+    tokens = tokenize(corpus, tmp_path / "out", str(tiny_model), num_codebooks=3)
     own = codec.load(tiny_model)
     assert tokens.units.model == "tiny"
     assert tokens.units.weights == own.weights_hash
-    assert (tokens.units.levels, tokens.units.cardinality, tokens.units.frame_rate) == (3, 1024, 50)
+    assert (tokens.units.num_codebooks, tokens.units.codebook_size, tokens.units.frame_rate) == (
+        3,
+        1024,
+        50,
+    )
     assert {entry.id: entry.text for entry in tokens.entries} == {
         name: f"This is {name}" for name in SECONDS
     }
@@ -74,7 +78,7 @@ def test_units_are_those_of_the_codec(corpus: Path, tiny_model: Path, tmp_path: 
         cuts = json.loads(json.dumps([cut.id for cut in _cuts(corpus, entry.split)]))
         assert entry.id in cuts
         wave, _ = audio.read(corpus / "audio" / f"{entry.id}.flac")
-        expected = own.encode(torch.from_numpy(wave)[None], levels=3)[0].numpy()
+        expected = own.encode(torch.from_numpy(wave)[None], num_codebooks=3)[0].numpy()
         found = tokens.codes(entry)
         assert found.dtype == np.uint16
         np.testing.assert_array_equal(found, expected)
@@ -107,8 +111,8 @@ def test_numpy_alone_reads_them(corpus: Path, tiny_model: Path, tmp_path: Path) 
 
 
 def test_processes_write_the_same(corpus: Path, tiny_model: Path, tmp_path: Path) -> None:
-    tokenize(corpus, tmp_path / "one", str(tiny_model), levels=2)
-    tokenize(corpus, tmp_path / "two", str(tiny_model), levels=2, workers=2)
+    tokenize(corpus, tmp_path / "one", str(tiny_model), num_codebooks=2)
+    tokenize(corpus, tmp_path / "two", str(tiny_model), num_codebooks=2, workers=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
@@ -151,19 +155,19 @@ def test_a_job_that_was_killed_goes_on(
 
 def test_nothing_is_mixed(corpus: Path, tiny_model: Path, recordings: Path, tmp_path: Path) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
-    tokenize(corpus, out, str(tiny_model), levels=2)
+    tokenize(corpus, out, str(tiny_model), num_codebooks=2)
     torch.manual_seed(5)
     NeuralCodec(
         CodecNetwork(NeuralCodec.from_pretrained(tiny_model).network.config)
     ).save_pretrained(other)
     before = content(out)
-    for source, model, levels, says in (
+    for source, model, num_codebooks, says in (
         (corpus, tiny_model, 3, "holds the units of 2 levels of tiny"),
         (corpus, other, 2, "holds the units of 2 levels of tiny"),
         (recordings, tiny_model, 2, "holds other utterances"),
     ):
         with pytest.raises(SpeechLMError, match=says) as no:
-            tokenize(source, out, str(model), levels=levels)
+            tokenize(source, out, str(model), num_codebooks=num_codebooks)
         assert str(out) in str(no.value)
     assert content(out) == before
 
@@ -208,12 +212,12 @@ def test_cuts_with_words_and_sentences(tiny_model: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", [ENCODEC, DAC])
 def test_units_of_a_peer(name: str, corpus: Path, tmp_path: Path) -> None:
     model = f"{name}={save(name, tmp_path / 'weights.pth')}"
-    tokens = tokenize(corpus, tmp_path / "out", model, levels=2)
-    assert (tokens.units.model, tokens.units.levels) == (name, 2)
+    tokens = tokenize(corpus, tmp_path / "out", model, num_codebooks=2)
+    assert (tokens.units.model, tokens.units.num_codebooks) == (name, 2)
     own = codec.load(model)
     entry = tokens.entries[0]
     wave, _ = audio.read(corpus / "audio" / f"{entry.id}.flac", own.sample_rate)
-    expected = own.encode(torch.from_numpy(wave)[None], levels=2)[0]
+    expected = own.encode(torch.from_numpy(wave)[None], num_codebooks=2)[0]
     np.testing.assert_array_equal(tokens.codes(entry), expected)
 
 

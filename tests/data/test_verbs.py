@@ -41,7 +41,7 @@ def test_from_recordings_to_units_and_pieces(
     assert "train │ 2 │ 0.0" in printed
     assert "dropped: c: " in printed
     assert "2 levels of tiny" in printed
-    assert Tokens(folder / "out").units.levels == 2
+    assert Tokens(folder / "out").units.num_codebooks == 2
     assert verb(monkeypatch, "text-tokenizer", folder / "text.model", folder / "out") == 0
     assert TextTokenizer.load(folder / "text.model").normalise("The letter A") == "the letter a"
     # Bytes, what no text has, a space, and seven letters.

@@ -21,7 +21,7 @@ from tests.tools import require
 from .node import DEMO, node
 
 RECODE = Path(__file__).parent / "recode.mjs"
-WEIGHTS = arrays(levels=4, cardinality=32)
+WEIGHTS = arrays(num_codebooks=4, codebook_size=32)
 
 
 def frames(codes: np.ndarray) -> list[list[int]]:
@@ -35,10 +35,17 @@ def case(header: Header, parts: list[np.ndarray], entropy: EntropyCoder | None, 
         writer = Writer(out, header, entropy)
         for number, part in enumerate(parts):
             writer.write(part)
-            writer.finish(part.shape[1] * header.hop - trim, last=number == len(parts) - 1)
-    fields = ("model", "weights_hash", "sample_rate", "hop", "bits", "levels", "chunk_frames")
+            writer.finish(part.shape[1] * header.hop_length - trim, last=number == len(parts) - 1)
+    fields = (
+        "model", "weights_hash", "sample_rate", "hop_length", "bits", "num_codebooks",
+        "chunk_frames",
+    )  # fmt: skip
     return {
-        "header": [getattr(header, name) for name in fields],
+        "header": [
+            *(getattr(header, name) for name in fields),
+            header.num_codebooks,
+            header.chunk_frames,
+        ],
         "entropy": None if entropy is None else entropy.hash,
         "parts": [{"levels": len(part), "frames": frames(part)} for part in parts],
         "trim": trim,
@@ -51,18 +58,18 @@ def cases() -> list[dict]:
     made = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        levels, chunk = int(rng.integers(1, 33)), int(rng.integers(1, 60))
+        num_codebooks, chunk = int(rng.integers(1, 33)), int(rng.integers(1, 60))
         header = small_header(
             model="модель"[: rng.integers(1, 7)],
             bits=int(rng.integers(1, 17)),
-            levels=levels,
+            num_codebooks=num_codebooks,
             chunk_frames=chunk,
         )
         parts = [ragged_codes(header, int(rng.integers(0, 90)), seed + i) for i in range(2)]
         made.append(case(header, parts, None, 0 if min(part.size for part in parts) == 0 else 99))
     coder = EntropyCoder(EntropyModel(WEIGHTS))
     for seed in range(6):
-        header = small_header(bits=5, levels=4, chunk_frames=30, context=coder.hash)
+        header = small_header(bits=5, num_codebooks=4, chunk_frames=30, context=coder.hash)
         codes = random_codes(4, 70, 32, seed)
         made.append(case(header, [codes, cut(codes, seed)], coder, 1))
     return made

@@ -61,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     said = semantic(folder / "said", form="frames")
     config = VocoderConfig(
         weights=units.load(said).units.weights,
-        cardinality=CLUSTERS, dim=16, blocks=1, ahead=1, voice=small, duration_dim=8,
+        codebook_size=CLUSTERS, dim=16, blocks=1, ahead=1, voice=small, duration_dim=8,
     )  # fmt: skip
     torch.manual_seed(0)
     model = hub.save_model(folder / "vocoder", config, VocoderNetwork(config).state_dict())

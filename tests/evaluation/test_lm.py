@@ -162,8 +162,8 @@ def test_bits_are_those_of_the_verb_and_of_the_ngrams(
         summary = results.data["summary"][name]
         assert summary["bits"]["mean"] == pytest.approx(total / seconds, rel=1e-5)
         assert summary["against"]["mean"] == pytest.approx(100 * (total / best - 1), abs=1e-3)
-        levels = sum(summary[f"level {level}"]["mean"] for level in (0, 1))
-        assert levels == pytest.approx(summary["bits"]["mean"], rel=1e-5)
+        num_codebooks = sum(summary[f"level {level}"]["mean"] for level in (0, 1))
+        assert num_codebooks == pytest.approx(summary["bits"]["mean"], rel=1e-5)
     assert bits[NAME] < bits["unigrams"]
     other = [clip["id"] for clip in found.sections["likelihood 1"].data["clips"]]
     assert other != [clip["id"] for clip in results.data["clips"]]
@@ -489,7 +489,7 @@ def test_a_word_that_had_to_be_cut_is_no_end(
         model=SimpleNamespace(units=model.units, synthesize=say),
         tokenizer=model.tokenizer(world.codec),
         ears=SimpleNamespace(hear=lambda wave, rate: {}, cells=lambda text, heard: {}),
-        levels=2,
+        num_codebooks=2,
         rate=RATE,
     )
     section = Section("Said", "", generation_stats.COLUMNS)

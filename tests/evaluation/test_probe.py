@@ -185,19 +185,19 @@ def test_a_tokenizer_of_tones_knows_them(tmp_path: Path, tiny_model: Path) -> No
 
 
 class FrameMeans(UnitTokenizer):
-    """Units of a frame ``hop`` samples long: its mean, as a number."""
+    """Units of a frame ``hop_length`` samples long: its mean, as a number."""
 
     device = torch.device("cpu")
 
     def to(self, device: str | torch.device) -> Self:
         return self
 
-    def __init__(self, hop: int):
-        self.units = Units("frame-means", "0", RATE, hop, 1, 8)
+    def __init__(self, hop_length: int):
+        self.units = Units("frame-means", "0", RATE, hop_length, 1, 8)
 
     def encode(self, wave: torch.Tensor) -> torch.Tensor:
-        frames = wave.shape[1] // self.units.hop * self.units.hop
-        means = wave[:, :frames].unflatten(1, (-1, self.units.hop)).mean(dim=2)
+        frames = wave.shape[1] // self.units.hop_length * self.units.hop_length
+        means = wave[:, :frames].unflatten(1, (-1, self.units.hop_length)).mean(dim=2)
         return (8 * means).long()[:, None]
 
     def begin(self, wave: torch.Tensor) -> torch.Tensor:
@@ -210,14 +210,14 @@ class FrameMeans(UnitTokenizer):
         raise NotImplementedError
 
 
-def probed(hop: int, values: dict[str, int], seconds: float) -> dict[str, Interval]:
+def probed(hop_length: int, values: dict[str, int], seconds: float) -> dict[str, Interval]:
     """What units tell that are ``values`` of a phone's name, of phones of ``seconds``."""
     random = np.random.default_rng(0)
     spoken = []
     for number in range(10):
         names = random.choice(list(values), 40).tolist()
-        levels = np.array([values[name] / 8 + 0.06 for name in names], np.float32)
-        sound = np.repeat(levels, round(seconds * RATE))
+        num_codebooks = np.array([values[name] / 8 + 0.06 for name in names], np.float32)
+        sound = np.repeat(num_codebooks, round(seconds * RATE))
         times = (np.arange(len(names) + 1) * seconds).tolist()
         phones = [Label(name, *times[at : at + 2]) for at, name in enumerate(names)]
         spoken.append(
@@ -225,9 +225,9 @@ def probed(hop: int, values: dict[str, int], seconds: float) -> dict[str, Interv
         )
     known = {"phones": (LabelsConfig("a", triples=2), spoken)}
     material = metrics.Material(known, "a", [each for each, _ in spoken])
-    return metrics.probe(tokenizers.probed_tokenizer("frame-means", FrameMeans(hop)), material)[
-        "frame-means"
-    ].figures
+    return metrics.probe(
+        tokenizers.probed_tokenizer("frame-means", FrameMeans(hop_length)), material
+    )["frame-means"].figures
 
 
 def _sound(sound: np.ndarray) -> tuple[np.ndarray, int]:
@@ -244,9 +244,9 @@ def test_silence_is_no_phone() -> None:
 
 def test_phones_are_the_same_of_any_frame_rate() -> None:
     values = {"pau": 0, "a": 1, "e": 2, "o": 3, "u": 4}
-    for hop in (160, 320, 640):  # 4, 2, 1 frames
-        assert probed(hop, values, 0.04)["abx:phones"].n == 4
-        assert probed(hop, values, 0.03)["abx:phones"].n == 0
+    for hop_length in (160, 320, 640):  # 4, 2, 1 frames
+        assert probed(hop_length, values, 0.04)["abx:phones"].n == 4
+        assert probed(hop_length, values, 0.03)["abx:phones"].n == 0
 
 
 def test_discrimination_judges_what_is_said_most_often() -> None:

@@ -54,7 +54,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         if form == "pieces":
             Pieces.train([np.arange(CLUSTERS)] * 3, CLUSTERS, CLUSTERS + 3).save(said)
         config = VocoderConfig(
-            weights=units.load(said, framed=True).units.weights, cardinality=CLUSTERS, dim=16,
+            weights=units.load(said, framed=True).units.weights, codebook_size=CLUSTERS, dim=16,
             blocks=1, ahead=1, voice=VoiceConfig(8, 1, 4), duration_dim=8,
         )  # fmt: skip
         torch.manual_seed(0)

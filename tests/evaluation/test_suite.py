@@ -173,9 +173,9 @@ def only(suite_file: Path, systems: dict) -> None:
 def test_codebook_use_is_over_the_whole_set(suite_file, tmp_path, model):
     only(suite_file, {"tiny": {"kind": "model", "model": str(model), "kbps": [0.4]}})
     results = suites.run(suite_file, ["metrics=[mel]"], tmp_path / "out")
-    levels = results.data["systems"]["tiny 0.4"]["codebooks"]
-    assert len(levels) == 2
-    for level in levels:
+    num_codebooks = results.data["systems"]["tiny 0.4"]["codebooks"]
+    assert len(num_codebooks) == 2
+    for level in num_codebooks:
         assert level["entries"] == 16
         assert level["frames"] == sum(
             math.ceil((clip["seconds"] * RATE + 320) / 320) for clip in results.data["clips"]

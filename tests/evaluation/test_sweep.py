@@ -40,12 +40,12 @@ REAL = ["they went out we stay", "they stay at out", "we stay home we stay"]
 class Teller:
     """A model, a tokenizer and ears: what is heard depends on how long it lasts."""
 
-    name, rate, seconds, levels = "teller", RATE, HOP / RATE, 1
+    name, rate, seconds, num_codebooks = "teller", RATE, HOP / RATE, 1
 
     def __init__(self) -> None:
         self.model = self.tokenizer = self.ears = self
         self.names, self.style = ["ear", "other"], "basic"
-        self.units = SimpleNamespace(hop=HOP, variable=False)
+        self.units = SimpleNamespace(hop_length=HOP, variable=False)
         self.how: list[Sampling] = []
 
     def warm(self) -> None:

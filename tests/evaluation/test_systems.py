@@ -79,11 +79,11 @@ def test_the_original_comes_back_as_it_is(tmp_path):
 
 def test_a_model_is_priced_by_its_file_and_its_codes_are_kept(model, tmp_path):
     system = build(Spec("model", "tiny", 0.4, RATE, str(model)))
-    assert (system.levels, system.cardinality, system.tokens_per_second) == (2, 16, 100)
+    assert (system.num_codebooks, system.codebook_size, system.tokens_per_second) == (2, 16, 100)
     wave = voice()
     coded = code(system, wave, RATE, tmp_path / "out.flac")
     codes = np.load(tmp_path / "out.npy")
-    assert codes.shape == (2, system.codec.frames(len(wave)))
+    assert codes.shape == (2, system.codec.num_frames(len(wave)))
     assert coded.payload_bits == codes.size * 4
     assert coded.payload_bits / 8 <= coded.file_bytes <= coded.payload_bits / 8 + 60
     assert system.streamed_difference(wave) == {"codes": 0.0, "wave": pytest.approx(0, abs=1e-5)}

@@ -24,25 +24,26 @@ def write_shard(
     number: int,
     codes: Iterable[NDArray[np.integer]],
     lines: Iterable[dict[str, Any]],
-    levels: int,
+    num_codebooks: int,
 ) -> None:
-    """Write a shard of utterances whose codes (levels, frames) and lines are there."""
-    with shard_file(folder, number, levels) as shard:
+    """Write a shard of utterances whose codes (codebooks, frames) and lines are there."""
+    with shard_file(folder, number, num_codebooks) as shard:
         for each in codes:
             shard.write(each)
         shard.lines += lines
 
 
-def units(levels: int = 2, cardinality: int = 16) -> Units:
-    return Units("toy", "01234567", 16000, 320, levels, cardinality)
+def units(num_codebooks: int = 2, codebook_size: int = 16) -> Units:
+    return Units("toy", "01234567", 16000, 320, num_codebooks, codebook_size)
 
 
 def say(words: list[str], random: np.random.Generator, made: Units) -> np.ndarray:
-    """Codes (levels, frames): level 0 counts up from the word, level 1 follows it, with noise."""
+    """Codes (codebooks, frames): level 0 counts up from the word, level 1 follows it, with
+    noise."""
     level = np.concatenate([2 * WORDS[word] + np.arange(FRAMES) for word in words])
-    codes = np.stack([(level * (1 + k)) % made.cardinality for k in range(made.levels)])
+    codes = np.stack([(level * (1 + k)) % made.codebook_size for k in range(made.num_codebooks)])
     noisy = random.random(codes.shape) < 0.1
-    return np.where(noisy, random.integers(0, made.cardinality, codes.shape), codes)
+    return np.where(noisy, random.integers(0, made.codebook_size, codes.shape), codes)
 
 
 def tokenized(
@@ -74,7 +75,7 @@ def tokenized(
             arrays.append(codes)
             lines.append(line)
             first += codes.shape[1]
-        write_shard(folder, shard, arrays, lines, made.levels)
+        write_shard(folder, shard, arrays, lines, made.num_codebooks)
     return folder
 
 

@@ -47,7 +47,7 @@ def spoken(
     frames: int = 12,
     sampling: Sampling = warm,
 ) -> list[Codes]:
-    """Codes (levels, frames) that each example gave until it ended."""
+    """Codes (codebooks, frames) that each example gave until it ended."""
     found: list[list[Codes]] = [[] for _ in prompts]
     generator = Generator(model)
     for frame in generator.generate_speech(prompts, heard, END, frames, RATE, sampling):

@@ -78,7 +78,7 @@ def test_greedy_generation_of_one_stream_is_that_of_transformers(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    lm = SpeechLM.from_pretrained(tiny_lm(tiny_model, tmp_path / "lm", "flatten", levels=1))
+    lm = SpeechLM.from_pretrained(tiny_lm(tiny_model, tmp_path / "lm", "flatten", num_codebooks=1))
     torch.manual_seed(1)
     for weight in lm.model.network.parameters():  # initial weights give one unit again and again
         if weight.ndim > 1:
@@ -98,7 +98,7 @@ def test_greedy_generation_of_one_stream_is_that_of_transformers(
 def test_a_model_of_several_streams_has_no_rules_of_generation(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    lm = SpeechLM.from_pretrained(tiny_lm(tiny_model, tmp_path / "lm", levels=2))
+    lm = SpeechLM.from_pretrained(tiny_lm(tiny_model, tmp_path / "lm", num_codebooks=2))
     folder = hf.export_pretrained(lm.model, tmp_path / "llama")
     assert not (folder / "generation_config.json").exists()
     assert json.loads((folder / "tokenizer.json").read_text())["model"]["unk_id"] == 8

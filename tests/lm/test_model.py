@@ -179,7 +179,7 @@ def test_learns() -> None:
         ({"num_heads": 5}, "5 heads"),
         ({"num_kv_heads": 3}, "3 heads of keys"),
         ({"ffn_dim": -2}, "language model"),
-        ({"ids": IdsConfig()}, "level"),
+        ({"ids": IdsConfig()}, "one codebook or more"),
         ({"ids": IdsConfig(4, 5, 6, 2, pad=7)}, "pad"),
     ],
 )

@@ -19,8 +19,8 @@ codes = shapes.flatmap(lambda shape: arrays(np.int64, shape, elements=st.integer
 
 @given(kinds, codes)
 def test_revert_undoes_build(kind: str, codes: Codes) -> None:
-    levels, frames = codes.shape
-    layout = pattern(kind, levels)
+    num_codebooks, frames = codes.shape
+    layout = pattern(kind, num_codebooks)
     laid = layout.build(codes)
     assert laid.shape == (layout.rows, layout.columns(frames))
     assert np.array_equal(layout.revert(laid), codes)

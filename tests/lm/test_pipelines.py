@@ -315,10 +315,10 @@ def test_score(
     """As many bits as one pass over everything finds; and nearly uniform, untrained."""
     found = json.loads(run("score", sample, "--json", model=folders[kind]))
     assert found["speech"]["seconds"] == pytest.approx(7.3, abs=0.1)
-    levels = found["speech"]["bits_per_second_by_level"]
-    assert len(levels) == 2
-    assert sum(levels) == pytest.approx(found["speech"]["bits_per_second"])
-    assert all(10 * 50 < bits < 12.5 * 50 for bits in levels)
+    num_codebooks = found["speech"]["bits_per_second_by_level"]
+    assert len(num_codebooks) == 2
+    assert sum(num_codebooks) == pytest.approx(found["speech"]["bits_per_second"])
+    assert all(10 * 50 < bits < 12.5 * 50 for bits in num_codebooks)
     alone = json.loads(run("score", "--text", "hello", "--json", model=folders[kind]))
     assert list(alone) == ["text"]
     assert alone["text"]["pieces"] == len(" hello") + 1

@@ -27,7 +27,7 @@ def test_lm_16k_speaks_the_units_of_the_shipped_codec() -> None:
     said = np.stack(list(model.synthesize("good morning", 8, GREEDY)), axis=1)
     assert said.shape == (4, 8)
     assert said.min() >= 0
-    assert said.max() < codec.cardinality
+    assert said.max() < codec.codebook_size
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ FIXED_SEEDS = [
 def test_a_seed_gives_the_same_codes_in_every_version(
     units_lm: LanguageModel, task: str, sampling: Sampling, expected: list[list[int]]
 ) -> None:
-    number, size = units_lm.units.levels, units_lm.units.cardinality
+    number, size = units_lm.units.num_codebooks, units_lm.units.codebook_size
     prompt = (np.arange(20 * number) * 37 % size).reshape(number, 20)
     if task == "continue":
         frames = units_lm.continue_speech(prompt, 24, sampling)

@@ -171,15 +171,15 @@ def test_speech_that_was_cut_short_does_not_end() -> None:
 
 @st.composite
 def examples(draw: st.DrawFn) -> tuple[TokenLayout, Example]:
-    levels = draw(st.integers(1, 4))
-    units = Units("toy", "01234567", 16000, 320, levels, 5)
+    num_codebooks = draw(st.integers(1, 4))
+    units = Units("toy", "01234567", 16000, 320, num_codebooks, 5)
     made = TokenLayout(
-        Vocabulary(10, units), pattern(draw(st.sampled_from(sorted(PATTERNS))), levels)
+        Vocabulary(10, units), pattern(draw(st.sampled_from(sorted(PATTERNS))), num_codebooks)
     )
     random = np.random.default_rng(draw(st.integers(0, 999)))
 
     def speech(least: int) -> np.ndarray:
-        return random.integers(0, 5, (levels, draw(st.integers(least, 5))))
+        return random.integers(0, 5, (num_codebooks, draw(st.integers(least, 5))))
 
     pieces = st.lists(st.integers(0, 9), min_size=1, max_size=4)
     spans = []

@@ -16,8 +16,8 @@ from speechlm.lm.vocabulary import FILE, SPECIALS, Vocabulary
 from speechlm.units.base import Units
 
 
-def units(levels: int = 3, cardinality: int = 16) -> Units:
-    return Units("toy", "01234567", 16000, 320, levels, cardinality)
+def units(num_codebooks: int = 3, codebook_size: int = 16) -> Units:
+    return Units("toy", "01234567", 16000, 320, num_codebooks, codebook_size)
 
 
 def test_the_layout_is_this_for_ever() -> None:
@@ -38,10 +38,16 @@ def test_the_layout_is_this_for_ever() -> None:
     ]  # fmt: skip
 
 
-@given(levels=st.integers(1, 12), pieces=st.integers(0, 500), cardinality=st.integers(1, 1024))
-def test_every_id_is_of_one_part(levels: int, pieces: int, cardinality: int) -> None:
-    vocabulary = Vocabulary(pieces, units(levels, cardinality))
-    parts = [range(len(SPECIALS)), vocabulary.text, *(vocabulary.level(k) for k in range(levels))]
+@given(
+    num_codebooks=st.integers(1, 12), pieces=st.integers(0, 500), codebook_size=st.integers(1, 1024)
+)
+def test_every_id_is_of_one_part(num_codebooks: int, pieces: int, codebook_size: int) -> None:
+    vocabulary = Vocabulary(pieces, units(num_codebooks, codebook_size))
+    parts = [
+        range(len(SPECIALS)),
+        vocabulary.text,
+        *(vocabulary.level(k) for k in range(num_codebooks)),
+    ]
     assert [each for part in parts for each in part] == list(range(vocabulary.size))
 
 

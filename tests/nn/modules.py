@@ -127,18 +127,18 @@ def cases(draw: st.DrawFn) -> Case:
         )
     )
     if kind == "stft":
-        hop = draw(st.integers(1, 6))
-        module = CausalSTFT(hop, hop * draw(st.integers(1, 4))).to(dtype)
-        return Case(module, lambda n: torch.randn(batch, n, dtype=dtype), [Fraction(1, hop)])
+        hop_length = draw(st.integers(1, 6))
+        module = CausalSTFT(hop_length, hop_length * draw(st.integers(1, 4))).to(dtype)
+        return Case(module, lambda n: torch.randn(batch, n, dtype=dtype), [Fraction(1, hop_length)])
     if kind == "istft":
-        hop = draw(st.integers(1, 6))
-        overlap = draw(st.integers(1, hop).filter(lambda n: (hop + n) % 2 == 0))
-        bins = (hop + overlap) // 2 + 1
+        hop_length = draw(st.integers(1, 6))
+        overlap = draw(st.integers(1, hop_length).filter(lambda n: (hop_length + n) % 2 == 0))
+        bins = (hop_length + overlap) // 2 + 1
         spectrum = torch.complex64 if dtype == torch.float32 else torch.complex128
         return Case(
-            CausalISTFT(hop, overlap).to(dtype),
+            CausalISTFT(hop_length, overlap).to(dtype),
             lambda n: torch.randn(batch, bins, n, dtype=spectrum),
-            [Fraction(hop)],
+            [Fraction(hop_length)],
         )
     rates: list[Fraction] = []
     if kind == "chain":

@@ -58,39 +58,42 @@ def test_convnext_block_is_its_formula():
     close(block(x), x + y.transpose(1, 2))
 
 
-@given(hop=st.integers(1, 24), samples=st.integers(0, 200), sizes=chunk_sizes(30))
+@given(hop_length=st.integers(1, 24), samples=st.integers(0, 200), sizes=chunk_sizes(30))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_stft_and_inverse_give_the_signal_back_one_hop_late(dtype, hop, samples, sizes):
-    stft, istft = CausalSTFT(hop, 2 * hop).to(dtype), CausalISTFT(hop).to(dtype)
+def test_stft_and_inverse_give_the_signal_back_one_hop_late(dtype, hop_length, samples, sizes):
+    stft, istft = (
+        CausalSTFT(hop_length, 2 * hop_length).to(dtype),
+        CausalISTFT(hop_length).to(dtype),
+    )
     x = torch.randn(2, samples, dtype=dtype)
     y = streamed(istft, streamed(stft, x, sizes), sizes)
-    whole = samples // hop * hop
+    whole = samples // hop_length * hop_length
     assert y.shape == (2, whole)
     # The delay is window - hop = hop: at first silence, then the input.
-    close(y, F.pad(x, (hop, 0))[:, :whole], atol=1e-5, rtol=1e-5)
+    close(y, F.pad(x, (hop_length, 0))[:, :whole], atol=1e-5, rtol=1e-5)
 
 
-@given(hop=st.integers(2, 24), data=st.data(), frames=st.integers(1, 9))
-def test_windows_of_a_short_overlap_add_up_to_the_signal(hop, data, frames):
-    overlap = data.draw(st.integers(1, hop - 1).filter(lambda n: (hop + n) % 2 == 0))
-    istft = CausalISTFT(hop, overlap).double()
-    x = torch.randn(1, (frames + 1) * hop, dtype=torch.float64)
+@given(hop_length=st.integers(2, 24), data=st.data(), frames=st.integers(1, 9))
+def test_windows_of_a_short_overlap_add_up_to_the_signal(hop_length, data, frames):
+    overlap = data.draw(st.integers(1, hop_length - 1).filter(lambda n: (hop_length + n) % 2 == 0))
+    istft = CausalISTFT(hop_length, overlap).double()
+    x = torch.randn(1, (frames + 1) * hop_length, dtype=torch.float64)
     # Frame t holds the samples from t * hop on, not tapered, at the scale of the analysis.
-    parts = x.unfold(1, hop + overlap, hop)[:, :frames]
+    parts = x.unfold(1, hop_length + overlap, hop_length)[:, :frames]
     slope = torch.hann_window(2 * overlap, dtype=torch.float64)
-    scale = (hop - overlap + slope.square().sum()).sqrt()
+    scale = (hop_length - overlap + slope.square().sum()).sqrt()
     y = istft(torch.fft.rfft(parts).transpose(1, 2) / scale)
-    close(y[:, overlap:], x[:, overlap : frames * hop], atol=1e-6, rtol=1e-5)
+    close(y[:, overlap:], x[:, overlap : frames * hop_length], atol=1e-6, rtol=1e-5)
 
 
 def test_an_stft_frame_ends_with_the_last_sample_of_its_hop():
-    hop, window = 4, 12
-    stft = CausalSTFT(hop, window)
+    hop_length, window = 4, 12
+    stft = CausalSTFT(hop_length, window)
     x = torch.randn(1, 20)
     taper = torch.hann_window(window).sqrt()
-    past = F.pad(x, (window - hop, 0))
+    past = F.pad(x, (window - hop_length, 0))
     for t, frame in enumerate(stft(x)[0].T):
-        part = past[0, t * hop : t * hop + window]
+        part = past[0, t * hop_length : t * hop_length + window]
         close(frame, torch.fft.rfft(part * taper) / taper.norm(), atol=1e-6, rtol=1e-5)
 
 

@@ -15,19 +15,19 @@ from speechlm.quantize import (
     VectorQuantizer,
 )
 
-DIM, LEVELS, CARDINALITY = 6, 4, 8
+DIM, NUM_CODEBOOKS, CODEBOOK_SIZE = 6, 4, 8
 
 KINDS: dict[str, Callable[[], Quantizer]] = {
-    "vector-ema": lambda: VectorQuantizer(DIM, CARDINALITY),
-    "vector-gradient": lambda: VectorQuantizer(DIM, CARDINALITY, "gradient"),
-    "vector-lookup": lambda: VectorQuantizer(DIM, CARDINALITY, "gradient", codebook_dim=3),
-    "residual-ema": lambda: ResidualQuantizer(DIM, LEVELS, CARDINALITY),
-    "residual-gradient": lambda: ResidualQuantizer(DIM, LEVELS, CARDINALITY, "gradient"),
+    "vector-ema": lambda: VectorQuantizer(DIM, CODEBOOK_SIZE),
+    "vector-gradient": lambda: VectorQuantizer(DIM, CODEBOOK_SIZE, "gradient"),
+    "vector-lookup": lambda: VectorQuantizer(DIM, CODEBOOK_SIZE, "gradient", codebook_dim=3),
+    "residual-ema": lambda: ResidualQuantizer(DIM, NUM_CODEBOOKS, CODEBOOK_SIZE),
+    "residual-gradient": lambda: ResidualQuantizer(DIM, NUM_CODEBOOKS, CODEBOOK_SIZE, "gradient"),
     "residual-lookup": lambda: ResidualQuantizer(
-        DIM, LEVELS, CARDINALITY, "gradient", codebook_dim=3
+        DIM, NUM_CODEBOOKS, CODEBOOK_SIZE, "gradient", codebook_dim=3
     ),
     "scalar": lambda: FiniteScalarQuantizer(DIM, (3, 4, 5)),
-    "residual-scalar": lambda: ResidualScalarQuantizer(DIM, LEVELS, (3, 4, 5)),
+    "residual-scalar": lambda: ResidualScalarQuantizer(DIM, NUM_CODEBOOKS, (3, 4, 5)),
 }
 RESIDUAL_VECTOR = [name for name in KINDS if name in ("residual-ema", "residual-gradient")] + [
     "residual-lookup"
@@ -49,7 +49,7 @@ def latents(batch: int = 3, frames: int = 20) -> Tensor:
 
 
 def errors(quantizer: Quantizer, z: Tensor) -> Tensor:
-    """Squared distance of each frame, (levels, batch, frames), at one level, two, and so on."""
+    """Squared distance of each frame, (codebooks, batch, frames), at one level, two, and so on."""
     codes = quantizer.encode(z)
     parts = [quantizer.decode(codes[:, :k]) for k in range(1, quantizer.num_codebooks + 1)]
     return torch.stack([(z - part).square().sum(dim=1) for part in parts])

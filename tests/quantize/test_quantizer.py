@@ -103,8 +103,8 @@ def test_the_straight_through_gradient_is_exactly_one(kind, training, dropout):
     quantizer = made(kind).train(training)
     z = latents().requires_grad_()
     upstream = torch.randn(3, DIM, 20)
-    levels = torch.tensor([1, 1, quantizer.num_codebooks]) if dropout else None
-    quantizer(z, levels).z.backward(upstream)
+    num_codebooks = torch.tensor([1, 1, quantizer.num_codebooks]) if dropout else None
+    quantizer(z, num_codebooks).z.backward(upstream)
     expected = upstream
     if kind in ("scalar", "residual-scalar"):
         # Of slope one across the rounding; projections and bound have a slope of their own.

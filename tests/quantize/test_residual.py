@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from speechlm.quantize import ResidualQuantizer, VectorQuantizer
 
-from .kinds import DIM, KINDS, LEVELS, RESIDUAL_VECTOR, errors, latents, made
+from .kinds import DIM, KINDS, NUM_CODEBOOKS, RESIDUAL_VECTOR, errors, latents, made
 
 close = torch.testing.assert_close
 
@@ -22,13 +22,13 @@ def test_kmeans_starts_one_level_a_step(kind):
     quantizer = made(kind, started=False).train()
     assert isinstance(quantizer, ResidualQuantizer)
     random = [stage.codebook.detach().clone() for stage in quantizer.stages]
-    for step in range(1, LEVELS + 1):
+    for step in range(1, NUM_CODEBOOKS + 1):
         quantized = quantizer(latents())
         assert [bool(stage.initialized) for stage in quantizer.stages] == [
-            k < step for k in range(LEVELS)
+            k < step for k in range(NUM_CODEBOOKS)
         ]
         # The levels that have not begun take no part.
-        assert quantized.codes.shape == (3, LEVELS, 20)
+        assert quantized.codes.shape == (3, NUM_CODEBOOKS, 20)
         assert not quantized.codes[:, step:].any()
         for before, stage in zip(random[step:], quantizer.stages[step:], strict=True):
             close(stage.codebook, before, atol=0, rtol=0)
@@ -38,16 +38,16 @@ def test_kmeans_starts_one_level_a_step(kind):
 @given(
     seed=st.integers(0, 10_000),
     dim=st.integers(1, 8),
-    cardinality=st.integers(2, 16),
+    codebook_size=st.integers(2, 16),
     frames=st.integers(4, 100),
     more=st.integers(0, 30),
 )
 @torch.no_grad()
-def test_more_levels_never_raise_the_training_error(seed, dim, cardinality, frames, more):
+def test_more_levels_never_raise_the_training_error(seed, dim, codebook_size, frames, more):
     torch.manual_seed(seed)
-    quantizer = ResidualQuantizer(dim, LEVELS, cardinality)
+    quantizer = ResidualQuantizer(dim, NUM_CODEBOOKS, codebook_size)
     z = torch.randn(2, dim, frames) * torch.rand(dim, 1) + torch.randn(dim, 1)
-    for _ in range(LEVELS + more):
+    for _ in range(NUM_CODEBOOKS + more):
         quantizer(z)
     error = errors(quantizer.eval(), z).mean(dim=(1, 2))
     assert (error.diff() <= 1e-6).all(), error
@@ -59,7 +59,7 @@ def test_nor_do_they_where_gradients_train_the_levels(kind):
     z = latents(4, 50)
     optimizer = torch.optim.Adam(quantizer.parameters(), 1e-2)
     for _ in range(150):
-        quantized = quantizer(z, torch.randint(1, LEVELS + 1, (4,)))
+        quantized = quantizer(z, torch.randint(1, NUM_CODEBOOKS + 1, (4,)))
         loss = F.mse_loss(quantized.z, z) + quantized.losses.get("codebook", 0.0)
         optimizer.zero_grad()
         loss.backward()
@@ -76,7 +76,7 @@ def test_a_level_is_no_path_for_anothers_gradient(kind):
     assert isinstance(quantizer, ResidualQuantizer)
     z = latents()
     quantized = quantizer(z)
-    (quantized.losses["codebook"] * LEVELS + quantized.z.square().sum()).backward()
+    (quantized.losses["codebook"] * NUM_CODEBOOKS + quantized.z.square().sum()).backward()
     upstream = 2 * quantized.z.detach()
     together = [
         {name: p.grad for name, p in stage.named_parameters()} for stage in quantizer.stages
@@ -111,15 +111,15 @@ def distance(quantizer, z, codes):
 
 
 @settings(max_examples=20)
-@given(seed=st.integers(0, 1000), beam=st.integers(2, 12), levels=st.integers(1, 2))
+@given(seed=st.integers(0, 1000), beam=st.integers(2, 12), num_codebooks=st.integers(1, 2))
 @pytest.mark.parametrize("kind", RESIDUAL_VECTOR)
 @torch.no_grad()
-def test_at_one_or_two_levels_a_beam_is_no_worse_in_any_frame(kind, seed, beam, levels):
+def test_at_one_or_two_levels_a_beam_is_no_worse_in_any_frame(kind, seed, beam, num_codebooks):
     quantizer = made(kind, seed=seed % 3)
     torch.manual_seed(seed)
     z = latents()
-    greedy = distance(quantizer, z, quantizer.encode(z, levels))
-    assert (distance(quantizer, z, quantizer.encode(z, levels, beam)) <= greedy + 1e-5).all()
+    greedy = distance(quantizer, z, quantizer.encode(z, num_codebooks))
+    assert (distance(quantizer, z, quantizer.encode(z, num_codebooks, beam)) <= greedy + 1e-5).all()
 
 
 @pytest.mark.parametrize("kind", RESIDUAL_VECTOR)

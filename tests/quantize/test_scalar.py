@@ -81,11 +81,11 @@ def test_codes_to_latents_to_codes_is_the_identity(grid):
     close(quantizer.encode(bounded(z.transpose(1, 2))), codes)
 
 
-@given(grid=FINE, levels=st.integers(1, 4), seed=st.integers(0, 1000))
+@given(grid=FINE, num_codebooks=st.integers(1, 4), seed=st.integers(0, 1000))
 @torch.no_grad()
-def test_requantizing_a_residual_sum_changes_nothing(grid, levels, seed):
+def test_requantizing_a_residual_sum_changes_nothing(grid, num_codebooks, seed):
     """The sum is stable, not its codes: a sum between two first points has two spellings."""
-    quantizer = plain(ResidualScalarQuantizer(len(grid), levels, grid))
+    quantizer = plain(ResidualScalarQuantizer(len(grid), num_codebooks, grid))
     z = bounded(uniform(seed, 2, 30, len(grid), dtype=torch.float64))
     once = quantizer.decode(quantizer.encode(z))
     again = quantizer.decode(quantizer.encode(bounded(once.transpose(1, 2))))

@@ -24,14 +24,14 @@ def best(entries: torch.Tensor, offsets: torch.Tensor, rows: np.ndarray) -> np.n
 @given(
     seed=SEEDS,
     dim=st.integers(1, 40),
-    cardinality=st.integers(1, 64),
+    codebook_size=st.integers(1, 64),
     gap=st.sampled_from([1.0, 1e-3, 1e-6, 1e-9, 1e-12]),
     shift=st.sampled_from([0.0, 1.0, 1e4]),
 )
-def test_the_code_is_that_of_double_precision(seed, dim, cardinality, gap, shift):
+def test_the_code_is_that_of_double_precision(seed, dim, codebook_size, gap, shift):
     """Entries as near to each other as single precision cannot tell, and far from the origin."""
     random = np.random.default_rng(seed)
-    entries = torch.from_numpy(shift + gap * random.standard_normal((cardinality, dim)))
+    entries = torch.from_numpy(shift + gap * random.standard_normal((codebook_size, dim)))
     offsets = -0.5 * entries.square().sum(dim=1)
     rows = (shift + gap * random.standard_normal((30, dim))).astype(np.float32)
     codes, doubtful = NearestSearch(entries, offsets).near(rows)
@@ -79,8 +79,8 @@ def test_a_row_between_two_entries_is_doubtful(seed):
     assert search.near(rows)[0].tolist() == [0, 1]
 
 
-@given(seed=SEEDS, levels=st.integers(1, 4), drift=st.sampled_from([0.0, 1e-4, 1e-2]))
-def test_residual_codes_are_the_quantizers(seed, levels, drift):
+@given(seed=SEEDS, num_codebooks=st.integers(1, 4), drift=st.sampled_from([0.0, 1e-4, 1e-2]))
+def test_residual_codes_are_the_quantizers(seed, num_codebooks, drift):
     """In a batch, row by row, compiled, and in doubles; and all agree on what is doubtful."""
     torch.manual_seed(seed)
     quantizer = ResidualQuantizer(8, 4, 16).eval()
@@ -88,16 +88,16 @@ def test_residual_codes_are_the_quantizers(seed, levels, drift):
         quantizer.half().float()
     search = ResidualSearch(quantizer)
     rows = torch.randn(20, 8)
-    expected = quantizer.double().encode(rows.double().T[None], levels)[0].T.numpy()
+    expected = quantizer.double().encode(rows.double().T[None], num_codebooks)[0].T.numpy()
     before = rows.clone()
-    codes, doubtful = search.near(rows.numpy(), levels, drift)
+    codes, doubtful = search.near(rows.numpy(), num_codebooks, drift)
     assert torch.equal(rows, before)
     np.testing.assert_array_equal(codes, expected)
-    np.testing.assert_array_equal(search.exact(rows.double().numpy(), levels), expected)
+    np.testing.assert_array_equal(search.exact(rows.double().numpy(), num_codebooks), expected)
     tape, numbers = pack_weights([], search)
     assert (tape.dtype == np.uint16) == bool(seed % 2)
     for index, row in enumerate(rows.numpy()):
-        code = np.empty(levels, np.int64)
+        code = np.empty(num_codebooks, np.int64)
         close = spectral_frame.residual_search(row, 16, tape, numbers, drift, code)
         np.testing.assert_array_equal(code, codes[index])
         assert close == (index in doubtful)

@@ -36,21 +36,21 @@ STEPS, KEEP = 10, 4
 CODECS = {
     "vectors": CodecConfig(
         name="toy",
-        hop=160,
+        hop_length=160,
         latent=4,
         spectral=SpectralConfig(8, 1, 8, 1),
         quantizer=QuantizerConfig(num_codebooks=2, codebook_size=8),
     ),
     "scalars": CodecConfig(
         name="toy",
-        hop=160,
+        hop_length=160,
         latent=4,
         spectral=SpectralConfig(8, 1, 8, 1),
         quantizer=QuantizerConfig(kind="scalar", grid=[4, 4]),
     ),
     "adversarial": CodecConfig(
         name="toy",
-        hop=160,
+        hop_length=160,
         latent=4,
         architecture="seanet",
         seanet=SeanetConfig(2, [4, 5, 8], [1], 3),

@@ -149,7 +149,7 @@ def test_without_enough_codes_it_says_so(codec_folder, corpus, cache, tmp_path):
 @pytest.mark.parametrize("seed", range(3))
 def test_rounded_it_is_the_integer_model_to_the_last_bit(seed):
     torch.manual_seed(seed)
-    network = QuantizedEntropyModel(SMALL, levels=4, cardinality=32)
+    network = QuantizedEntropyModel(SMALL, num_codebooks=4, codebook_size=32)
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(3).add_(0.05 * torch.randn_like(weight))

@@ -195,8 +195,8 @@ def test_units_of_a_peer_train_a_model(name: str, data: Path, tmp_path: Path) ->
         audio.write(tmp_path / "wav" / f"{index}.wav", wave, 16000)
     prepare(FOLDER, [f"path={tmp_path / 'wav'}", f"output={tmp_path / 'corpus'}", "split.dev=0.5"])
     weights = save(name, tmp_path / "weights.pth")
-    tokenize(tmp_path / "corpus", tmp_path / "units", f"{name}={weights}", levels=2)
-    units = [f"data.corpora=[{tmp_path / 'units'}]", "data.levels=2", "data.length=512"]
+    tokenize(tmp_path / "corpus", tmp_path / "units", f"{name}={weights}", num_codebooks=2)
+    units = [f"data.corpora=[{tmp_path / 'units'}]", "data.num_codebooks=2", "data.length=512"]
     made = recipe(data, tmp_path / "run", *units, "lm.max_position_embeddings=512")
     made.data.tasks = {"speech": made.data.tasks["speech"]}
     assert Vocabulary.load(run(made)).units.model == name
@@ -344,9 +344,9 @@ def test_an_export_shares_its_pieces_with_models_of_other_units(
 ) -> None:
     model = run(recipe(data, tmp_path / "first"))
     llama = exported(model, tmp_path / "llama")
-    tokenized(tmp_path / "more", 240, units(levels=3))
+    tokenized(tmp_path / "more", 240, units(num_codebooks=3))
     option = f"data.corpora=[{tmp_path / 'more'}]"
-    found = LMObjective(recipe(data, tmp_path, option, "data.levels=3", f"init={llama}"))
+    found = LMObjective(recipe(data, tmp_path, option, "data.num_codebooks=3", f"init={llama}"))
     text = found.data.vocabulary.text
     saved = hub.load_model(model, LMConfig)[1]["embedding.weight"]
     kept = found.model.embedding.weight[text.start : text.stop]
@@ -360,15 +360,15 @@ def test_embeddings_begin_by_the_codebooks_of_the_units_codec(data: Path, tmp_pa
     with pytest.raises(SpeechLMError, match=f"codec-16k: its weights are {codec.weights_hash}"):
         LMObjective(recipe(data, tmp_path, "codec=codec-16k"))
     units = replace(tokens.units, weights=codec.weights_hash)
-    vectors = lm._vectors("codec-16k", replace(units, levels=2))
-    assert vectors.shape[:2] == (2, codec.cardinality)
+    vectors = lm._vectors("codec-16k", replace(units, num_codebooks=2))
+    assert vectors.shape[:2] == (2, codec.codebook_size)
     codes = torch.tensor([[[3, 5], [700, 0]]])
     total = vectors[0, codes[0, 0]] + vectors[1, codes[0, 1]]
     torch.testing.assert_close(total.T[None], codec.latents(codes))
 
 
 def test_the_loss_is_the_weighted_mean_of_what_is_predicted(data: Path, tmp_path: Path) -> None:
-    more = ["loss.text=5", "loss.levels=[2]", "lm.dropout=0"]
+    more = ["loss.text=5", "loss.codebook_weights=[2]", "lm.dropout=0"]
     objective = LMObjective(recipe(data, tmp_path, *more))
     batch = objective.batch(0)
     nll = objective.model.nll(**batch)
@@ -408,7 +408,7 @@ def test_the_mean_over_processes_and_parts_is_that_of_one(
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("loss.levels=[1,1,1]", "weights are 0 or more, of at most 2 levels"),
+        ("loss.codebook_weights=[1,1,1]", "weights are 0 or more, of at most 2 levels"),
         ("loss.text=-1", "weights are 0 or more"),
         ("init=nowhere", "nowhere: not a model folder"),
         (

@@ -90,7 +90,7 @@ def recipe(data: Path, out: Path, *more: str, corpus: str = "toy") -> LMRecipe:
     return to_dataclass(LMRecipe, declared, RECIPE)
 
 
-PLANS = ("data.levels=3", "mask.semantic_dropout=0.8", "data.tasks.tts-wordwise={weight: 2}")
+PLANS = ("data.num_codebooks=3", "mask.semantic_dropout=0.8", "data.tasks.tts-wordwise={weight: 2}")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,11 @@ def sound(frames: int, seed: int = 0) -> np.ndarray:
 def test_it_hears_and_gives_the_units_of_the_codec_alone(model: LanguageModel) -> None:
     assert model.network.config.semantic_stream
     assert model.units == STACKED.sound
-    assert (model.units.model, model.units.weights, model.units.levels) == ("toy", "01234567", 2)
+    assert (model.units.model, model.units.weights, model.units.num_codebooks) == (
+        "toy",
+        "01234567",
+        2,
+    )
     assert model.vocabulary.units == STACKED
     how = Sampling(seed=3)
     for said in (
@@ -237,7 +241,7 @@ def test_beside_stacked_units_there_may_be_others_of_their_codec(
     assert loss > 0
     train(made.training, objective)
     with pytest.raises(SpeechLMError, match="has 2 levels, not 3"):
-        LMObjective(recipe(data, tmp_path, "data.levels=4", both))
+        LMObjective(recipe(data, tmp_path, "data.num_codebooks=4", both))
 
 
 def ctc_of(objective: LMObjective, corpus: str) -> torch.Tensor:
@@ -276,7 +280,7 @@ def test_what_cannot_plan_is_one_line(data: Path, tmp_path: Path) -> None:
             recipe(
                 tmp_path,
                 tmp_path / "b",
-                "data.levels=3",
+                "data.num_codebooks=3",
                 f"data.text={data / 'text.model'}",
                 f"init={first}",
                 corpus="other",

@@ -39,7 +39,7 @@ def test_shipped_recipes_are_valid(path):
         (["training.steps=many"], r"training\.steps: "),
         (["data.corpora=[nowhere]"], "nowhere: not a prepared corpus"),
         (["data.corpora=[]"], r"no train recordings in \[\]"),
-        (["codec.hop=0"], "codec: "),
+        (["codec.hop_length=0"], "codec: "),
         (["codec.quantizer.kind=best"], "codec: quantizer.kind is residual-vector, "),
         (["training.resume=perhaps"], "not 'perhaps'"),
         (["training.optimizer.kind=sgd"], "not 'sgd'"),

@@ -39,21 +39,21 @@ def speech() -> torch.Tensor:
 
 
 def test_constant_levels_are_those_of_the_codec(codec: NeuralCodec, speech: torch.Tensor) -> None:
-    levels = torch.tensor([1, 5, 12])
+    num_codebooks = torch.tensor([1, 5, 12])
     wave, net = speech.expand(3, -1), codec.network
     none = torch.full((3,), math.nan)
-    given = variable_rate.latents(net, wave, variable_rate.silence(net), levels, none)
+    given = variable_rate.latents(net, wave, variable_rate.silence(net), num_codebooks, none)
     codes = codec.encode(speech)
-    for row, kept in enumerate(levels.tolist()):
+    for row, kept in enumerate(num_codebooks.tolist()):
         torch.testing.assert_close(given[row], codec.latents(codes[:, :kept])[0], **CLOSE)
 
 
 def test_qualities_cut_as_files_do(codec: NeuralCodec, speech: torch.Tensor) -> None:
     """What the decoder is trained on is what it is given of a file of packed codes."""
     net, qualities = codec.network, [0.0, 3.0, variable_rate.HIGHEST]
-    wave, levels = speech.expand(3, -1), torch.full((3,), 12)
+    wave, num_codebooks = speech.expand(3, -1), torch.full((3,), 12)
     given = variable_rate.latents(
-        net, wave, variable_rate.silence(net), levels, torch.tensor(qualities)
+        net, wave, variable_rate.silence(net), num_codebooks, torch.tensor(qualities)
     )
     means = []
     for row, quality in enumerate(qualities):

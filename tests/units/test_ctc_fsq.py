@@ -49,7 +49,7 @@ def test_tokens_keep_the_transcript(run: Path, corpus: Path) -> None:
     assert figures["letter_errors"] < 0.15
     assert 3 < figures["perplexity"] <= 27
     tokenizer = units.load(run / "model")
-    assert (tokenizer.units.cardinality, tokenizer.units.frame_rate) == (27, 25)
+    assert (tokenizer.units.codebook_size, tokenizer.units.frame_rate) == (27, 25)
     wave = torch.from_numpy(speak(["AB", "C"], np.random.default_rng(5))[0])[None]
     codes = tokenizer.encode(wave)
     assert codes.shape == (1, 1, -(-wave.shape[1] // 640))

@@ -22,23 +22,23 @@ RATE = 16000
 
 def check(teacher: Any) -> None:
     """Frames cover the waveform, and a click in a frame is heard at that frame."""
-    for samples in (0, 1, teacher.hop, teacher.hop + 1, 10 * teacher.hop):
+    for samples in (0, 1, teacher.hop_length, teacher.hop_length + 1, 10 * teacher.hop_length):
         found = teacher(torch.zeros(samples))
-        assert found.shape == (-(-samples // teacher.hop), teacher.dim)
+        assert found.shape == (-(-samples // teacher.hop_length), teacher.dim)
         assert found.dtype == torch.float32
-    wave = 0.001 * torch.randn(40 * teacher.hop, generator=torch.manual_seed(0))
+    wave = 0.001 * torch.randn(40 * teacher.hop_length, generator=torch.manual_seed(0))
     clicked = wave.clone()
-    clicked[20 * teacher.hop + teacher.hop // 2] += 0.9
+    clicked[20 * teacher.hop_length + teacher.hop_length // 2] += 0.9
     change = (teacher(clicked) - teacher(wave)).norm(dim=1)
     assert abs(int(change.argmax()) - 20) <= 1
 
 
 @pytest.mark.parametrize("kind", ["log-mel", "mfcc"])
-@pytest.mark.parametrize("hop", [160, 320])
-def test_spectral(kind: str, hop: int) -> None:
-    teacher = build(TeacherConfig(kind, hop=hop))
+@pytest.mark.parametrize("hop_length", [160, 320])
+def test_spectral(kind: str, hop_length: int) -> None:
+    teacher = build(TeacherConfig(kind, hop_length=hop_length))
     check(teacher)
-    assert teacher.fingerprint != build(TeacherConfig(kind, hop=400)).fingerprint
+    assert teacher.fingerprint != build(TeacherConfig(kind, hop_length=400)).fingerprint
 
 
 def test_whisper(sample: Path) -> None:
@@ -66,7 +66,7 @@ def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_transformers(hubert: Path) -> None:
     teacher = build(TeacherConfig("transformers", str(hubert)))
-    assert (teacher.sample_rate, teacher.hop, teacher.dim) == (RATE, 320, 16)
+    assert (teacher.sample_rate, teacher.hop_length, teacher.dim) == (RATE, 320, 16)
     check(teacher)
     first = build(TeacherConfig("transformers", str(hubert), 1))
     wave = torch.randn(3200, generator=torch.manual_seed(0))
@@ -102,7 +102,7 @@ def test_torchaudio(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torchaudio.pipelines, "TINY", Bundle, raising=False)
     teacher = build(TeacherConfig("torchaudio", "TINY"))
-    assert (teacher.hop, teacher.dim, teacher.layers) == (320, 16, [2])
+    assert (teacher.hop_length, teacher.dim, teacher.layers) == (320, 16, [2])
     check(teacher)
     check_layers(TeacherConfig("torchaudio", "TINY"))
 
@@ -110,13 +110,13 @@ def test_torchaudio(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mistakes_are_one_line(hubert: Path) -> None:
     for config, says in (
         (TeacherConfig("ears"), "teacher.kind is one of"),
-        (TeacherConfig(hop=11), "teacher.hop is an even number"),
+        (TeacherConfig(hop_length=11), "teacher.hop_length is an even number"),
         (TeacherConfig("transformers"), "needs teacher.model=NAME"),
         (TeacherConfig("transformers", "/no/such"), "/no/such: no audio model"),
         (TeacherConfig("transformers", str(hubert), 3), "has layers 1 to 2, not 3"),
         (TeacherConfig("torchaudio", "NOTHING"), "no bundle 'NOTHING'"),
         (TeacherConfig("whisper", layer=2), r"kind=whisper has no teacher\.layer=2"),
-        (TeacherConfig("whisper", hop=160), r"kind=whisper has no teacher\.hop=160"),
+        (TeacherConfig("whisper", hop_length=160), r"kind=whisper has no teacher\.hop_length=160"),
         (TeacherConfig("mfcc", "tiny"), r"kind=mfcc has no teacher\.model=tiny"),
     ):
         with pytest.raises(SpeechLMError, match=says) as no:

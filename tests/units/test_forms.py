@@ -28,9 +28,9 @@ def pieces() -> Pieces:
 def test_frames_and_runs_lose_nothing(spoken: np.ndarray) -> None:
     for form in (Frames(UNITS), Runs(UNITS)):
         codes = form.write(spoken)
-        assert codes.shape[0] == form.levels
+        assert codes.shape[0] == form.num_codebooks
         assert codes.dtype == np.int64
-        assert not codes.size or 0 <= codes.min() <= codes.max() < form.cardinality
+        assert not codes.size or 0 <= codes.min() <= codes.max() < form.codebook_size
         kept, lengths = form.read(codes)
         assert lengths is not None
         np.testing.assert_array_equal(np.repeat(kept, lengths), spoken)
@@ -46,7 +46,7 @@ def test_without_durations_runs_are_left(spoken: np.ndarray) -> None:
     np.testing.assert_array_equal(found, kept)
     # Units 4 and 5 were never seen in training.
     codes = pieces().write(spoken)
-    assert not codes.size or 0 <= codes.min() <= codes.max() < pieces().cardinality
+    assert not codes.size or 0 <= codes.min() <= codes.max() < pieces().codebook_size
     found, unknown = pieces().read(codes)
     assert unknown is None
     np.testing.assert_array_equal(found, kept)
@@ -54,7 +54,7 @@ def test_without_durations_runs_are_left(spoken: np.ndarray) -> None:
 
 def test_pieces_are_fewer(tmp_path: Path) -> None:
     form = pieces()
-    assert UNITS < form.cardinality <= 16
+    assert UNITS < form.codebook_size <= 16
     said = np.tile(np.arange(4), 10)
     assert form.write(said).shape[1] < len(said)
     form.save(tmp_path)

@@ -61,7 +61,12 @@ def folder(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_tone_has_its_units(folder: Path) -> None:
     tokenizer = units.load(folder)
     facts = tokenizer.units
-    assert (facts.levels, facts.cardinality, facts.hop, facts.frame_rate) == (1, CLUSTERS, HOP, 50)
+    assert (facts.num_codebooks, facts.codebook_size, facts.hop_length, facts.frame_rate) == (
+        1,
+        CLUSTERS,
+        HOP,
+        50,
+    )
     noise = 0.005 * torch.randn(1, RATE // 2, generator=torch.manual_seed(0))
     commonest = set()
     for tone in TONES:
@@ -99,7 +104,7 @@ def test_a_run_that_was_stopped_goes_on(
     assert calls[:3] == [0, 1, 1]
     assert units.load(model).units == units.load(folder).units
     with pytest.raises(SpeechLMError, match="features of another teacher or other speech"):
-        train(corpus, tmp_path, "units.teacher.hop=160")
+        train(corpus, tmp_path, "units.teacher.hop_length=160")
 
 
 def test_forms(corpus: Path, folder: Path, tmp_path: Path) -> None:
@@ -109,7 +114,7 @@ def test_forms(corpus: Path, folder: Path, tmp_path: Path) -> None:
     runs_folder = train(corpus, run, "units.form.kind=runs", f"training.out={run}")
     runs = tokenize(corpus, tmp_path / "runs", str(runs_folder))
     framed = tokenize(corpus, tmp_path / "framed", str(runs_folder), framed=True)
-    assert (runs.units.levels, runs.units.variable) == (2, True)
+    assert (runs.units.num_codebooks, runs.units.variable) == (2, True)
     assert framed.units == frames.units
     assert runs.seconds == pytest.approx(frames.seconds, rel=0.2)
     for one, other in zip(runs.entries, frames.entries, strict=True):
@@ -118,7 +123,7 @@ def test_forms(corpus: Path, folder: Path, tmp_path: Path) -> None:
     settings = ["units.form.kind=pieces", "units.form.pieces=30"]
     pieces_folder = train(corpus, run, *settings)
     pieces = tokenize(corpus, tmp_path / "pieces", str(pieces_folder))
-    assert CLUSTERS < pieces.units.cardinality <= 30
+    assert CLUSTERS < pieces.units.codebook_size <= 30
     assert sum(e.frames for e in pieces.entries) < sum(e.frames for e in runs.entries)
     tokenizer = units.load(pieces_folder)
     wave = torch.from_numpy(tune(np.random.default_rng(1)))[None]
@@ -135,7 +140,7 @@ def test_a_language_model_of_them(corpus: Path, folder: Path, tmp_path: Path) ->
     tokens = tokenize(corpus, tmp_path / "tokens", str(folder))
     TextTokenizer.train(["tune 0123456789"]).save(tmp_path / "text.model")
     declared = load_yaml(ROOT / "recipes" / "lm-smoke.yaml", ["training.steps=60"])
-    declared.data.corpora, declared.data.levels = [str(tmp_path / "tokens")], 1
+    declared.data.corpora, declared.data.num_codebooks = [str(tmp_path / "tokens")], 1
     declared.data.tasks = {"speech": {"weight": 1}}
     declared.data.text, declared.training.out = (str(tmp_path / n) for n in ("text.model", "lm"))
     OmegaConf.save(declared, tmp_path / "lm.yaml")

@@ -20,7 +20,7 @@ UNITS, HOP, RATE = 6, 320, 16000
 class Given(FrameUnits):
     """The units that it is given, whatever it hears."""
 
-    name, weights_hash, sample_rate, hop, clusters = "given", "0", RATE, HOP, UNITS
+    name, weights_hash, sample_rate, hop_length, clusters = "given", "0", RATE, HOP, UNITS
 
     device = torch.device("cpu")
 
@@ -40,9 +40,9 @@ said = st.lists(st.integers(0, UNITS - 1), min_size=1, max_size=40).map(
 
 
 def encoded(
-    units: np.ndarray, form: Form, levels: int | None = None
+    units: np.ndarray, form: Form, num_codebooks: int | None = None
 ) -> tuple[SemanticUnits, np.ndarray]:
-    tokenizer = SemanticUnits(Given(units), form, HOP, levels)
+    tokenizer = SemanticUnits(Given(units), form, HOP, num_codebooks)
     return tokenizer, tokenizer.encode(torch.zeros(1, len(units) * HOP))[0].numpy()
 
 
@@ -65,7 +65,7 @@ def test_what_is_between_two_moments_is_between_their_columns(
             before = int(form.read(codes[:, :start])[1].sum())  # type: ignore[union-attr]
             after = before + int(lasting.sum())
             np.testing.assert_array_equal(np.repeat(kept, lasting), units[before:after])
-            limit = 0.5 * (1 if form.levels == 1 else lengths.max()) * HOP / RATE + 1e-6
+            limit = 0.5 * (1 if form.num_codebooks == 1 else lengths.max()) * HOP / RATE + 1e-6
             end = len(units) * HOP / RATE
             for place, at in ((before, since), (after, until)):
                 assert abs(place * HOP / RATE - np.clip(at, 0, end)) <= limit
@@ -73,5 +73,5 @@ def test_what_is_between_two_moments_is_between_their_columns(
 
 def test_nobody_can_say_where_a_moment_is_without_durations() -> None:
     units = np.array([0, 0, 1, 2, 2])
-    tokenizer, codes = encoded(units, Runs(UNITS), levels=1)
+    tokenizer, codes = encoded(units, Runs(UNITS), num_codebooks=1)
     assert tokenizer.places(codes, [0.0, 0.1]) is None

@@ -40,12 +40,12 @@ def semantic(folder: Path, clusters: int = CLUSTERS, form: str = "runs") -> Path
         "scale": torch.ones(dim),
         "centroids": torch.randn(clusters, dim, generator=random),
     }
-    config = KMeansConfig("kmeans", "said", teacher, clusters, FormConfig(form, hop=HOP))
+    config = KMeansConfig("kmeans", "said", teacher, clusters, FormConfig(form, hop_length=HOP))
     return hub.save_model(folder, config, weights)
 
 
 def stack(folder: Path, said: Path, codec: Path | str, *more: str) -> Path:
-    settings = [f"semantic={said}", f"units.codec={codec}", f"units.levels={LEVELS}"]
+    settings = [f"semantic={said}", f"units.codec={codec}", f"units.num_codebooks={LEVELS}"]
     recipe = ROOT / "recipes" / "units-stacked.yaml"
     return registry.train_recipe(recipe, [*settings, f"training.out={folder}", *more])
 
@@ -69,16 +69,19 @@ def test_its_levels_are_those_of_its_parts(
     tokenizer: UnitTokenizer, folder: Path, tiny_model: Path
 ) -> None:
     codec = codecs.load(tiny_model)
-    assert (tokenizer.units.levels, tokenizer.units.cardinality) == (1 + LEVELS, codec.cardinality)
+    assert (tokenizer.units.num_codebooks, tokenizer.units.codebook_size) == (
+        1 + LEVELS,
+        codec.codebook_size,
+    )
     wave = noise(RATE)
     codes = tokenizer.encode(wave)
-    assert torch.equal(codes[:, 1:], codec.encode(wave, levels=LEVELS))
+    assert torch.equal(codes[:, 1:], codec.encode(wave, num_codebooks=LEVELS))
     said = units.load(folder / "units", framed=True).encode(wave)
     assert torch.equal(codes[:, :1, : said.shape[2]], said)
     with pytest.raises(SpeechLMError, match="has 2 to 3 levels, not 4"):
         units.load(folder, 4)
     fewer = units.load(folder, 2)
-    assert fewer.units.levels == 2
+    assert fewer.units.num_codebooks == 2
     assert torch.equal(fewer.encode(wave), codes[:, :2])
     assert torch.equal(fewer.decode(codes[:, :2]), codec.decode(codes[:, 1:2]))
 
@@ -133,7 +136,7 @@ def test_a_language_model_reads_them_from_disk(
     [tokens], held = open_corpora([tmp_path / "tokens"], 1 + LEVELS)
     assert held == tokenizer.units
     vocabulary = Vocabulary(10, held)
-    layout = TokenLayout(vocabulary, pattern("depth", held.levels))
+    layout = TokenLayout(vocabulary, pattern("depth", held.num_codebooks))
     for entry in tokens.entries:
         codes = tokens.codes(entry).astype(np.int64)
         laid = layout.sequence(TASKS["speech"], Example(speech=codes)).tokens
@@ -146,7 +149,7 @@ def test_a_language_model_reads_them_from_disk(
     ("changes", "says"),
     [
         ({"ahead": -1}, "stacked: ahead=-1 is no number of frames"),
-        ({"levels": 0}, "tiny has 1 to 4 levels, not 0"),
+        ({"num_codebooks": 0}, "tiny has 1 to 4 levels, not 0"),
         ({"clusters": 2000}, "more kinds of units than tiny: 2000 and 1024"),
         ({"codec": "units"}, "no codec, on whose levels"),
         ({"codec": "codec-24k"}, "not a model folder"),
@@ -159,7 +162,9 @@ def test_what_does_not_go_together_is_one_line(
     said = semantic(tmp_path / "said", int(changes.get("clusters", CLUSTERS)))
     codec = {"units": str(said)}.get(str(changes.get("codec")), changes.get("codec", tiny_model))
     more = [f"semantic={changes['semantic']}"] if "semantic" in changes else []
-    more += [f"units.{name}={changes[name]}" for name in ("levels", "ahead") if name in changes]
+    more += [
+        f"units.{name}={changes[name]}" for name in ("num_codebooks", "ahead") if name in changes
+    ]
     with pytest.raises(SpeechLMError, match=says) as no:
         stack(tmp_path, said, str(codec), *more)
     assert "\n" not in str(no.value)
@@ -168,5 +173,5 @@ def test_what_does_not_go_together_is_one_line(
 def test_a_model_stays_where_another_is_none(tiny_model: Path, tmp_path: Path) -> None:
     made = stack(tmp_path, semantic(tmp_path / "said"), tiny_model)
     with pytest.raises(SpeechLMError, match="tiny has 1 to 4 levels, not 0"):
-        stack(tmp_path, semantic(tmp_path / "said"), tiny_model, "units.levels=0")
-    assert units.load(made).units.levels == LEVELS + 1
+        stack(tmp_path, semantic(tmp_path / "said"), tiny_model, "units.num_codebooks=0")
+    assert units.load(made).units.num_codebooks == LEVELS + 1

@@ -45,7 +45,7 @@ def test_it_predicts(corpus: Path, tmp_path: Path) -> None:
     assert figures["loss"] < 0.9 * figures["still"]
     assert figures["perplexity"] > 2.5
     tokenizer = units.load(model)
-    assert (tokenizer.units.cardinality, tokenizer.units.frame_rate) == (16, 50)
+    assert (tokenizer.units.codebook_size, tokenizer.units.frame_rate) == (16, 50)
     wave = torch.from_numpy(tune(np.random.default_rng(3)))[None]
     whole = tokenizer.encode(wave)
     assert whole.shape == (1, 1, -(-wave.shape[1] // 320))

@@ -35,7 +35,7 @@ from tests.units.test_kmeans import ROOT, train, tune
 
 RATE, HOP, UNITS = 16000, 320, 12
 TINY = VocoderConfig(
-    cardinality=UNITS, dim=16, blocks=1, ahead=2, voice=VoiceConfig(8, 1, 4), duration_dim=8
+    codebook_size=UNITS, dim=16, blocks=1, ahead=2, voice=VoiceConfig(8, 1, 4), duration_dim=8
 )
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_heard_before_it_is_said() -> None:
         one, two = (made.step(each, voice, made.initial_state(voice))[0] for each in (codes, other))
     differ = (one != two)[0].nonzero()
     assert differ.min() >= 20 * HOP - HOP // TINY.parts
-    assert made.delay == TINY.ahead * HOP + HOP // TINY.parts
+    assert made.decoder_delay == TINY.ahead * HOP + HOP // TINY.parts
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +285,7 @@ def test_it_is_of_its_units_alone(trained: dict[str, Path], tmp_path: Path) -> N
     made = units.load(trained["model"])
     assert isinstance(made, VocodedUnits)
     with pytest.raises(SpeechLMError, match="is a vocoder of other units"):
-        VocodedUnits(made.tokenizer, network(replace(TINY, cardinality=13)))
+        VocodedUnits(made.tokenizer, network(replace(TINY, codebook_size=13)))
     same = replace(TINY, weights=made.units.weights)
     VocodedUnits(made.tokenizer, network(same))
     with pytest.raises(SpeechLMError, match="is a vocoder of other units"):
@@ -302,13 +302,13 @@ def test_a_codec_that_is_a_folder_comes_with_it(
 ) -> None:
     """Nobody else has that folder."""
     codec = shutil.copytree(tiny_model, tmp_path / "codec")
-    settings = [f"units={codec}", "levels=2", f"data.corpora=[{trained['corpus']}]"]
+    settings = [f"units={codec}", "num_codebooks=2", f"data.corpora=[{trained['corpus']}]"]
     settings += [f"data.cache={tmp_path / 'cache'}", f"training.out={tmp_path / 'run'}"]
     steps = ["training.steps=1", "training.validate_every=1", "adversarial.start=null"]
     model = registry.train_recipe(ROOT / "recipes" / "vocoder.yaml", [*settings, *steps, *SMALL])
     moved = shutil.move(model, tmp_path / "moved")
     shutil.rmtree(codec)
-    assert units.load(moved).units.levels == 2
+    assert units.load(moved).units.num_codebooks == 2
 
 
 def test_a_tokenizer_comes_without_what_else_is_in_its_folder(
@@ -330,7 +330,7 @@ def test_stacked_units_are_refused(
         [
             f"semantic={trained['tokenizer']}",
             f"units.codec={tiny_model}",
-            "units.levels=2",
+            "units.num_codebooks=2",
             f"training.out={tmp_path / 'stacked'}",
         ],
     )

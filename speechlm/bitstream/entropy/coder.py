@@ -42,12 +42,13 @@ class EntropyCoder:
         return EntropyCoder, (self.model,)  # what constriction has is not copied
 
     def accepts(self, codes: np.ndarray) -> bool:
-        """Whether :meth:`encode` can write ``codes`` (levels, frames), which may be ragged."""
-        fits = len(codes) <= self.model.levels and 0 < codes.size <= MOST_CODES
-        return fits and int(codes.max()) < self.model.cardinality
+        """Whether :meth:`encode` can write ``codes`` (codebooks, frames), which may be ragged."""
+        fits = len(codes) <= self.model.num_codebooks and 0 < codes.size <= MOST_CODES
+        return fits and int(codes.max()) < self.model.codebook_size
 
     def bits(self, codes: np.ndarray) -> NDArray[np.float64]:
-        """About how many bits each of ``codes`` (levels, frames) takes; 0 where there is none."""
+        """About how many bits each of ``codes`` (codebooks, frames) takes; 0 where there is
+        none."""
         bits = [np.zeros((0, len(codes)))]
         for block, tables in self._tables(codes):
             share = np.take_along_axis(tables, block.T[:, :, None].clip(0), axis=2)[:, :, 0]
@@ -55,7 +56,7 @@ class EntropyCoder:
         return np.concatenate(bits).T
 
     def encode(self, codes: np.ndarray) -> bytes:
-        """The payload of ``codes`` (levels, frames) that :meth:`accepts` takes."""
+        """The payload of ``codes`` (codebooks, frames) that :meth:`accepts` takes."""
         encoder = constriction.stream.queue.RangeEncoder()
         for block, tables in self._tables(codes):
             there = (block != ABSENT).T
@@ -63,7 +64,8 @@ class EntropyCoder:
         return pack_counts(count_levels(codes), len(codes)) + _end(encoder)
 
     def _tables(self, codes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Codes in blocks of frames, and their frequencies less one (frames, levels, cardinality).
+        """Codes in blocks of frames, and their frequencies less one (frames, codebooks,
+        codebook_size).
 
         What :meth:`decode` computes frame by frame, many frames at once.
         """
@@ -80,23 +82,26 @@ class EntropyCoder:
             tables = [model.frequencies(k, seen, sums) for k, sums in enumerate(below)]
             yield block, np.stack(tables, axis=1)
 
-    def decode(self, payload: bytes, levels: int, frames: int) -> np.ndarray:
-        """Int64 codes (levels, frames) of a payload; -1 where a frame has fewer levels.
+    def decode(self, payload: bytes, num_codebooks: int, frames: int) -> np.ndarray:
+        """Int64 codes (codebooks, frames) of a payload; -1 where a frame has fewer levels.
 
         Raises:
             BitstreamError: when ``payload`` is not what :meth:`encode` gives for such codes.
         """
         model = self.model
-        if not 1 <= levels <= model.levels or not 0 < levels * frames <= MOST_CODES:
+        if (
+            not 1 <= num_codebooks <= model.num_codebooks
+            or not 0 < num_codebooks * frames <= MOST_CODES
+        ):
             raise BitstreamError("is damaged")
-        counts, size = unpack_counts(payload, frames, levels)
+        counts, size = unpack_counts(payload, frames, num_codebooks)
         coded = payload[size:]
         padded = coded + bytes(-len(coded) % (_WORD // 8))
         decoder = constriction.stream.queue.RangeDecoder(
             np.frombuffer(padded, ">u4").astype(np.uint32)
         )
         again = constriction.stream.queue.RangeEncoder()
-        codes = np.full((levels, frames), ABSENT, np.int64)
+        codes = np.full((num_codebooks, frames), ABSENT, np.int64)
         history, last = model.initial_history(), np.zeros((1, model.trunk), np.float32)
         try:
             for frame, number in enumerate(counts):

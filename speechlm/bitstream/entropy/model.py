@@ -33,8 +33,8 @@ HIDDEN = 255  # the largest value after a ReLU
 SUM = 1023  # the largest magnitude of a sum of embeddings
 
 SHAPES = {
-    "embedding": ("levels", "cardinality", "width"),
-    "number": ("levels + 1", "width"),
+    "embedding": ("num_codebooks", "codebook_size", "width"),
+    "number": ("num_codebooks + 1", "width"),
     "enter.weight": ("trunk", "width"),
     "enter.bias": ("trunk",),
     "enter.shift": (),
@@ -44,12 +44,12 @@ SHAPES = {
     "give.weight": ("layers", "trunk", "hidden"),
     "give.bias": ("layers", "trunk"),
     "give.shift": ("layers",),
-    "join.weight": ("levels", "head", "trunk + width"),
-    "join.bias": ("levels", "head"),
-    "join.shift": ("levels",),
-    "score.weight": ("levels", "cardinality", "head"),
-    "score.bias": ("levels", "cardinality"),
-    "score.shift": ("levels",),
+    "join.weight": ("num_codebooks", "head", "trunk + width"),
+    "join.bias": ("num_codebooks", "head"),
+    "join.shift": ("num_codebooks",),
+    "score.weight": ("num_codebooks", "codebook_size", "head"),
+    "score.bias": ("num_codebooks", "codebook_size"),
+    "score.shift": ("num_codebooks",),
 }
 """The arrays of a model, int8 for tables and weights, int32 for biases and shifts."""
 
@@ -65,7 +65,7 @@ class EntropyModel:
 
     Attributes:
         arrays: as given.
-        levels, cardinality: of the codes that it knows.
+        num_codebooks, codebook_size: of the codes that it knows.
         trunk, width: of a frame in the trunk, and of an embedding.
         reach: frames before one that its scores depend on.
         hash: the first eight hexadecimal digits of a SHA-256 of the arrays.
@@ -78,7 +78,7 @@ class EntropyModel:
         sizes = _check(arrays)
         self.arrays = arrays
         self.hash = _digest(arrays)
-        self.levels, self.cardinality = sizes["levels"], sizes["cardinality"]
+        self.num_codebooks, self.codebook_size = sizes["num_codebooks"], sizes["codebook_size"]
         self.trunk, self.width = sizes["trunk"], sizes["width"]
         embedding = np.ascontiguousarray(arrays["embedding"], np.float32)
         self._embedding = np.pad(embedding, ((0, 0), (0, 1), (0, 0)))  # place -1 is no code's
@@ -94,8 +94,8 @@ class EntropyModel:
         self._dilated_conv = [linear("look", INPUT, i) for i in range(sizes["layers"])]
         self._residual_proj = [linear("give", HIDDEN, i) for i in range(sizes["layers"])]
         read = np.repeat([INPUT, SUM], [self.trunk, self.width])
-        self._head_hidden = [linear("join", read, k) for k in range(self.levels)]
-        self._head_logits = [linear("score", HIDDEN, k) for k in range(self.levels)]
+        self._head_hidden = [linear("join", read, k) for k in range(self.num_codebooks)]
+        self._head_logits = [linear("score", HIDDEN, k) for k in range(self.num_codebooks)]
 
     @classmethod
     def load(cls, path: str | Path) -> tuple[EntropyModel, dict[str, str]]:
@@ -146,7 +146,8 @@ class EntropyModel:
         return _read(x)
 
     def scores(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
-        """Scores, in sixteenths of a bit, float32 (n, cardinality), of a level's codes in n frames.
+        """Scores, in sixteenths of a bit, float32 (n, codebook_size), of a level's codes in n
+        frames.
 
         ``seen`` (n, trunk) is the trunk's output, ``below`` (n, width) the sum of the embeddings of
         the levels below.
@@ -155,9 +156,9 @@ class EntropyModel:
         return self._head_logits[level](crop(self._head_hidden[level](read), 0, HIDDEN))
 
     def expected_probs(self, codes: np.ndarray) -> np.ndarray:
-        """Probabilities, float64 (cardinality,), of level 0's codes in the frame after ``codes``.
+        """Probabilities, float64 (codebook_size,), of level 0's codes in the frame after ``codes``.
 
-        These are (levels, frames), from the start of a chunk or later, and may be ragged.
+        These are (codebooks, frames), from the start of a chunk or later, and may be ragged.
         """
         total = np.zeros((codes.shape[1], self.width), np.float32)
         for level, row in enumerate(codes):
@@ -169,7 +170,7 @@ class EntropyModel:
         return (frequencies[0].astype(np.float64) + 1) / (1 << PRECISION)
 
     def frequencies(self, level: int, seen: np.ndarray, below: np.ndarray) -> np.ndarray:
-        """Frequencies less one, float32 (n, cardinality), by the :meth:`scores`."""
+        """Frequencies less one, float32 (n, codebook_size), by the :meth:`scores`."""
         return from_scores(self.scores(level, seen, below))
 
 
@@ -191,14 +192,14 @@ def _check(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
             if size < 1 or sizes.setdefault(term, size) != size:
                 raise ValueError(f"{name} is not ({', '.join(terms)})")
     wanted = {
-        "levels + 1": sizes["levels"] + 1,
+        "num_codebooks + 1": sizes["num_codebooks"] + 1,
         "2 * trunk": 2 * sizes["trunk"],
         "trunk + width": sizes["trunk"] + sizes["width"],
     }
     for term, size in wanted.items():
         if sizes[term] != size:
             raise ValueError(f"{sizes[term]} is not {term}")
-    if not 2 <= sizes["cardinality"] <= 1 << 16 or sizes["layers"] > 10:
+    if not 2 <= sizes["codebook_size"] <= 1 << 16 or sizes["layers"] > 10:
         raise ValueError("has a codebook of fewer than 2 or more than 2**16 entries, or 11 layers")
     return sizes
 

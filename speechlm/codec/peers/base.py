@@ -23,10 +23,10 @@ class Peer(Codec):
     """A codec that runs on whole recordings, in single precision, as its package runs it.
 
     All of a recording is in memory at once, and a stream gives everything when it is flushed.
-    A subclass sets ``sample_rate``, ``hop``, ``levels`` and ``cardinality``.
+    A subclass sets ``sample_rate``, ``hop_length``, ``num_codebooks`` and ``codebook_size``.
     """
 
-    delay = 0
+    decoder_delay = 0
 
     def __init__(self, model_id: str, model: torch.nn.Module, device: str | torch.device = "cpu"):
         self.model: Any = model.eval().requires_grad_(False).to(device)
@@ -49,17 +49,19 @@ class Peer(Codec):
         return math.inf
 
     @torch.no_grad()
-    def encode(self, wave: Tensor, levels: int | None = None, kbps: float | None = None) -> Tensor:
+    def encode(
+        self, wave: Tensor, num_codebooks: int | None = None, kbps: float | None = None
+    ) -> Tensor:
         check_wave(wave)
-        levels = self.choose_levels(levels, kbps)
+        num_codebooks = self.choose_num_codebooks(num_codebooks, kbps)
         if not wave.numel():
-            return torch.zeros(len(wave), levels, 0, dtype=torch.int64)
-        return self._codes(wave[:, None].to(self.device, torch.float32), levels)
+            return torch.zeros(len(wave), num_codebooks, 0, dtype=torch.int64)
+        return self._codes(wave[:, None].to(self.device, torch.float32), num_codebooks)
 
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
         self.check_codes(codes)
-        covered = codes.shape[2] * self.hop
+        covered = codes.shape[2] * self.hop_length
         if length is not None and not 0 <= length <= covered:
             raise SpeechLMError(f"{codes.shape[2]} frames hold {covered} samples, not {length}")
         if not codes.numel():
@@ -68,15 +70,17 @@ class Peer(Codec):
         missing = covered - wave.shape[1]
         return torch.nn.functional.pad(wave, (0, missing))[:, :length]
 
-    def stream_encoder(self, levels: int | None = None, kbps: float | None = None) -> WholeEncoder:
-        return WholeEncoder(self, self.choose_levels(levels, kbps))
+    def stream_encoder(
+        self, num_codebooks: int | None = None, kbps: float | None = None
+    ) -> WholeEncoder:
+        return WholeEncoder(self, self.choose_num_codebooks(num_codebooks, kbps))
 
     def stream_decoder(self) -> WholeDecoder:
         return WholeDecoder(self)
 
     @abstractmethod
-    def _codes(self, wave: Tensor, levels: int) -> Tensor:
-        """Codes (batch, levels, frames) of ``wave`` (batch, 1, 1 or more samples)."""
+    def _codes(self, wave: Tensor, num_codebooks: int) -> Tensor:
+        """Codes (batch, codebooks, frames) of ``wave`` (batch, 1, 1 or more samples)."""
 
     @abstractmethod
     def _wave(self, codes: Tensor) -> Tensor:
@@ -86,19 +90,19 @@ class Peer(Codec):
 class WholeEncoder(StreamEncoder):
     """Keeps what is pushed (``state``) and encodes it when it is flushed."""
 
-    def __init__(self, codec: Peer, levels: int):
+    def __init__(self, codec: Peer, num_codebooks: int):
         self.codec = codec
-        self.levels = levels
+        self.num_codebooks = num_codebooks
         self.state: tuple[Tensor, ...] = ()
 
     def push(self, wave: Tensor) -> Tensor:
         check_wave(wave)
         self.state = (*self.state, wave)
-        return torch.zeros(len(wave), self.levels, 0, dtype=torch.int64)
+        return torch.zeros(len(wave), self.num_codebooks, 0, dtype=torch.int64)
 
     def flush(self) -> Tensor:
         pushed, self.state = self.state or (torch.zeros(1, 0),), ()
-        return self.codec.encode(torch.cat(pushed, dim=1), self.levels)
+        return self.codec.encode(torch.cat(pushed, dim=1), self.num_codebooks)
 
 
 class WholeDecoder(StreamDecoder):
@@ -118,7 +122,7 @@ class WholeDecoder(StreamDecoder):
     def conceal(self, frames: int) -> Tensor:
         """What was pushed before the loss, then silence. The decoder starts anew after it."""
         before = self.flush()
-        silence = torch.zeros(self.batch, frames * self.codec.hop, device=before.device)
+        silence = torch.zeros(self.batch, frames * self.codec.hop_length, device=before.device)
         return torch.cat([before, silence], dim=1)
 
     def flush(self, length: int | None = None) -> Tensor:

@@ -37,13 +37,13 @@ class Dac(Peer):
     def __init__(self, model_id: str, model: torch.nn.Module, device: str | torch.device = "cpu"):
         super().__init__(model_id, model, device)
         self.sample_rate = self.model.sample_rate
-        self.hop = int(self.model.hop_length)
-        self.levels = self.model.n_codebooks
-        self.cardinality = self.model.codebook_size
+        self.hop_length = int(self.model.hop_length)
+        self.num_codebooks = self.model.n_codebooks
+        self.codebook_size = self.model.codebook_size
 
-    def _codes(self, wave: Tensor, levels: int) -> Tensor:
+    def _codes(self, wave: Tensor, num_codebooks: int) -> Tensor:
         whole = self.model.preprocess(wave, self.sample_rate)
-        return self.model.encode(whole, levels)[1]
+        return self.model.encode(whole, num_codebooks)[1]
 
     def _wave(self, codes: Tensor) -> Tensor:
         return self.model.decode(self.model.quantizer.from_codes(codes)[0])

@@ -22,12 +22,14 @@ class Encodec(Peer):
     def __init__(self, model_id: str, model: torch.nn.Module, device: str | torch.device = "cpu"):
         super().__init__(model_id, model, device)
         self.sample_rate = self.model.sample_rate
-        self.hop = self.model.encoder.hop_length
-        self.levels = self.model.quantizer.n_q
-        self.cardinality = self.model.quantizer.bins
+        self.hop_length = self.model.encoder.hop_length
+        self.num_codebooks = self.model.quantizer.n_q
+        self.codebook_size = self.model.quantizer.bins
 
-    def _codes(self, wave: Tensor, levels: int) -> Tensor:
-        return self.model.quantizer.vq.encode(self.model.encoder(wave), levels).transpose(0, 1)
+    def _codes(self, wave: Tensor, num_codebooks: int) -> Tensor:
+        return self.model.quantizer.vq.encode(self.model.encoder(wave), num_codebooks).transpose(
+            0, 1
+        )
 
     def _wave(self, codes: Tensor) -> Tensor:
         return self.model.decoder(self.model.quantizer.decode(codes.transpose(0, 1)))

@@ -33,15 +33,15 @@ def bits(subject: Subject, waves: list[Wave]) -> Mapping[str, float | str]:
     import torch
 
     codes = codec.encode(torch.from_numpy(wave)[None])
-    inside = int(codes.min()) >= 0 and int(codes.max()) < codec.cardinality
+    inside = int(codes.min()) >= 0 and int(codes.max()) < codec.codebook_size
     # The last frame may reach beyond the end.
     exact = codes[:, :, :-1].numel() * codec.bits_per_code / 1000
-    covered = max(1, codes.shape[2] - 1) * codec.hop / codec.sample_rate
+    covered = max(1, codes.shape[2] - 1) * codec.hop_length / codec.sample_rate
     figures["kbps of codes"] = exact / covered
-    require(inside, f"codes are not in [0, {codec.cardinality})", figures)
+    require(inside, f"codes are not in [0, {codec.codebook_size})", figures)
     frames = seconds * codec.frame_rate
     require(
-        abs(codes.shape[2] - frames) <= 2 + codec.delay / codec.hop,
+        abs(codes.shape[2] - frames) <= 2 + codec.decoder_delay / codec.hop_length,
         f"{codes.shape[2]} frames where the frame rate gives {frames:.1f}",
         figures,
     )

@@ -25,12 +25,21 @@ def chunks(subject: Subject, waves: list[Wave]) -> Mapping[str, float | str]:
     wave = torch.from_numpy(waves[0])[None]
     codes = codec.encode(wave)
     sound = codec.decode(codes, wave.shape[1]).numpy()
-    hop = codec.hop
-    sizes = [hop, 2 * hop, 3 * hop, 5 * hop, 8 * hop, hop // 3 + 1, 2 * hop + 7, 1009]
+    hop_length = codec.hop_length
+    sizes = [
+        hop_length,
+        2 * hop_length,
+        3 * hop_length,
+        5 * hop_length,
+        8 * hop_length,
+        hop_length // 3 + 1,
+        2 * hop_length + 7,
+        1009,
+    ]
     different, seam = 0, 0.0
     for size in sizes:
         different += _different_codes(codec, wave, codes, size)
-        out = _decoded(codec, codes, max(1, size // hop))[:, : wave.shape[1]]
+        out = _decoded(codec, codes, max(1, size // hop_length))[:, : wave.shape[1]]
         seam = max(seam, float(np.abs(out - sound[:, : out.shape[1]]).max()))
         if out.shape[1] != wave.shape[1]:
             seam = float("inf")

@@ -38,4 +38,4 @@ def _has_codes(subject: Subject) -> bool:
 
 
 def _frame(subject: Subject) -> int:
-    return subject.codec().hop if _has_codes(subject) else round(0.02 * subject.sample_rate)
+    return subject.codec().hop_length if _has_codes(subject) else round(0.02 * subject.sample_rate)

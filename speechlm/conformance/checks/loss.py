@@ -45,7 +45,7 @@ def loss(subject: Subject, waves: list[Wave]) -> Mapping[str, float | str]:
     error = np.square(sound[:size] - concealed[:size]).reshape(-1, window).mean(axis=1) ** 0.5
     level = float(np.sqrt(np.mean(np.square(sound))))
     bad = np.flatnonzero(error > RECOVERED * level)
-    start = lost * codec.hop / window
+    start = lost * codec.hop_length / window
     lasts = max(0.0, (bad[-1] + 1 - start) / 100) if len(bad) else 0.0
     figures = {"damage lasts, s": float(lasts), "frame, s": 1 / codec.frame_rate}
     require(lasts <= LONGEST, "the damage of one frame does not end", figures)

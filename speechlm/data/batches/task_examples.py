@@ -16,7 +16,7 @@ from speechlm.lm.tasks import Example, Span, Task, TokenLayout, TokenSequence
 from speechlm.units.base import Units
 
 Run = tuple[list[int], np.ndarray]
-"""Pieces of what is said, and its codes (levels, frames)."""
+"""Pieces of what is said, and its codes (codebooks, frames)."""
 
 VOICE_SECONDS = 3.0
 """Of an utterance that is given as a voice, at most: its beginning."""
@@ -28,8 +28,9 @@ SHORTEST = 0.08
 """Seconds of a word that is read aloud by itself; a shorter one is read with the next."""
 
 
-def open_corpora(folders: Sequence[str | Path], levels: int) -> tuple[list[Tokens], Units]:
-    """Tokenized corpora, and the units that a model is to learn: their first ``levels`` levels.
+def open_corpora(folders: Sequence[str | Path], num_codebooks: int) -> tuple[list[Tokens], Units]:
+    """Tokenized corpora, and the units that a model is to learn: their first ``num_codebooks``
+    levels.
 
     Beside corpora of stacked units there may be some of their codec's: level 0 is unknown there.
 
@@ -41,13 +42,15 @@ def open_corpora(folders: Sequence[str | Path], levels: int) -> tuple[list[Token
     if not opened:
         raise SpeechLMError("no tokenized corpora are named; make some with speechlm tokenize")
     first = next((tokens for tokens in opened if tokens.units.codec), opened[0])
-    wanted = replace(first.units, levels=levels)
+    wanted = replace(first.units, num_codebooks=num_codebooks)
     for tokens in opened:
         sound = wanted.codec is not None and tokens.units.codec is None
-        of, number = (wanted.sound, levels - 1) if sound else (wanted, levels)
-        if not 1 <= number <= tokens.units.levels:
-            raise SpeechLMError(f"{tokens.folder}: has {tokens.units.levels} levels, not {number}")
-        if replace(tokens.units, levels=number) != of:
+        of, number = (wanted.sound, num_codebooks - 1) if sound else (wanted, num_codebooks)
+        if not 1 <= number <= tokens.units.num_codebooks:
+            raise SpeechLMError(
+                f"{tokens.folder}: has {tokens.units.num_codebooks} levels, not {number}"
+            )
+        if replace(tokens.units, num_codebooks=number) != of:
             raise SpeechLMError(
                 f"{first.folder} holds {first.units}, and {tokens.folder} {tokens.units}: a model "
                 "learns the units of one codec; tokenize one of them again"

@@ -51,7 +51,7 @@ class MixtureConfig:
 
     corpora: list[str] = field(default_factory=list)
     """Folders that ``speechlm tokenize`` wrote, all with the same units."""
-    levels: int = 4
+    num_codebooks: int = 4
     """Levels of the units that the model learns, from the first."""
     text: str | None = None
     """What ``speechlm text-tokenizer`` wrote; None: the characters of the texts of the corpora."""
@@ -78,10 +78,10 @@ class Mixture:
     """
 
     def __init__(self, config: MixtureConfig, pattern_kind: str, seed: int):
-        corpora, units = open_corpora(config.corpora, config.levels)
+        corpora, units = open_corpora(config.corpora, config.num_codebooks)
         self.text = _characters(corpora) if config.text is None else TextTokenizer.load(config.text)
         self.vocabulary = Vocabulary(self.text.size, units)
-        self.layout = TokenLayout(self.vocabulary, pattern(pattern_kind, units.levels))
+        self.layout = TokenLayout(self.vocabulary, pattern(pattern_kind, units.num_codebooks))
         self.config = config
         self.tasks = {name: task for name, task in config.tasks.items() if task is not None}
         _check(config, self.tasks)
@@ -103,7 +103,7 @@ class Mixture:
 
     def _examples(self, corpora: Sequence[Tokens], split: str) -> dict[str, Examples]:
         found = {}
-        utterances = Utterances(corpora, split, self.vocabulary.units.levels, self.text)
+        utterances = Utterances(corpora, split, self.vocabulary.units.num_codebooks, self.text)
         for name, task in self.tasks.items():
             lines = texts.read_all(task.lines) if task.lines else []
             lines = [line for line in lines if assign(line, DEV_LINES, 0.0) == split]

@@ -27,7 +27,8 @@ class TokenizedRecording:
 
 
 class UnitBatch(NamedTuple):
-    """Waves float32 (batch, frames * hop), units int64 (batch, levels, frames), prompts float32."""
+    """Waves float32 (batch, frames * hop_length), units int64 (batch, codebooks, frames), prompts
+    float32."""
 
     wave: NDArray[np.float32]
     units: NDArray[np.int64]
@@ -76,7 +77,7 @@ class UnitCrops:
     ):
         self.items, self.frames, self.prompt = items, frames, prompt
         self.batch, self.seed = batch, seed
-        self.hop = items[0].tokens.units.hop
+        self.hop_length = items[0].tokens.units.hop_length
         lengths = np.array([max(item.entry.frames, 1) for item in items], np.float64)
         self.ends = np.cumsum(lengths) / lengths.sum()
         self.speakers: dict[tuple[Path, str | None], list[int]] = {}
@@ -108,7 +109,7 @@ class UnitCrops:
         start = int(random.integers(0, max(codes.shape[1] - self.frames, 0) + 1))
         codes = codes[:, start : start + self.frames]
         units = np.pad(codes, ((0, 0), (0, self.frames - codes.shape[1])), "edge")
-        wave = _cut(_samples(item.path), start * self.hop, self.frames * self.hop)
+        wave = _cut(_samples(item.path), start * self.hop_length, self.frames * self.hop_length)
         mine = self.speakers[_who(item)] if item.entry.speaker is not None else [index]
         others = [each for each in mine if each != index] or mine
         voice = _samples(self.items[others[int(random.integers(len(others)))]].path)

@@ -68,11 +68,11 @@ def continue_prompt(
     before = stream.push(codes)[0].cpu().numpy()
     units = subject.tokenizer.units
     # What the stream still owes of the prompt; where units differ in length, nobody can say.
-    owed = 0 if units.variable else max(codes.shape[2] * units.hop - len(before), 0)
+    owed = 0 if units.variable else max(codes.shape[2] * units.hop_length - len(before), 0)
     most = frames_in(seconds, 1 / subject.seconds)
     frames = subject.model.continue_speech(codes[0].cpu().numpy(), most, how)
     samples = owed + round(seconds * subject.rate)
-    made = generation_stats.generate(frames, most, subject.levels, stream, samples)
+    made = generation_stats.generate(frames, most, subject.num_codebooks, stream, samples)
     before = np.concatenate([before, made.wave[:owed]])
     return before, replace(made, wave=made.wave[owed:])
 

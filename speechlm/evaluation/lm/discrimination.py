@@ -37,7 +37,7 @@ RIVAL = "trigrams over levels"
 
 @dataclass(frozen=True)
 class Window:
-    """A prompt and what followed it, codes (levels, frames); ``start`` is in frames."""
+    """A prompt and what followed it, codes (codebooks, frames); ``start`` is in frames."""
 
     held: HeldOutUtterance
     start: int
@@ -109,7 +109,7 @@ def find(config: DiscriminationConfig, subject: ModelUnderTest) -> list[Window]:
         )
     windows = []
     for start, number in places[: config.pairs]:
-        codes = held[number].codes(subject.levels)[:, start : start + size]
+        codes = held[number].codes(subject.num_codebooks)[:, start : start + size]
         windows.append(Window(held[number], start, codes[:, :first], codes[:, first:]))
     return windows
 

@@ -42,8 +42,8 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class GeneratedSpeech:
-    """Codes (levels, frames) and their sound (samples,); seconds of work until the first of it, and
-    on all. ``ended``: by itself."""
+    """Codes (codebooks, frames) and their sound (samples,); seconds of work until the first of it,
+    and on all. ``ended``: by itself."""
 
     codes: Codes
     wave: Wave
@@ -59,11 +59,11 @@ class GeneratedSpeech:
 def generate(
     frames: Iterator[Codes],
     most: int,
-    levels: int,
+    num_codebooks: int,
     stream: UnitStream,
     samples: int | None = None,
 ) -> GeneratedSpeech:
-    """Take ``frames`` (levels,), of which there are ``most`` where no end is said, to sound.
+    """Take ``frames`` (codebooks,), of which there are ``most`` where no end is said, to sound.
 
     Of units that differ in length so many are not so long: ``samples`` of sound are the limit.
     """
@@ -83,7 +83,7 @@ def generate(
         if samples is not None and done >= samples:
             break
     work = time.perf_counter() - start
-    whole = np.stack(codes, axis=1) if codes else np.zeros((levels, 0), np.int64)
+    whole = np.stack(codes, axis=1) if codes else np.zeros((num_codebooks, 0), np.int64)
     ended = len(codes) < most and (samples is None or done <= samples)
     return GeneratedSpeech(whole, np.concatenate(waves)[:samples], first, work, ended)
 
@@ -103,5 +103,6 @@ def cells(made: GeneratedSpeech, rate: int) -> dict[str, Score]:
 
 
 def looping(codes: Codes, seconds: float) -> Score:
-    """The cell ``unlooped`` of codes (levels, frames); one is so many ``seconds``, on average."""
+    """The cell ``unlooped`` of codes (codebooks, frames); one is so many ``seconds``, on
+    average."""
     return Score(100.0 * (longest_loop(codes[0]) * seconds <= LOOP_SECONDS))

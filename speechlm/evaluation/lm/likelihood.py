@@ -43,12 +43,12 @@ def run(config: LikelihoodConfig, subject: ModelUnderTest) -> dict[str, Section]
         for seed in range(config.seeds)
     ]
     drawn = np.unique(draws)
-    bits = np.full((1 + len(NGRAMS), len(held), subject.levels), np.nan)
+    bits = np.full((1 + len(NGRAMS), len(held), subject.num_codebooks), np.nan)
     with progress("likelihood", len(bits) * len(drawn)) as advance:
         for row, name in enumerate((subject.name, *NGRAMS)):
             ngram = learn(name, subject) if row else None
             for index in drawn:
-                codes = held[index].codes(subject.levels)
+                codes = held[index].codes(subject.num_codebooks)
                 if ngram is None:
                     bits[row, index] = subject.model.score(codes).bits
                 else:
@@ -81,8 +81,8 @@ def held_out(subject: ModelUnderTest) -> list[HeldOutUtterance]:
 
 def learn(name: str, subject: ModelUnderTest) -> UnitNgrams:
     """N-grams (one of ``NGRAMS``) of the training splits."""
-    codes = [one.codes(subject.levels) for one in subject.split("train")]
-    return UnitNgrams(codes, subject.model.units.cardinality, *NGRAMS[name])
+    codes = [one.codes(subject.num_codebooks) for one in subject.split("train")]
+    return UnitNgrams(codes, subject.model.units.codebook_size, *NGRAMS[name])
 
 
 def _section(
@@ -91,7 +91,9 @@ def _section(
     """From bits (systems, utterances, levels)."""
     names = list(NGRAMS)
     best = 1 + int(bits[1:].sum(axis=(1, 2)).argmin())
-    section = Section(f"Likelihood, {title}", ABOUT, _columns(subject.levels, names[best - 1]))
+    section = Section(
+        f"Likelihood, {title}", ABOUT, _columns(subject.num_codebooks, names[best - 1])
+    )
     systems = [
         section.system(subject.name, "the model"),
         *(section.system(name, "Kneser-Ney") for name in names),
@@ -111,14 +113,14 @@ def _section(
     return section
 
 
-def _columns(levels: int, best: str) -> dict[str, Column]:
+def _columns(num_codebooks: int, best: str) -> dict[str, Column]:
     columns = {
         "bits": Column("Units", "bits/s", "lower", 1, "all bits over all seconds"),
         "against": Column(
             "Against best n-gram", "%", "lower", 1, f"bits more (or less) than {best} take"
         ),
     }
-    for level in range(levels):
+    for level in range(num_codebooks):
         about = f"of level {level}, given the levels above and what came before"
         columns[f"level {level}"] = Column(f"Level {level}", "bits/s", "lower", 1, about)
     return columns

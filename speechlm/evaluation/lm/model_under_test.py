@@ -33,9 +33,9 @@ class HeldOutUtterance:
     def name(self) -> str:
         return f"{self.tokens.folder.name}/{self.entry.id}"
 
-    def codes(self, levels: int) -> Codes:
-        """Its first ``levels`` levels' codes, int64 (levels, frames)."""
-        codes: Codes = self.tokens.codes(self.entry)[:levels].astype("int64")
+    def codes(self, num_codebooks: int) -> Codes:
+        """Its first ``num_codebooks`` levels' codes, int64 (codebooks, frames)."""
+        codes: Codes = self.tokens.codes(self.entry)[:num_codebooks].astype("int64")
         return codes
 
 
@@ -50,7 +50,7 @@ class ModelUnderTest:
         self.config, self.ears = config, ears
         self.model = LanguageModel.from_pretrained(config.model)
         self.name = self.model.network.config.name
-        self.levels = self.model.units.levels
+        self.num_codebooks = self.model.units.num_codebooks
         self.seconds = 1 / self.model.units.frame_rate
         """Of a frame."""
 
@@ -69,7 +69,7 @@ class ModelUnderTest:
             raise SpeechLMError(
                 f"no tokenized corpus at {patterns}: make some by speechlm tokenize"
             )
-        corpora, units = open_corpora(folders, self.levels)
+        corpora, units = open_corpora(folders, self.num_codebooks)
         if units != self.model.units:
             raise SpeechLMError(f"the model speaks {self.model.units}, {folders[0]} holds {units}")
         return corpora

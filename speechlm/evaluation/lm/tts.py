@@ -129,7 +129,7 @@ def _said(
         how = config.sampling.sampling(number)
         frames = subject.model.synthesize(prompt.text, most, how, truncated=truncated)
         stream = subject.tokenizer.stream_decoder()
-        made = generation_stats.generate(frames, most, subject.levels, stream)
+        made = generation_stats.generate(frames, most, subject.num_codebooks, stream)
     except SpeechLMError as error:  # as a text beyond the context
         section.add(name, dict.fromkeys(section.columns, failed(str(error))))
         return Sample(name, note=str(error))

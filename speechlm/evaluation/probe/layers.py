@@ -82,7 +82,7 @@ def subject(config: LayersConfig) -> ProbedTokenizers:
         return torch.stack([each(own) for each, own in zip(nearest, heard, strict=True)])
 
     names = [f"layer {number}" for number in config.layers]
-    rate = teacher.sample_rate / teacher.hop
+    rate = teacher.sample_rate / teacher.hop_length
     return ProbedTokenizers(names, config.clusters, rate, teacher.sample_rate, encode)
 
 

@@ -39,5 +39,5 @@ class ProbedTokenizers:
 def probed_tokenizer(name: str, tokenizer: UnitTokenizer) -> ProbedTokenizers:
     """Level 0 of a tokenizer."""
     units = tokenizer.units
-    facts = units.cardinality, units.frame_rate, units.sample_rate
+    facts = units.codebook_size, units.frame_rate, units.sample_rate
     return ProbedTokenizers([name], *facts, lambda wave: tokenizer.encode(wave[None])[0, :1])

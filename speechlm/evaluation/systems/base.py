@@ -33,7 +33,7 @@ class Encoded:
     """A coded clip: whatever ``decode`` needs, and its price.
 
     ``payload_bits`` is what a transport must carry for the audio alone; ``file_bytes`` is the
-    codec's own file, headers and all. ``codes`` are (levels, frames) where there are codebooks.
+    codec's own file, headers and all. ``codes`` are (codebooks, frames) where there are codebooks.
     """
 
     payload: Any
@@ -50,7 +50,7 @@ class System(ABC):
         sample_rate: of the waves that ``encode`` takes and ``decode`` gives, in Hz.
         compared: whether its real bitrate counts ``payload_bits`` or ``file_bytes``.
         latency: algorithmic, in seconds; None where the codec's makers state none.
-        cardinality: entries of each of its codebooks; None where it has none.
+        codebook_size: entries of each of its codebooks; None where it has none.
         tokens_per_second: None where it has no codebooks.
         timed: whether what it gives back is in time with what it took.
         about: implementation, version and settings in one line.
@@ -61,7 +61,7 @@ class System(ABC):
     sample_rate: int
     compared: Literal["payload", "file"] = "payload"
     latency: float | None = None
-    cardinality: int | None = None
+    codebook_size: int | None = None
     tokens_per_second: float | None = None
     timed: bool = True
     about: str

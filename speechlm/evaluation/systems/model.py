@@ -27,7 +27,7 @@ class Model(System):
     """A codec with codebooks. Its price is the whole ``.slm`` file that ``compress`` writes.
 
     ``mode`` is that of ``compress``, ``vbr`` or ``cbr``, where the file has the bitrate; or
-    ``levels``: as many levels as have it nominally, in all frames.
+    ``num_codebooks``: as many levels as have it nominally, in all frames.
     """
 
     compared = "file"
@@ -37,15 +37,15 @@ class Model(System):
         self.kbps = kbps
         self.mode = mode
         self.sample_rate = self.codec.sample_rate
-        self.levels = self.codec.choose_levels(kbps=kbps)
+        self.num_codebooks = self.codec.choose_num_codebooks(kbps=kbps)
         self.latency = self.codec.latency / self.codec.sample_rate
-        self.cardinality = self.codec.cardinality
-        spent = f"{self.levels} levels" if mode == "levels" else f"{mode}, levels"
+        self.codebook_size = self.codec.codebook_size
+        spent = f"{self.num_codebooks} levels" if mode == "levels" else f"{mode}, levels"
         if mode == "levels":
-            self.tokens_per_second = self.codec.frame_rate * self.levels
+            self.tokens_per_second = self.codec.frame_rate * self.num_codebooks
         self.about = (
             f"{self.codec.model_id} {self.codec.weights_hash}, {spent} of "
-            f"{self.codec.cardinality} at {self.codec.frame_rate:g} Hz"
+            f"{self.codec.codebook_size} at {self.codec.frame_rate:g} Hz"
         )
 
     @property
@@ -62,9 +62,9 @@ class Model(System):
         if self.mode != "levels":
             return self._file(wave)
         with torch.inference_mode():
-            codes = self.codec.encode(torch.tensor(wave)[None], levels=self.levels)
-        _, levels, frames = codes.shape
-        bits = levels * frames * self.codec.bits_per_code
+            codes = self.codec.encode(torch.tensor(wave)[None], num_codebooks=self.num_codebooks)
+        _, num_codebooks, frames = codes.shape
+        bits = num_codebooks * frames * self.codec.bits_per_code
         table = codes[0].numpy()
         size = write_codes(table, len(wave), io.BytesIO(), self.codec, self.codec.entropy)
         return Encoded(codes, bits, size, table)
@@ -82,10 +82,10 @@ class Model(System):
         size = file.tell()
         file.seek(0)
         chunks = list(bitstream.Reader(file, entropy=self.codec.entropy))
-        table = np.full((self.codec.levels, sum(chunk.frames for chunk in chunks)), -1)
+        table = np.full((self.codec.num_codebooks, sum(chunk.frames for chunk in chunks)), -1)
         for chunk in chunks:
             assert isinstance(chunk, bitstream.Chunk)
-            table[: chunk.levels, chunk.start : chunk.start + chunk.frames] = chunk.codes
+            table[: chunk.num_codebooks, chunk.start : chunk.start + chunk.frames] = chunk.codes
         return Encoded(torch.from_numpy(table)[None], 8 * size, size, table)
 
     def decode(self, encoded: Encoded, samples: int) -> Wave:
@@ -104,9 +104,9 @@ class Model(System):
         chunk = max(1, self.sample_rate // 50)
         pieces = torch.tensor(wave)[None].split(chunk, dim=1)
         with torch.inference_mode():
-            encoder = self.codec.stream_encoder(levels=self.levels)
+            encoder = self.codec.stream_encoder(num_codebooks=self.num_codebooks)
             streamed = torch.cat([*map(encoder.push, pieces), encoder.flush()], dim=2)
-            offline = self.codec.encode(torch.tensor(wave)[None], levels=self.levels)
+            offline = self.codec.encode(torch.tensor(wave)[None], num_codebooks=self.num_codebooks)
             decoder = self.codec.stream_decoder()
             blocks = [decoder.push(frame) for frame in offline.split(1, dim=2)]
             sound = torch.cat([*blocks, decoder.flush(len(wave))], dim=1)[:, : len(wave)]

@@ -38,16 +38,16 @@ class Resynthesis(System):
         except SpeechLMError as reason:
             raise Absent(str(reason)) from None
         units = self.tokenizer.units
-        self.sample_rate, self.cardinality = units.sample_rate, units.cardinality
+        self.sample_rate, self.codebook_size = units.sample_rate, units.codebook_size
         if not units.variable:
-            self.tokens_per_second = units.frame_rate * units.levels
+            self.tokens_per_second = units.frame_rate * units.num_codebooks
         self.voice_bits, weights = 0, ""
         if isinstance(self.tokenizer, VocodedUnits):
             network = self.tokenizer.network
             self.voice_bits = 16 * network.config.voice.size
             self.timed = self.tokenizer.timed
             weights = f", vocoder {hub.weights_hash(network.state_dict())}"
-        self.about = f"{units} of {units.cardinality} at {units.frame_rate:g} Hz{weights}"
+        self.about = f"{units} of {units.codebook_size} at {units.frame_rate:g} Hz{weights}"
 
     @property
     def fingerprint(self) -> str:
@@ -59,7 +59,7 @@ class Resynthesis(System):
         whole = torch.tensor(wave)[None]
         with torch.inference_mode():
             codes = self.tokenizer.encode(whole)
-        bits = codes.numel() * math.ceil(math.log2(self.tokenizer.units.cardinality))
+        bits = codes.numel() * math.ceil(math.log2(self.tokenizer.units.codebook_size))
         bits += self.voice_bits
         return Encoded((codes, whole), bits, math.ceil(bits / 8), codes[0].numpy())
 

@@ -63,8 +63,8 @@ class Generator:
 
         Args:
             prompts: joint ids (rows, columns) up to the speech.
-            past: codes (levels, frames) of the speech to continue, -1 where unknown; no frame for
-                new speech.
+            past: codes (codebooks, frames) of the speech to continue, -1 where unknown; no frame
+                for new speech.
             end: id of the token that ends speech.
             frames: maximum number of frames.
             frame_rate: frames per second.
@@ -72,7 +72,7 @@ class Generator:
             text: whether the prompts have a text, which guidance can leave out.
 
         Yields:
-            The codes (levels,) of the next frame of each example; None once it has ended.
+            The codes (codebooks,) of the next frame of each example; None once it has ended.
         """
         window = round(sampling.repetition_window * frame_rate)
         sampling, branches = self._guidance(sampling, text)
@@ -118,7 +118,7 @@ class Generator:
             truncated: receives the indices of words that were cut at their maximum length.
 
         Yields:
-            The codes (levels,) of the next frame, as :meth:`generate_speech` for one prompt.
+            The codes (codebooks,) of the next frame, as :meth:`generate_speech` for one prompt.
         """
         window = round(sampling.repetition_window * frame_rate)
         sampling, branches = self._guidance(sampling, text=True)

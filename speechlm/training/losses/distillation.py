@@ -40,11 +40,11 @@ class DistillationLoss(nn.Module):
     def __init__(self, teacher: TeacherConfig, codec: CodecConfig):
         super().__init__()
         self.teacher = features.build(teacher)
-        frames = self.teacher.sample_rate, self.teacher.hop
-        if frames != (codec.sample_rate, codec.hop):
+        frames = self.teacher.sample_rate, self.teacher.hop_length
+        if frames != (codec.sample_rate, codec.hop_length):
             raise SpeechLMError(
                 f"distillation.teacher has frames of {frames[1]} samples at {frames[0]} Hz, the "
-                f"codec of {codec.hop} at {codec.sample_rate} Hz"
+                f"codec of {codec.hop_length} at {codec.sample_rate} Hz"
             )
         self.project = nn.Linear(codec.latent, self.teacher.dim)
 

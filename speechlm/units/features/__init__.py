@@ -11,8 +11,8 @@ from speechlm.units.features.base import Teacher, TeacherConfig
 __all__ = ["KINDS", "Teacher", "TeacherConfig", "build"]
 
 KINDS = {
-    "log-mel": ("hop",),
-    "mfcc": ("hop",),
+    "log-mel": ("hop_length",),
+    "mfcc": ("hop_length",),
     "whisper": ("model",),
     "transformers": ("model", "layer"),
     "torchaudio": ("model", "layer"),
@@ -35,7 +35,7 @@ def build(config: TeacherConfig, layers: Sequence[int] = ()) -> Teacher:
         from speechlm.units.features import spectral
 
         kinds = {"log-mel": spectral.LogMel, "mfcc": spectral.Mfcc}
-        return kinds[config.kind](config.hop)
+        return kinds[config.kind](config.hop_length)
     if config.kind == "whisper":
         from speechlm.units.features.whisper import WhisperEncoder
 

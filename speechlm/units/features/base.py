@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +14,18 @@ from torch import Tensor, nn
 class TeacherConfig:
     """Which features.
 
-    ``kind`` is ``log-mel`` or ``mfcc``, computed from the waveform with frames of ``hop`` samples
-    at 16 kHz; or ``whisper``, ``transformers`` (HuBERT, wav2vec 2.0, data2vec, ...) or
+    ``kind`` is ``log-mel`` or ``mfcc``, computed from the waveform with frames of ``hop_length``
+    samples at 16 kHz; or ``whisper``, ``transformers`` (HuBERT, wav2vec 2.0, data2vec, ...) or
     ``torchaudio`` (a bundle of its pipelines), which take a pretrained ``model``. Of the last two,
     ``layer`` counts the outputs of the transformer's layers from 1; the last one when null.
     """
 
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"hop": "hop_length"}
+
     kind: str = "mfcc"
     model: str | None = None
     layer: int | None = None
-    hop: int = 320
+    hop_length: int = 320
 
 
 class Teacher(ABC):
@@ -36,7 +38,7 @@ class Teacher(ABC):
     """
 
     sample_rate: int
-    hop: int
+    hop_length: int
     dim: int
     fingerprint: str
 
@@ -53,10 +55,10 @@ class Teacher(ABC):
     @torch.inference_mode()
     def __call__(self, wave: Tensor) -> Tensor:
         """Features float32 (frames, dim) of ``wave`` (samples,): frames that cover it."""
-        frames = -(-len(wave) // self.hop)
+        frames = -(-len(wave) // self.hop_length)
         if not frames:
             return torch.zeros(0, self.dim, device=self.device)
-        whole = nn.functional.pad(wave.to(self.device), (0, frames * self.hop - len(wave)))
+        whole = nn.functional.pad(wave.to(self.device), (0, frames * self.hop_length - len(wave)))
         return self._features(whole).float().contiguous()
 
     @abstractmethod

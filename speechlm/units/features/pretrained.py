@@ -42,13 +42,13 @@ class TransformersTeacher(Teacher):
             raise SpeechLMError(f"{name}: no audio model of transformers: {_line(error)}") from None
         self.layers = [_layer(name, each, config.num_hidden_layers) for each in layers]
         self.sample_rate = int(self.prepare.sampling_rate)
-        self.hop = int(np.prod([stride for _, stride in self.kernels]))
+        self.hop_length = int(np.prod([stride for _, stride in self.kernels]))
         self.dim = int(config.hidden_size) * len(layers)
         digest = hub.weights_hash(self.network.state_dict())
         self.fingerprint = f"transformers-1 {digest} {' '.join(map(str, self.layers))}"
 
     def _features(self, wave: Tensor) -> Tensor:
-        whole = _around(wave, self.kernels, self.hop).cpu()
+        whole = _around(wave, self.kernels, self.hop_length).cpu()
         inputs = self.prepare(whole.numpy(), sampling_rate=self.sample_rate, return_tensors="pt")
         values = inputs["input_values"].to(self.device)
         found = self.network(values, output_hidden_states=True)
@@ -79,13 +79,13 @@ class TorchaudioTeacher(Teacher):
         blocks = network.encoder.transformer.layers
         self.layers = [_layer(name, each, len(blocks)) for each in layers]
         self.sample_rate = int(bundle.sample_rate)
-        self.hop = int(np.prod([stride for _, stride in self.kernels]))
+        self.hop_length = int(np.prod([stride for _, stride in self.kernels]))
         self.dim = int(blocks[0].final_layer_norm.normalized_shape[0]) * len(layers)
         digest = hub.weights_hash(self.network.state_dict())
         self.fingerprint = f"torchaudio-1 {digest} {' '.join(map(str, self.layers))}"
 
     def _features(self, wave: Tensor) -> Tensor:
-        whole = _around(wave, self.kernels, self.hop)
+        whole = _around(wave, self.kernels, self.hop_length)
         found, _ = self.network.extract_features(whole[None], num_layers=max(self.layers))
         return torch.cat([found[layer - 1][0] for layer in self.layers], dim=1)
 
@@ -96,13 +96,13 @@ def _layer(name: str, layer: int | None, most: int) -> int:
     return most if layer is None else layer
 
 
-def _around(wave: Tensor, kernels: list[tuple[int, int]], hop: int) -> Tensor:
+def _around(wave: Tensor, kernels: list[tuple[int, int]], hop_length: int) -> Tensor:
     """Whole frames of ``wave``, with as much silence around as convolutions take from the ends."""
     reach, step = 1, 1
     for kernel, stride in kernels:
         reach += (kernel - 1) * step
         step *= stride
-    missing = reach - hop
+    missing = reach - hop_length
     return torch.nn.functional.pad(wave, (missing // 2, missing - missing // 2))
 
 

@@ -17,7 +17,7 @@ FLOOR = 1e-6
 
 
 class _Spectral(Teacher):
-    """Frames of ``hop`` samples, each seen by a Hann window of two hops around it.
+    """Frames of ``hop_length`` samples, each seen by a Hann window of two hops around it.
 
     Raises:
         SpeechLMError: when the hop is not an even number of samples.
@@ -25,17 +25,25 @@ class _Spectral(Teacher):
 
     sample_rate = RATE
 
-    def __init__(self, hop: int, mels: int) -> None:
-        if hop < 64 or hop % 2:
-            raise SpeechLMError(f"teacher.hop is an even number from 64 on, not {hop}")
-        self.hop = hop
+    def __init__(self, hop_length: int, mels: int) -> None:
+        if hop_length < 64 or hop_length % 2:
+            raise SpeechLMError(
+                f"teacher.hop_length is an even number from 64 on, not {hop_length}"
+            )
+        self.hop_length = hop_length
         self.mel = torchaudio.transforms.MelSpectrogram(
-            RATE, 2 * hop, 2 * hop, hop, n_mels=mels, center=False, norm="slaney"
+            RATE,
+            2 * hop_length,
+            2 * hop_length,
+            hop_length,
+            n_mels=mels,
+            center=False,
+            norm="slaney",
         )
 
     def _log_mel(self, wave: Tensor) -> Tensor:
         """Natural logarithms of mel powers (mels, frames)."""
-        around = nn.functional.pad(wave, (self.hop // 2, self.hop // 2))
+        around = nn.functional.pad(wave, (self.hop_length // 2, self.hop_length // 2))
         power: Tensor = self.mel(around)
         return (power + FLOOR).log()
 
@@ -45,9 +53,9 @@ class LogMel(_Spectral):
 
     dim = MELS
 
-    def __init__(self, hop: int) -> None:
-        super().__init__(hop, MELS)
-        self.fingerprint = f"log-mel-1 {hop}"
+    def __init__(self, hop_length: int) -> None:
+        super().__init__(hop_length, MELS)
+        self.fingerprint = f"log-mel-1 {hop_length}"
 
     def _features(self, wave: Tensor) -> Tensor:
         return self._log_mel(wave).T
@@ -61,9 +69,9 @@ class Mfcc(_Spectral):
 
     dim = 3 * COEFFICIENTS
 
-    def __init__(self, hop: int) -> None:
-        super().__init__(hop, 40)
-        self.fingerprint = f"mfcc-1 {hop}"
+    def __init__(self, hop_length: int) -> None:
+        super().__init__(hop_length, 40)
+        self.fingerprint = f"mfcc-1 {hop_length}"
         self.dct = torchaudio.functional.create_dct(COEFFICIENTS, 40, "ortho")
 
     def _features(self, wave: Tensor) -> Tensor:

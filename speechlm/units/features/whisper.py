@@ -36,7 +36,7 @@ class WhisperEncoder(Teacher):
         SpeechLMError: when a package or the model is not there.
     """
 
-    sample_rate, hop = RATE, HOP
+    sample_rate, hop_length = RATE, HOP
 
     def __init__(self, model: str | None) -> None:
         found, content = whisper.find(model)

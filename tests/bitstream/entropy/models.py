@@ -9,8 +9,8 @@ from speechlm.bitstream.entropy import EntropyModel
 
 
 def arrays(
-    levels: int = 4,
-    cardinality: int = 32,
+    num_codebooks: int = 4,
+    codebook_size: int = 32,
     width: int = 6,
     trunk: int = 8,
     hidden: int = 10,
@@ -39,8 +39,8 @@ def arrays(
         return np.full(shape, value, np.int32)
 
     return {
-        "embedding": weight(levels, cardinality, width),
-        "number": weight(levels + 1, width),
+        "embedding": weight(num_codebooks, codebook_size, width),
+        "number": weight(num_codebooks + 1, width),
         "enter.weight": weight(trunk, width),
         "enter.bias": bias(trunk),
         "enter.shift": shift(5),
@@ -50,12 +50,12 @@ def arrays(
         "give.weight": weight(layers, trunk, hidden),
         "give.bias": bias(layers, trunk),
         "give.shift": shift(6, layers),
-        "join.weight": weight(levels, head, trunk + width),
-        "join.bias": bias(levels, head),
-        "join.shift": shift(8, levels),
-        "score.weight": weight(levels, cardinality, head),
-        "score.bias": bias(levels, cardinality),
-        "score.shift": shift(7, levels),
+        "join.weight": weight(num_codebooks, head, trunk + width),
+        "join.bias": bias(num_codebooks, head),
+        "join.shift": shift(8, num_codebooks),
+        "score.weight": weight(num_codebooks, codebook_size, head),
+        "score.bias": bias(num_codebooks, codebook_size),
+        "score.shift": shift(7, num_codebooks),
     }
 
 
@@ -63,28 +63,30 @@ def model(**sizes: int) -> EntropyModel:
     return EntropyModel(arrays(**sizes))
 
 
-def likely_codes(chosen: EntropyModel, levels: int, frames: int, seed: int = 0) -> np.ndarray:
-    """Codes (levels, frames) that the model finds likely: drawn from it, frame after frame."""
+def likely_codes(
+    chosen: EntropyModel, num_codebooks: int, frames: int, seed: int = 0
+) -> np.ndarray:
+    """Codes (codebooks, frames) that the model finds likely: drawn from it, frame after frame."""
     random = np.random.default_rng(seed)
-    codes = np.zeros((levels, frames), np.int64)
+    codes = np.zeros((num_codebooks, frames), np.int64)
     history, last = chosen.initial_history(), np.zeros((1, chosen.trunk), np.float32)
     for frame in range(frames):
         seen = chosen.trunk_outputs(history, last)
         below = np.zeros((1, chosen.width), np.float32)
-        for k in range(levels):
+        for k in range(num_codebooks):
             share = chosen.frequencies(k, seen, below)[0].astype(np.float64) + 1
-            codes[k, frame] = random.choice(chosen.cardinality, p=share / share.sum())
+            codes[k, frame] = random.choice(chosen.codebook_size, p=share / share.sum())
             below = below + chosen.embed(k, codes[k : k + 1, frame])
-        last = chosen.input_proj(below, np.array([levels]))
+        last = chosen.input_proj(below, np.array([num_codebooks]))
     return codes
 
 
-def random_codes(levels: int, frames: int, cardinality: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, cardinality, (levels, frames))
+def random_codes(num_codebooks: int, frames: int, codebook_size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, codebook_size, (num_codebooks, frames))
 
 
 def cut(codes: np.ndarray, seed: int = 0) -> np.ndarray:
     """Ragged codes: a random number of levels, none as well, kept of each frame."""
-    levels, frames = codes.shape
-    kept = np.random.default_rng(seed).integers(0, levels + 1, frames)
-    return np.where(np.arange(levels)[:, None] < kept, codes, ABSENT)
+    num_codebooks, frames = codes.shape
+    kept = np.random.default_rng(seed).integers(0, num_codebooks + 1, frames)
+    return np.where(np.arange(num_codebooks)[:, None] < kept, codes, ABSENT)

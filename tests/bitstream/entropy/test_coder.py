@@ -14,15 +14,15 @@ from .models import cut, likely_codes, model, random_codes
 
 MODEL = model()
 CODER = EntropyCoder(MODEL)
-LEVELS, CARDINALITY = MODEL.levels, MODEL.cardinality
+NUM_CODEBOOKS, CODEBOOK_SIZE = MODEL.num_codebooks, MODEL.codebook_size
 
 some_codes = st.builds(
-    lambda levels, frames, seed, ragged: (
-        cut(random_codes(levels, frames, CARDINALITY, seed), seed)
+    lambda num_codebooks, frames, seed, ragged: (
+        cut(random_codes(num_codebooks, frames, CODEBOOK_SIZE, seed), seed)
         if ragged
-        else random_codes(levels, frames, CARDINALITY, seed)
+        else random_codes(num_codebooks, frames, CODEBOOK_SIZE, seed)
     ),
-    st.integers(1, LEVELS),
+    st.integers(1, NUM_CODEBOOKS),
     st.integers(1, 150),
     st.integers(0, 1 << 20),
     st.booleans(),
@@ -61,39 +61,41 @@ def test_damage_is_refused_or_other_codes_of_that_very_payload(codes, data):
 
 
 def test_what_follows_the_codes_is_refused():
-    payload = CODER.encode(random_codes(3, 20, CARDINALITY))
+    payload = CODER.encode(random_codes(3, 20, CODEBOOK_SIZE))
     for more in (b"\0", b"\0\0\0\0", b"\1", b"some more"):
         with pytest.raises(BitstreamError):
             CODER.decode(payload + more, 3, 20)
 
 
 def test_a_shape_that_no_payload_has_is_refused():
-    for levels, frames in ((LEVELS + 1, 4), (0, 4), (2, 0), (2, MOST_CODES)):
+    for num_codebooks, frames in ((NUM_CODEBOOKS + 1, 4), (0, 4), (2, 0), (2, MOST_CODES)):
         with pytest.raises(BitstreamError):
-            CODER.decode(b"", levels, frames)
+            CODER.decode(b"", num_codebooks, frames)
 
 
 def test_what_the_model_does_not_know_is_not_accepted():
-    assert CODER.accepts(random_codes(LEVELS, 3, CARDINALITY))
-    assert not CODER.accepts(random_codes(LEVELS + 1, 3, CARDINALITY))
-    assert not CODER.accepts(np.full((1, 3), CARDINALITY))
+    assert CODER.accepts(random_codes(NUM_CODEBOOKS, 3, CODEBOOK_SIZE))
+    assert not CODER.accepts(random_codes(NUM_CODEBOOKS + 1, 3, CODEBOOK_SIZE))
+    assert not CODER.accepts(np.full((1, 3), CODEBOOK_SIZE))
     assert not CODER.accepts(np.zeros((1, 0), int))
     assert not CODER.accepts(np.zeros((2, MOST_CODES // 2 + 1), int))
 
 
-@pytest.mark.parametrize("levels", [1, 3, LEVELS])
-def test_the_payload_is_as_long_as_the_codes_are_surprising(levels):
-    codes = likely_codes(MODEL, levels, 200)
+@pytest.mark.parametrize("num_codebooks", [1, 3, NUM_CODEBOOKS])
+def test_the_payload_is_as_long_as_the_codes_are_surprising(num_codebooks):
+    codes = likely_codes(MODEL, num_codebooks, 200)
     bits = CODER.bits(codes)
     assert bits.shape == codes.shape
     assert 0 <= 8 * len(CODER.encode(codes)) - bits.sum() < 8 * 3  # of it one for the counts
     # Codes that the model itself draws take the entropy; any others take more.
-    assert bits.mean() < 0.8 * np.log2(CARDINALITY)
-    assert CODER.bits(random_codes(levels, 200, CARDINALITY)).mean() > np.log2(CARDINALITY)
+    assert bits.mean() < 0.8 * np.log2(CODEBOOK_SIZE)
+    assert CODER.bits(random_codes(num_codebooks, 200, CODEBOOK_SIZE)).mean() > np.log2(
+        CODEBOOK_SIZE
+    )
 
 
 def test_absent_codes_take_no_bits():
-    codes = cut(random_codes(LEVELS, 80, CARDINALITY))
+    codes = cut(random_codes(NUM_CODEBOOKS, 80, CODEBOOK_SIZE))
     bits = CODER.bits(codes)
     assert (bits[codes < 0] == 0).all()
     assert (bits[codes >= 0] > 0).all()
@@ -105,10 +107,10 @@ def test_absent_codes_take_no_bits():
 
 def test_only_what_came_before_counts():
     """Bits of a prefix of frames, and of levels, are those of the whole."""
-    codes = random_codes(LEVELS, 150, CARDINALITY)
+    codes = random_codes(NUM_CODEBOOKS, 150, CODEBOOK_SIZE)
     bits = CODER.bits(codes)
     other = codes.copy()
-    other[2:, 70] = (other[2:, 70] + 1) % CARDINALITY
+    other[2:, 70] = (other[2:, 70] + 1) % CODEBOOK_SIZE
     other[:, 71:] = 0
     changed = CODER.bits(other)
     assert np.array_equal(changed[:, :70], bits[:, :70])

@@ -17,7 +17,7 @@ def test_a_file_gives_the_model_and_what_it_says_of_it(tmp_path):
     save_file(arrays(), path, {"codec": "0123abcd"})
     loaded, facts = EntropyModel.load(path)
     assert loaded.hash == model().hash
-    assert (loaded.levels, loaded.cardinality) == (4, 32)
+    assert (loaded.num_codebooks, loaded.codebook_size) == (4, 32)
     assert facts == {"codec": "0123abcd"}
 
 
@@ -34,7 +34,7 @@ def test_any_other_weight_is_another_hash():
     ("change", "message"),
     [
         (lambda a: a.pop("number"), "has no number"),
-        (lambda a: a.update(number=a["number"][:-1]), "is not levels \\+ 1"),
+        (lambda a: a.update(number=a["number"][:-1]), "is not num_codebooks \\+ 1"),
         (lambda a: a.update(number=a["number"].astype(np.int16)), "number is not int8"),
         (lambda a: a.update({"join.bias": a["join.bias"][:, :-1]}), "join.bias is not"),
         (lambda a: a.update({"look.shift": a["look.shift"] + 99}), "shift of 107"),

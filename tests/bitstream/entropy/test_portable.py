@@ -31,8 +31,8 @@ SHAPES = {"full": (4, 60), "ragged": (4, 90), "long": (2, 700)}
 
 
 def golden_codes(name: str) -> np.ndarray:
-    levels, frames = SHAPES[name]
-    codes = random_codes(levels, frames, 32, seed=len(name))
+    num_codebooks, frames = SHAPES[name]
+    codes = random_codes(num_codebooks, frames, 32, seed=len(name))
     return cut(codes) if name == "ragged" else codes
 
 
@@ -63,7 +63,14 @@ def test_a_golden_stream_decodes_to_the_same_codes_for_ever():
     assert reader.samples == 110 * 160 - 7
 
 
-WIDE = {"levels": 3, "cardinality": 1024, "width": 64, "trunk": 128, "hidden": 128, "head": 64}
+WIDE = {
+    "num_codebooks": 3,
+    "codebook_size": 1024,
+    "width": 64,
+    "trunk": 128,
+    "hidden": 128,
+    "head": 64,
+}
 """Sizes at which BLAS has kernels and threads to choose from."""
 
 
@@ -144,7 +151,7 @@ def test_one_frame_at_a_time_is_many_at_once():
     history = chosen.initial_history()
     singly = np.concatenate([chosen.trunk_outputs(history, frame[None]) for frame in frames])
     assert np.array_equal(together, singly)
-    for level in range(chosen.levels):
+    for level in range(chosen.num_codebooks):
         tables = [
             chosen.frequencies(level, together[i : i + 1], below[i : i + 1]) for i in range(70)
         ]

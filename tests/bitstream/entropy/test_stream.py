@@ -20,11 +20,16 @@ from .models import cut, likely_codes, model, random_codes
 
 MODEL = model()
 CODER = EntropyCoder(MODEL)
-LEVELS, BITS = MODEL.levels, 5
+NUM_CODEBOOKS, BITS = MODEL.num_codebooks, 5
 
 
 def header(**changes) -> Header:
-    fields = {"bits": BITS, "levels": LEVELS, "chunk_frames": 50, "context": CODER.hash}
+    fields = {
+        "bits": BITS,
+        "num_codebooks": NUM_CODEBOOKS,
+        "chunk_frames": 50,
+        "context": CODER.hash,
+    }
     return small_header(**(fields | changes))
 
 
@@ -33,7 +38,7 @@ def stream(codes: np.ndarray, head: Header | None = None) -> bytes:
     head = head or header()
     writer = Writer(file, head, CODER if head.context else None)
     writer.write(codes)
-    writer.finish(codes.shape[1] * head.hop)
+    writer.finish(codes.shape[1] * head.hop_length)
     return file.getvalue()
 
 
@@ -45,18 +50,20 @@ def chunks(data: bytes, coder: EntropyCoder | None = CODER) -> list:
 @given(st.integers(1, 130), st.booleans(), st.booleans(), st.integers(0, 99))
 def test_what_is_written_is_read(frames, likely, ragged, seed):
     codes = (
-        likely_codes(MODEL, LEVELS, frames, seed) if likely else random_codes(4, frames, 32, seed)
+        likely_codes(MODEL, NUM_CODEBOOKS, frames, seed)
+        if likely
+        else random_codes(4, frames, 32, seed)
     )
     codes = cut(codes, seed) if ragged else codes
     found = chunks(stream(codes))
     whole = np.full_like(codes, -1)
     for chunk in found:
-        whole[: chunk.levels, chunk.start : chunk.start + chunk.frames] = chunk.codes
+        whole[: chunk.num_codebooks, chunk.start : chunk.start + chunk.frames] = chunk.codes
     assert np.array_equal(whole, codes)
 
 
 def test_each_chunk_is_in_the_smallest_coding():
-    likely, unlikely = likely_codes(MODEL, LEVELS, 50), random_codes(LEVELS, 50, 32)
+    likely, unlikely = likely_codes(MODEL, NUM_CODEBOOKS, 50), random_codes(NUM_CODEBOOKS, 50, 32)
     codes = np.concatenate([likely, unlikely, cut(likely), cut(unlikely)], axis=1)
     found = chunks(stream(codes))
     assert [chunk.coding for chunk in found] == [ENTROPY, PACKED, ENTROPY, RAGGED]
@@ -66,14 +73,14 @@ def test_each_chunk_is_in_the_smallest_coding():
 
 
 def test_a_chunk_of_more_codes_than_a_payload_may_have_is_packed():
-    frames = MOST_CODES // LEVELS + 1
-    codes = np.zeros((LEVELS, frames), int)
+    frames = MOST_CODES // NUM_CODEBOOKS + 1
+    codes = np.zeros((NUM_CODEBOOKS, frames), int)
     (chunk,) = chunks(stream(codes, header(chunk_frames=frames)))
     assert chunk.coding == PACKED
 
 
 def test_without_the_model_all_but_the_codes_is_there():
-    codes = likely_codes(MODEL, LEVELS, 120)
+    codes = likely_codes(MODEL, NUM_CODEBOOKS, 120)
     data = stream(codes)
     found = chunks(data, None)
     assert [(chunk.start, chunk.frames) for chunk in found] == [(0, 50), (50, 50), (100, 20)]
@@ -89,7 +96,7 @@ def test_without_the_model_all_but_the_codes_is_there():
 def test_the_header_names_the_context_model():
     named, unnamed = header(), header(context=None)
     for head in (named, unnamed):
-        assert Reader(io.BytesIO(stream(np.zeros((LEVELS, 3), int), head))).header == head
+        assert Reader(io.BytesIO(stream(np.zeros((NUM_CODEBOOKS, 3), int), head))).header == head
     assert len(named.to_bytes()) == len(unnamed.to_bytes()) + 7
     with pytest.raises(BitstreamError, match="not 8 hex digits"):
         header(context="12345")
@@ -102,7 +109,7 @@ def test_a_payload_that_is_none_is_an_error_even_if_its_check_is_right():
     head = header()
     start = head.to_bytes()
     payload = bytes([255] * 40)
-    record = Shape(LEVELS, 50, 0, True, ENTROPY, len(payload)).to_bytes(head) + payload
+    record = Shape(NUM_CODEBOOKS, 50, 0, True, ENTROPY, len(payload)).to_bytes(head) + payload
     mark = check(zlib.crc32(start), record, 0).to_bytes(4, "little")
     (chunk,) = chunks(start + record + mark)
     with pytest.raises(BitstreamError, match="is damaged"):

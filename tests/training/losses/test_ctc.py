@@ -18,7 +18,7 @@ OUT = nn.Linear(6, 6)
 
 
 def packed(examples: list[tuple[str, Example]], kind: str = "depth") -> dict[str, torch.Tensor]:
-    layout = TokenLayout(VOCABULARY, pattern(kind, UNITS.levels))
+    layout = TokenLayout(VOCABULARY, pattern(kind, UNITS.num_codebooks))
     sequences = [layout.sequence(task(name), example) for name, example in examples]
     batch = pack(sequences, len(sequences), 40, VOCABULARY.id(PAD))[0]
     return {name: torch.from_numpy(getattr(batch, name)) for name in ("tokens", "segments")}
@@ -54,7 +54,7 @@ def test_it_is_torchs_loss_of_speech_that_has_a_text() -> None:
 
 def _spoken(name: str, each: Example, batch: dict[str, torch.Tensor]) -> tuple[int, int, int]:
     """Row and first column of the speech that the text is of, and its frames."""
-    layout = TokenLayout(VOCABULARY, pattern("depth", UNITS.levels))
+    layout = TokenLayout(VOCABULARY, pattern("depth", UNITS.num_codebooks))
     own = torch.from_numpy(layout.sequence(task(name), each).tokens)
     assert each.speech is not None and each.text is not None
     frames, pieces = each.speech.shape[1], len(each.text)

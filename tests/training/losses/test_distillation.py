@@ -45,7 +45,7 @@ def test_level_0_learns_what_the_teacher_hears(corpus, tmp_path):
     assert terms == sorted(terms, reverse=True)
     assert terms[-1] < 0.95 * terms[0]
     # The map to features is the objective's own: the model is a codec like others.
-    assert NeuralCodec.from_pretrained(model).levels == 2
+    assert NeuralCodec.from_pretrained(model).num_codebooks == 2
 
 
 def test_the_gradient_reaches_the_encoder_through_level_0():
@@ -90,4 +90,4 @@ def test_units_that_stay_learn_nothing(corpus):
 
 def test_other_frames_are_one_line():
     with pytest.raises(SpeechLMError, match="frames of 160 samples at 16000 Hz, the codec of 320"):
-        DistillationLoss(TeacherConfig("mfcc", hop=160), CODEC)
+        DistillationLoss(TeacherConfig("mfcc", hop_length=160), CODEC)
