@@ -50,6 +50,10 @@ def conform(
         typer.Option("--random-weights", help="encodec_24khz or dac_16khz without its weights."),
     ] = False,
     check: Annotated[list[str] | None, typer.Option(help="This check alone.")] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="Print a table, in Markdown, of files with what --json printed."),
+    ] = None,
     json: Json = False,
     threads: Threads = 1,
 ) -> None:
@@ -57,6 +61,11 @@ def conform(
 
     Exit status 1 if a check fails.
     """
+    if results:
+        from speechlm.conformance.suite import markdown, read_report
+
+        typer.echo(markdown([read_report(path) for path in results]), nl=False)
+        return
     if (model is None) == (encode is None) or (encode is None) != (decode is None):
         raise SpeechLMError("name a model, or give --encode and --decode")
     if audio is not None:

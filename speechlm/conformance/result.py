@@ -34,8 +34,12 @@ class CheckResult:
         return ". ".join(part for part in (self.reason, figures) if part)
 
 
-def _short(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}"
+def _short(value: float | str | None) -> str:
+    if value is None:  # of a file: JSON has no infinity
+        return "not finite"
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
 
 
 class Failure(Exception):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -12,6 +14,7 @@ from rich.text import Text
 from speechlm.conformance.checks import CHECKS
 from speechlm.conformance.result import CheckResult, Failure, NotApplicable
 from speechlm.conformance.subject import Subject
+from speechlm.errors import SpeechLMError
 from speechlm.types import Wave
 from speechlm.utils.processes import progress
 
@@ -59,6 +62,21 @@ def _outcome(name: str, subject: Subject, waves: list[Wave]) -> CheckResult:
         return CheckResult(name, "fail", failure.figures, str(failure))
     except Exception as error:  # whatever a codec raises is a finding about it
         return CheckResult(name, "fail", reason=f"{type(error).__name__}: {error}")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What :meth:`ConformanceReport.to_json` gave, from a file.
+
+    Raises:
+        SpeechLMError: when it is no such file.
+    """
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        for result in report["outcomes"]:
+            CheckResult(**result)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpeechLMError(f"{path}: holds no results of speechlm conform: {error}") from None
+    return {"subject": str(report["subject"]), "outcomes": report["outcomes"]}
 
 
 def markdown(reports: Sequence[dict[str, Any]]) -> str:

@@ -90,14 +90,19 @@ def test_opus_by_its_commands():
     assert not failed(report), report
 
 
-def test_the_command_prints_and_exits():
+def test_the_command_prints_and_exits(tmp_path):
     runner = CliRunner()
     chosen = ["--check", "length", "--check", "bits"]
     good = runner.invoke(app, ["conform", "tests.conformance.toys:Toy", "--json", *chosen])
     assert good.exit_code == 0
     report = json.loads(good.stdout)
     assert [outcome["status"] for outcome in report["outcomes"]] == ["pass", "pass"]
-    assert "| length | pass: lengths tried" in suite.markdown([report])
+    saved = tmp_path / "toy.json"
+    saved.write_text(good.stdout)
+    table = runner.invoke(app, ["conform", "--results", str(saved)])
+    assert "| length | pass: lengths tried" in table.stdout
+    with pytest.raises(SpeechLMError, match="holds no results"):
+        suite.read_report(tmp_path / "none.json")
     bad = runner.invoke(app, ["conform", "tests.conformance.toys:ClaimsHalf", *chosen])
     assert bad.exit_code == 1
     assert "codes take more bits than stated" in bad.stdout.replace("\n", " ").replace("│", "")

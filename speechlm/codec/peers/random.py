@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 
 from speechlm.codec.peers.base import Peer, package, quiet
@@ -14,7 +16,7 @@ def with_random_weights(name: str) -> Peer:
     Raises:
         SpeechLMError: for another name, or when the package is missing.
     """
-    with torch.random.fork_rng(), quiet():
+    with torch.random.fork_rng(), torch.no_grad(), quiet():
         torch.manual_seed(0)
         if name == "encodec_24khz":
             from speechlm.codec.peers.encodec import Encodec
@@ -36,11 +38,13 @@ def with_random_weights(name: str) -> Peer:
     raise SpeechLMError(f"{name}: random weights are for encodec_24khz and dac_16khz")
 
 
-def _with_random_codebooks(model: torch.nn.Module) -> torch.nn.Module:
-    """EnCodec's codebooks are zeros until training sets them, which gives one code for all."""
-    for module in model.modules():
-        if hasattr(module, "embed") and hasattr(module, "codebook_size"):
-            embed = module.embed
-            if isinstance(embed, torch.Tensor):
-                embed.normal_()
-    return model
+def _with_random_codebooks(model: Any) -> torch.nn.Module:
+    """EnCodec's codebooks are zeros until training sets them, which gives one code for all.
+
+    Here their entries are as large as the encoder's output for noise, and smaller in each further
+    codebook, as residuals are.
+    """
+    scale = float(model.encoder(0.1 * torch.randn(1, 1, model.sample_rate)).std())
+    for number, layer in enumerate(model.quantizer.vq.layers):
+        layer._codebook.embed.normal_(std=scale * 0.8**number)
+    return cast(torch.nn.Module, model)
