@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from speechlm.codec.base import Codec
     from speechlm.errors import SpeechLMError
     from speechlm.lm.speech_lm import Generated, SpeechLM
-    from speechlm.units.base import UnitTokenizer as Tokenizer
+    from speechlm.tokenizers.base import UnitTokenizer as Tokenizer
     from speechlm.vocoder.model import VocodedUnits as Vocoder
 
 __all__ = [
@@ -38,7 +38,7 @@ _SOURCES = {
     "Generated": "speechlm.lm.speech_lm:Generated",
     "SpeechLM": "speechlm.lm.speech_lm:SpeechLM",
     "SpeechLMError": "speechlm.errors:SpeechLMError",
-    "Tokenizer": "speechlm.units.base:UnitTokenizer",
+    "Tokenizer": "speechlm.tokenizers.base:UnitTokenizer",
     "Vocoder": "speechlm.vocoder.model:VocodedUnits",
     "compress": "speechlm.api:compress",
     "decompress": "speechlm.api:decompress",

@@ -12,10 +12,10 @@ from speechlm.codec import CodecConfig, CodecNetwork, NeuralCodec
 from speechlm.codec.config import QuantizerConfig, SpectralConfig
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import Vocabulary
+from speechlm.tokenizers.load import TOKENIZER, embed, load
+from speechlm.tokenizers.text import FILE as TEXT_MODEL
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.training.lm import ids_of
-from speechlm.units.load import TOKENIZER, embed, load
-from speechlm.units.text import FILE as TEXT_MODEL
-from speechlm.units.text import TextTokenizer
 from speechlm.vocoder import VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
 from tests.lm import tiny

@@ -23,7 +23,7 @@ from speechlm.codec import Codec
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.speech_lm import SpeechLM
-from speechlm.units import load as units
+from speechlm.tokenizers import load as units
 from speechlm.vocoder import VocodedUnits
 from tests.tools import require
 

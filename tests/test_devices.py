@@ -25,14 +25,14 @@ from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.model import UnitLM
 from speechlm.lm.speech_lm import SpeechLM
 from speechlm.nn import PackedSequences
-from speechlm.units import load as units
-from speechlm.units.vq_apc import VqApcConfig, VqApcNetwork
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.vq_apc import VqApcConfig, VqApcNetwork
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from tests.codec import tiny as tiny_codec
 from tests.device import Remote, simulated_cuda
 from tests.lm import tiny
+from tests.tokenizers.test_stacked import CLUSTERS, semantic, stack
 from tests.tools import require
-from tests.units.test_stacked import CLUSTERS, semantic, stack
 
 
 @pytest.fixture(params=["simulated", pytest.param("cuda", marks=pytest.mark.gpu)])

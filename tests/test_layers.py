@@ -27,7 +27,6 @@ LAYERS = [
     "codec",
     "rate_control",
     "compression",
-    "units",
     "tokenizers",
     "vocoder",
     "alignment",

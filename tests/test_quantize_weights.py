@@ -15,8 +15,8 @@ from speechlm.cli import app
 from speechlm.codec import NeuralCodec
 from speechlm.errors import SpeechLMError
 from speechlm.quantize_weights import quantize_weights
-from speechlm.units import load as units
-from speechlm.units.load import embed
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.load import embed
 from speechlm.vocoder import VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
 

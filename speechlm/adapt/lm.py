@@ -23,10 +23,10 @@ from speechlm.evaluation.results import Results
 from speechlm.lm.config import LMConfig
 from speechlm.lm.language_model import LanguageModel
 from speechlm.report import suites as report
+from speechlm.tokenizers.text import FILE as TEXT_MODEL
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.lm import LMLossConfig, LMObjective, LMRecipe
 from speechlm.training.masking import MaskConfig
-from speechlm.units.text import FILE as TEXT_MODEL
 
 COLUMNS = {
     "bits": {"title": "Units", "unit": "bits/s", "digits": 1, "better": "lower"},

@@ -14,10 +14,10 @@ from speechlm.data.corpus import read_cuts
 from speechlm.evaluation.clips import find
 from speechlm.evaluation.metrics import named
 from speechlm.evaluation.results import cell
+from speechlm.tokenizers.load import load as load_units
 from speechlm.training.adversarial import AdversarialConfig
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.vocoder import VocoderDataConfig, VocoderObjective, VocoderRecipe
-from speechlm.units.load import load as load_units
 from speechlm.vocoder import VocodedUnits
 from speechlm.vocoder.config import VocoderConfig
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from speechlm import audio, hub
 from speechlm.alignment.words import RATE, STEP, Aligner, Word, between, end, levels, split
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers import features
+from speechlm.tokenizers.features import TeacherConfig
 from speechlm.types import Floats
-from speechlm.units import features
-from speechlm.units.features import TeacherConfig
 
 AWAY = 200.0
 """Decibels that a place may be louder for being nearer to the next word, a second²: the first frame

@@ -19,12 +19,12 @@ from speechlm.data import prepare as preparing
 from speechlm.data import tokenize as tokenizing
 from speechlm.data.batches.task_mixture import MixtureConfig, TaskConfig
 from speechlm.lm.config import DepthConfig, LMConfig
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.training.codec import CodecDataConfig, CodecObjective, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.objective import Objective
 from speechlm.training.trainer import train
-from speechlm.units.text import TextTokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -28,6 +28,7 @@ from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
 from speechlm.lm.model import UnitLM
+from speechlm.tokenizers.text import FILE as TEXT_MODEL
 from speechlm.training.compile import compile_networks
 from speechlm.training.config import TrainingConfig
 from speechlm.training.ema import EMA
@@ -35,7 +36,6 @@ from speechlm.training.objective import Objective
 from speechlm.training.optimizers import build_optimizers, trainable
 from speechlm.training.prefetch import prefetched
 from speechlm.training.registry import OBJECTIVES, load_recipe
-from speechlm.units.text import FILE as TEXT_MODEL
 
 WARMUP = 15
 """Steps before the measured ones: codebooks start one a step, and memory is allocated."""

@@ -152,7 +152,7 @@ def text_tokenizer(
 ) -> None:
     """Train the text tokenizer of a language model."""
     from speechlm.data import texts
-    from speechlm.units.text import TextTokenizer
+    from speechlm.tokenizers.text import TextTokenizer
 
     tokenizer = TextTokenizer.train(texts.read_all(sources), kind, size, lower)
     tokenizer.save(out)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers.base import Units, UnitTokenizer
 from speechlm.types import Codes
-from speechlm.units.base import Units, UnitTokenizer
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from speechlm.errors import SpeechLMError
-from speechlm.units.base import UnitTokenizer
+from speechlm.tokenizers.base import UnitTokenizer
 
 
 class MapCodes:

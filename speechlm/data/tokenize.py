@@ -25,8 +25,8 @@ from speechlm.data.speech import Utterance
 from speechlm.data.splits import named_split
 from speechlm.data.tokens import Tokens, claim, index_path, shard_file
 from speechlm.errors import SpeechLMError
-from speechlm.units.base import UnitTokenizer
-from speechlm.units.load import load
+from speechlm.tokenizers.base import UnitTokenizer
+from speechlm.tokenizers.load import load
 from speechlm.utils.distributed import Shard
 from speechlm.utils.processes import processes, progress
 
@@ -61,10 +61,10 @@ def tokenize(
 
     Args:
         source: or Lhotse Shar (:mod:`speechlm.data.shar`), whose shards are then those of ``out``.
-        model: a codec or another tokenizer, as :func:`speechlm.units.load.load` takes it.
+        model: a codec or another tokenizer, as :func:`speechlm.tokenizers.load.load` takes it.
         num_codebooks: of its units, from the first; all by default.
         workers: processes; one is this one.
-        framed: a unit for every frame, as for :func:`speechlm.units.load.load`.
+        framed: a unit for every frame, as for :func:`speechlm.tokenizers.load.load`.
 
     Raises:
         SpeechLMError: when there is nothing to tokenize, ``out`` holds something else, or no

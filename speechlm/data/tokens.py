@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from speechlm.data.index import Entries, Entry, Segment, read
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers.base import Units
 from speechlm.types import StoredCodes
-from speechlm.units.base import Units
 from speechlm.utils.files import atomic_path
 
 __all__ = ["Entries", "Entry", "Segment", "Tokens"]

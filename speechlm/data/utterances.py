@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from speechlm.data.splits import SPLITS
 from speechlm.data.tokens import Entry, Tokens
 from speechlm.lm.patterns import prepend_unknown_codebooks
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.text import TextTokenizer
 
 ROW = np.dtype(
     [

@@ -24,7 +24,7 @@ from speechlm.lm.config import IdsConfig, LMConfig
 from speechlm.lm.hf_tokenizer import save_tokenizer
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import END_OF_SPEECH, PAD
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.utils.files import atomic_path
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.vocabulary import PAD, Vocabulary
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.utils.files import atomic_path
 
 TOKENIZER, CONFIG = "tokenizer.json", "tokenizer_config.json"

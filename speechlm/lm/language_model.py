@@ -26,11 +26,11 @@ from speechlm.lm.vocabulary import Vocabulary
 from speechlm.nn import PackedSequences
 from speechlm.text.lm import FILE as TEXT_LM
 from speechlm.text.lm import TextLM
+from speechlm.tokenizers.base import UnitTokenizer
+from speechlm.tokenizers.load import load as load_units
+from speechlm.tokenizers.text import FILE as TEXT_MODEL
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.types import Codes
-from speechlm.units.base import UnitTokenizer
-from speechlm.units.load import load as load_units
-from speechlm.units.text import FILE as TEXT_MODEL
-from speechlm.units.text import TextTokenizer
 
 MAX_WORD_SECONDS = 2.0
 """Maximum length of a word in word-by-word synthesis, with the pause after it."""

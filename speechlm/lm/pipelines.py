@@ -19,8 +19,8 @@ from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.language_model import LanguageModel, LikelihoodScore
 from speechlm.text.normalize import normalize, to_words
 from speechlm.text.sentences import split_sentences
+from speechlm.tokenizers.base import UnitStream, UnitTokenizer
 from speechlm.types import Codes
-from speechlm.units.base import UnitStream, UnitTokenizer
 
 SECONDS_PER_CHARACTER = 0.2
 """Maximum seconds of speech per character of text, plus two: half the usual speech rate."""

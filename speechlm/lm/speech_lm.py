@@ -16,8 +16,8 @@ from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
 from speechlm.lm.language_model import LanguageModel, LikelihoodScore
 from speechlm.publish import Publishable
+from speechlm.tokenizers.base import UnitTokenizer
 from speechlm.types import Codes
-from speechlm.units.base import UnitTokenizer
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import offset_codes
+from speechlm.tokenizers.base import Units
 from speechlm.types import Ids
-from speechlm.units.base import Units
 from speechlm.utils.files import atomic_path
 
 FILE = "vocabulary.json"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from speechlm import hub
 from speechlm.alignment.ctc import AlignerConfig, AlignerNetwork
+from speechlm.tokenizers import features
 from speechlm.training.config import TrainingConfig
 from speechlm.training.transcribed_features import (
     TranscribedFeatures,
@@ -18,7 +19,6 @@ from speechlm.training.transcribed_features import (
     TranscribedObjective,
     letter_loss,
 )
-from speechlm.units import features
 
 
 @dataclass

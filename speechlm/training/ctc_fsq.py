@@ -1,4 +1,4 @@
-"""Training supervised semantic tokens (``speechlm.units.ctc_fsq``)."""
+"""Training supervised semantic tokens (``speechlm.tokenizers.ctc_fsq``)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torchaudio.functional import edit_distance
 
 from speechlm import hub
 from speechlm.quantize import codebook_counts
+from speechlm.tokenizers import features
+from speechlm.tokenizers.ctc_fsq import ConvBlocks, CtcFsqConfig, CtcFsqEncoder, mask
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, evaluate, total_loss
 from speechlm.training.transcribed_features import (
@@ -21,8 +23,6 @@ from speechlm.training.transcribed_features import (
     TranscribedObjective,
     letter_loss,
 )
-from speechlm.units import features
-from speechlm.units.ctc_fsq import ConvBlocks, CtcFsqConfig, CtcFsqEncoder, mask
 
 
 @dataclass

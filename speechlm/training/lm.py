@@ -23,13 +23,13 @@ from speechlm.lm.vocabulary import END_OF_SPEECH, PAD, Vocabulary
 from speechlm.lm.vocabulary import FILE as VOCABULARY
 from speechlm.nn import PackedSequences
 from speechlm.nn.transformer import Block
+from speechlm.tokenizers.base import Units
+from speechlm.tokenizers.text import FILE as TEXT_MODEL
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
 from speechlm.training.masking import MaskConfig, drop_semantic, masked_columns
 from speechlm.training.objective import Objective
-from speechlm.units.base import Units
-from speechlm.units.text import FILE as TEXT_MODEL
 from speechlm.utils import distributed
 from speechlm.utils.terminal import errors
 

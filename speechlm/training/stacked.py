@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.units.load import embed
-from speechlm.units.stacked import StackedConfig, load
+from speechlm.tokenizers.load import embed
+from speechlm.tokenizers.stacked import StackedConfig, load
 
 
 @dataclass

@@ -19,9 +19,9 @@ from speechlm.alignment.ctc import encode_text, min_frames, normalize
 from speechlm.data import speech
 from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers.features import Teacher
 from speechlm.training.objective import Objective
 from speechlm.training.units import Kept
-from speechlm.units.features import Teacher
 from speechlm.utils.distributed import Shard
 
 Example = tuple[np.ndarray, list[int]]

@@ -20,10 +20,10 @@ from speechlm import audio, hub
 from speechlm.data import speech
 from speechlm.data.speech import Utterance
 from speechlm.errors import SpeechLMError
-from speechlm.units import features
-from speechlm.units.features import Teacher
-from speechlm.units.forms import Frames, Pieces, build, check, runs
-from speechlm.units.kmeans import KMeansConfig
+from speechlm.tokenizers import features
+from speechlm.tokenizers.features import Teacher
+from speechlm.tokenizers.kmeans import KMeansConfig
+from speechlm.tokenizers.serialization import FrameTokens, UnitBPE, build, check, runs
 from speechlm.utils.files import atomic_path
 from speechlm.utils.processes import progress
 
@@ -93,11 +93,11 @@ def train_units(recipe: UnitsRecipe) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     form = config.form
     if form.kind == "pieces":
-        made = Pieces.train(every, config.clusters, form.pieces)
+        made = UnitBPE.train(every, config.clusters, form.pieces)
         made.save(folder)
     written = build(form, config.clusters, folder)
     columns = len(whole)
-    if not isinstance(written, Frames):
+    if not isinstance(written, FrameTokens):
         columns = sum(written.write(each).shape[1] for each in every)
     facts["run"] = len(whole) / sum(len(runs(each)[0]) for each in every)
     mean = round(len(whole) * teacher.hop_length / max(columns, 1))
@@ -205,8 +205,8 @@ def cluster(
 ) -> tuple[dict[str, torch.Tensor], NDArray[np.int64], dict[str, Any]]:
     """Mini-batch k-means (Sculley 2010) of features (frames, dim), standardised.
 
-    Returns the weights of :class:`speechlm.units.kmeans.KMeans`, the units (frames,), and facts:
-    the frames, and the share of the variance that units leave unexplained.
+    Returns the weights of :class:`speechlm.tokenizers.kmeans.KMeans`, the units (frames,), and
+    facts: the frames, and the share of the variance that units leave unexplained.
 
     Raises:
         SpeechLMError: when scikit-learn is not installed, or when there are no more frames than

@@ -15,6 +15,9 @@ from speechlm.data.batches.unit_crops import UnitCrops, utterances
 from speechlm.data.tokenize import tokenize
 from speechlm.data.tokens import Tokens
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers.load import TOKENIZER, embed, load
+from speechlm.tokenizers.semantic import SemanticUnits
+from speechlm.tokenizers.stacked import StackedUnits
 from speechlm.training.adversarial import AdversarialConfig, AdversarialObjective
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.spectral import LogMagnitudeLoss, LogMelLoss
@@ -29,9 +32,6 @@ from speechlm.training.losses.terms import (
 from speechlm.training.losses.wave_pair import WavePair, in_float32
 from speechlm.training.losses.whisper_features import WhisperFeatureConfig, asr_feature_terms
 from speechlm.training.validation_clips import MAX_CLIPS, numbered_clips
-from speechlm.units.load import TOKENIZER, embed, load
-from speechlm.units.semantic import SemanticUnits
-from speechlm.units.stacked import StackedUnits
 from speechlm.vocoder.config import VocoderConfig
 from speechlm.vocoder.model import VocodedUnits, framed
 from speechlm.vocoder.network import Filters, VocoderNetwork

@@ -1,4 +1,4 @@
-"""Training units that predict (``speechlm.units.vq_apc``)."""
+"""Training units that predict (``speechlm.tokenizers.vq_apc``)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from speechlm import hub
 from speechlm.data.batches.audio_crops import Crops, recordings
 from speechlm.errors import SpeechLMError
 from speechlm.quantize import Quantized, codebook_counts
+from speechlm.tokenizers.features.spectral import RATE
+from speechlm.tokenizers.vq_apc import VqApcConfig, VqApcNetwork
 from speechlm.training.config import TrainingConfig
 from speechlm.training.losses.commitment import commitment_loss
 from speechlm.training.losses.terms import LossTerm, Schedule, Weight, total_loss
 from speechlm.training.objective import Objective
-from speechlm.units.features.spectral import RATE
-from speechlm.units.vq_apc import VqApcConfig, VqApcNetwork
 
 MEASURED = 8
 """Batches of which the mean and the spread of the features are taken."""

@@ -13,12 +13,12 @@ from torch import Tensor
 from speechlm import hub
 from speechlm.errors import SpeechLMError
 from speechlm.nn import State
+from speechlm.tokenizers.base import Units, UnitTokenizer
+from speechlm.tokenizers.load import TOKENIZER
+from speechlm.tokenizers.load import load as load_units
+from speechlm.tokenizers.semantic import SemanticUnits
+from speechlm.tokenizers.serialization import FrameTokens
 from speechlm.types import Codes
-from speechlm.units.base import Units, UnitTokenizer
-from speechlm.units.forms import Frames
-from speechlm.units.load import TOKENIZER
-from speechlm.units.load import load as load_units
-from speechlm.units.semantic import SemanticUnits
 from speechlm.vocoder.config import VocoderConfig
 from speechlm.vocoder.network import VocoderNetwork
 
@@ -143,7 +143,7 @@ class VocoderStream:
 
     def _frames(self, codes: Tensor) -> Tensor:
         """Units (batch, codebooks, frames) of columns of the form."""
-        if self.form is None or isinstance(self.form, Frames):
+        if self.form is None or isinstance(self.form, FrameTokens):
             return codes
         if len(codes) != 1:
             raise SpeechLMError("units that differ in length are decoded one recording at a time")
@@ -165,7 +165,7 @@ def framed(tokenizer: UnitTokenizer) -> Units:
     """The units of a tokenizer's frames, whatever form it gives them."""
     if isinstance(tokenizer, SemanticUnits):
         source = tokenizer.source
-        return SemanticUnits(source, Frames(source.clusters), source.hop_length).units
+        return SemanticUnits(source, FrameTokens(source.clusters), source.hop_length).units
     return tokenizer.units
 
 
@@ -177,7 +177,7 @@ def check(units: Units, config: VocoderConfig) -> None:
 
 
 def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> VocodedUnits:
-    """The vocoder in a model folder; see :func:`speechlm.units.load.load`."""
+    """The vocoder in a model folder; see :func:`speechlm.tokenizers.load.load`."""
     config, weights = hub.load_model(folder, VocoderConfig)
     network = hub.build(lambda: VocoderNetwork(config), weights, folder)
     hub.fill(network, weights, folder)

@@ -20,7 +20,7 @@ from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS, Span
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.text import TextTokenizer
 from tests.lm.corpora import text_model, tokenized, units, write_shard
 
 ANYHOW = [name for name in TASKS if not name.startswith("tts-wordwise")]

@@ -24,7 +24,7 @@ from speechlm.data.shar import Shar
 from speechlm.data.tokenize import tokenize, tokenize_share
 from speechlm.data.tokens import Tokens, claim, index_path
 from speechlm.errors import SpeechLMError
-from speechlm.units.load import load
+from speechlm.tokenizers.load import load
 from speechlm.utils.distributed import Shard
 from tests.data.trees import text_file, tone, wave_file
 from tests.lm.corpora import units, write_shard

@@ -9,7 +9,7 @@ import pytest
 
 from speechlm.cli import main
 from speechlm.data.tokens import Tokens
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.text import TextTokenizer
 from tests.data.trees import text_file, tone, wave_file
 
 

@@ -22,11 +22,11 @@ from speechlm.evaluation.lm.results import LMResults
 from speechlm.evaluation.metrics.base import Unscored
 from speechlm.evaluation.recognition import Listener
 from speechlm.report import suites
-from speechlm.units import load as units
-from speechlm.units.load import embed
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.load import embed
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
-from tests.units.test_stacked import CLUSTERS, semantic
+from tests.tokenizers.test_stacked import CLUSTERS, semantic
 
 from .test_lm import Parrot
 from .voices import RATE, voice

@@ -39,8 +39,8 @@ from speechlm.evaluation.recognition.text import character_errors
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.language_model import LanguageModel
 from speechlm.report import suites
+from speechlm.tokenizers.codec import CodecUnits
 from speechlm.training import registry
-from speechlm.units.codec import CodecUnits
 from tests.lm.corpora import text_model, tokenized
 from tests.tools import require
 

@@ -30,8 +30,8 @@ from speechlm.evaluation.probe import (
 from speechlm.evaluation.probe.config import LabelsConfig
 from speechlm.evaluation.probe.labels import Label
 from speechlm.evaluation.statistics import Interval
+from speechlm.tokenizers.base import Units, UnitStream, UnitTokenizer
 from speechlm.training import registry
-from speechlm.units.base import Units, UnitStream, UnitTokenizer
 
 from .tones import say_tones
 

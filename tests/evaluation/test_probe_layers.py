@@ -15,8 +15,8 @@ from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import layers, run
 from speechlm.evaluation.probe.metrics import ProbeResult
+from speechlm.tokenizers.features.pretrained import TransformersTeacher
 from speechlm.training import registry
-from speechlm.units.features.pretrained import TransformersTeacher
 from tests.teachers import tiny_hubert
 
 from .tones import say_tones

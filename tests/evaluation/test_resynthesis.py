@@ -17,13 +17,13 @@ from speechlm.evaluation.recognition import Listener, Recogniser
 from speechlm.evaluation.results import Results
 from speechlm.evaluation.roundtrip import UNTIMED
 from speechlm.report import suites
-from speechlm.units import load as units
-from speechlm.units.forms import Pieces
-from speechlm.units.load import embed
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.load import embed
+from speechlm.tokenizers.serialization import UnitBPE
 from speechlm.vocoder import VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
 from speechlm.vocoder.model import VocoderStream
-from tests.units.test_stacked import CLUSTERS, semantic
+from tests.tokenizers.test_stacked import CLUSTERS, semantic
 
 from .voices import RATE, voice
 
@@ -52,7 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     for form in FORMS:
         said = semantic(folder / f"said-{form}", form=form)
         if form == "pieces":
-            Pieces.train([np.arange(CLUSTERS)] * 3, CLUSTERS, CLUSTERS + 3).save(said)
+            UnitBPE.train([np.arange(CLUSTERS)] * 3, CLUSTERS, CLUSTERS + 3).save(said)
         config = VocoderConfig(
             weights=units.load(said, framed=True).units.weights, codebook_size=CLUSTERS, dim=16,
             blocks=1, ahead=1, voice=VoiceConfig(8, 1, 4), duration_dim=8,

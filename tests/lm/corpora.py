@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.data.tokens import Segment, claim, shard_file
-from speechlm.units.base import Units
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.base import Units
+from speechlm.tokenizers.text import TextTokenizer
 
 WORDS = {"one": 0, "two": 1, "three": 2, "four": 3, "five": 4, "six": 5}
 SPEAKERS = ("ann", "bob", "cat", "dan")

@@ -16,8 +16,8 @@ from speechlm.lm import hf
 from speechlm.lm.generate.sampling import GREEDY
 from speechlm.lm.hf_tokenizer import save_tokenizer
 from speechlm.lm.vocabulary import GENERATE_SPEECH, SPEECH, Vocabulary
-from speechlm.units.base import Units
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.base import Units
+from speechlm.tokenizers.text import TextTokenizer
 from tests.models import tiny_lm
 from tests.tools import require
 

@@ -28,11 +28,11 @@ from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.model import UnitLM
 from speechlm.lm.tasks import TASKS, Example
 from speechlm.lm.vocabulary import Vocabulary
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.base import UnitTokenizer
+from speechlm.tokenizers.text import FILE as TEXT_MODEL
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.training.lm import ids_of
-from speechlm.units import load as units
-from speechlm.units.base import UnitTokenizer
-from speechlm.units.text import FILE as TEXT_MODEL
-from speechlm.units.text import TextTokenizer
 
 RATE = 16000
 KINDS = ("depth", "delay", "flatten")

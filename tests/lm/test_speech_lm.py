@@ -13,10 +13,10 @@ from speechlm.lm.config import DepthConfig, LMConfig
 from speechlm.lm.generate.sampling import Sampling
 from speechlm.lm.model import UnitLM
 from speechlm.lm.vocabulary import Vocabulary
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.text import FILE as TEXT_MODEL
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.training.lm import ids_of
-from speechlm.units import load as units
-from speechlm.units.text import FILE as TEXT_MODEL
-from speechlm.units.text import TextTokenizer
 
 RATE = 16000
 HOP = 320

@@ -13,7 +13,7 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import PATTERNS, pattern
 from speechlm.lm.tasks import TASKS, Example, Span, TokenLayout, task
 from speechlm.lm.vocabulary import Vocabulary
-from speechlm.units.base import Units
+from speechlm.tokenizers.base import Units
 
 # Specials 0 to 7; text 8 to 17; level 0: 18 to 22; level 1: 23 to 27.
 PAD, SPEECH, TEXT, SAY, WRITE, SPOKEN, WRITTEN, END = range(8)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from speechlm.errors import SpeechLMError
 from speechlm.lm.vocabulary import FILE, SPECIALS, Vocabulary
-from speechlm.units.base import Units
+from speechlm.tokenizers.base import Units
 
 
 def units(num_codebooks: int = 3, codebook_size: int = 16) -> Units:

@@ -15,6 +15,8 @@ from speechlm.codec import CodecNetwork, NeuralCodec
 from speechlm.data.batches.task_mixture import MixtureConfig, TaskConfig
 from speechlm.data.prepare import prepare
 from speechlm.lm.config import DepthConfig, LMConfig
+from speechlm.tokenizers.features import TeacherConfig
+from speechlm.tokenizers.vq_apc import VqApcConfig
 from speechlm.training.aligner import AlignerRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.entropy_model import EntropyModelDataConfig, EntropyModelRecipe
@@ -25,8 +27,6 @@ from speechlm.training.registry import OBJECTIVES
 from speechlm.training.transcribed_features import TranscribedFeaturesConfig
 from speechlm.training.vocoder import VocoderDataConfig, VocoderRecipe
 from speechlm.training.vq_apc import VqApcDataConfig, VqApcRecipe
-from speechlm.units.features import TeacherConfig
-from speechlm.units.vq_apc import VqApcConfig
 from speechlm.vocoder.config import VocoderConfig, VoiceConfig
 from tests.lm.corpora import text_model, tokenized
 

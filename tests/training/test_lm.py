@@ -29,10 +29,10 @@ from speechlm.lm.model import UnitLM
 from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS
 from speechlm.lm.vocabulary import END_OF_SPEECH, Vocabulary
+from speechlm.tokenizers.text import FILE, TextTokenizer
 from speechlm.training import lm, registry
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.trainer import train
-from speechlm.units.text import FILE, TextTokenizer
 from speechlm.utils import distributed
 from speechlm.utils.distributed import Shard
 from tests.codec.test_peers import DAC, ENCODEC, save

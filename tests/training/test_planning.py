@@ -17,11 +17,11 @@ from speechlm.lm.generate.sampling import GREEDY, Sampling
 from speechlm.lm.language_model import LanguageModel
 from speechlm.lm.tasks import TASKS, Example
 from speechlm.nn import PackedSequences
+from speechlm.tokenizers.base import Units
 from speechlm.training.lm import LMObjective, LMRecipe
 from speechlm.training.losses.ctc import ctc_loss
 from speechlm.training.masking import drop_semantic
 from speechlm.training.trainer import train
-from speechlm.units.base import Units
 from tests.lm.corpora import text_model, tokenized
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "lm-smoke.yaml"

@@ -23,15 +23,15 @@ from speechlm.data.speech import loaded
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.config import SystemConfig
 from speechlm.evaluation.systems import Absent, build, specs
+from speechlm.tokenizers import load as units
 from speechlm.training import registry
 from speechlm.training.validation_clips import ValidationClips
 from speechlm.training.vocoder import duration_loss
-from speechlm.units import load as units
 from speechlm.vocoder import VocodedUnits, VocoderConfig, VocoderNetwork
 from speechlm.vocoder.config import VoiceConfig
+from tests.tokenizers.test_kmeans import ROOT, train, tune
 from tests.tools import require
 from tests.training.test_processes import finish, launch, losses
-from tests.units.test_kmeans import ROOT, train, tune
 
 RATE, HOP, UNITS = 16000, 320, 12
 TINY = VocoderConfig(

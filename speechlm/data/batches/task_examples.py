@@ -13,7 +13,7 @@ from speechlm.data.tokens import Tokens
 from speechlm.data.utterances import TokenizedUtterance, Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm.tasks import Example, Span, Task, TokenLayout, TokenSequence
-from speechlm.units.base import Units
+from speechlm.tokenizers.base import Units
 
 Run = tuple[list[int], np.ndarray]
 """Pieces of what is said, and its codes (codebooks, frames)."""

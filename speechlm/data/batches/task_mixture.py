@@ -20,7 +20,7 @@ from speechlm.lm import tasks
 from speechlm.lm.patterns import pattern
 from speechlm.lm.tasks import TokenLayout, TokenSequence
 from speechlm.lm.vocabulary import PAD, Vocabulary
-from speechlm.units.text import TextTokenizer
+from speechlm.tokenizers.text import TextTokenizer
 
 DEV_LINES = 0.02
 """Share of further texts on which to validate."""

@@ -14,8 +14,8 @@ from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
 from speechlm.evaluation.schema import Column
 from speechlm.lm import pipelines
+from speechlm.tokenizers.base import UnitStream
 from speechlm.types import Codes, Wave
-from speechlm.units.base import UnitStream
 
 LOOP_SECONDS = 2.0
 COLUMNS = {

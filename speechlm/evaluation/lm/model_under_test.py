@@ -18,8 +18,8 @@ from speechlm.evaluation.lm.config import LMSuiteConfig
 from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import GREEDY
 from speechlm.lm.language_model import LanguageModel
+from speechlm.tokenizers.base import UnitTokenizer
 from speechlm.types import Codes, Wave
-from speechlm.units.base import UnitTokenizer
 
 
 @dataclass(frozen=True)

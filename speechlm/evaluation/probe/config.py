@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from speechlm.tokenizers.features import TeacherConfig
 from speechlm.training.units import UnitsDataConfig
-from speechlm.units.features import TeacherConfig
 
 
 @dataclass

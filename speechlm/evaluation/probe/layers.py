@@ -19,9 +19,9 @@ from speechlm.evaluation.probe.config import LayersConfig
 from speechlm.evaluation.probe.metrics import ProbeResult
 from speechlm.evaluation.probe.tokenizers import ProbedTokenizers
 from speechlm.evaluation.statistics import Interval
+from speechlm.tokenizers import features
+from speechlm.tokenizers.kmeans import Clusters
 from speechlm.training.units import Kept, UnitsTrainingConfig, cluster, draw
-from speechlm.units import features
-from speechlm.units.kmeans import Clusters
 from speechlm.utils.processes import progress
 
 

@@ -22,8 +22,8 @@ from speechlm.evaluation.probe.information import (
 from speechlm.evaluation.probe.labels import Labelled
 from speechlm.evaluation.probe.tokenizers import ProbedTokenizers
 from speechlm.evaluation.statistics import Interval
+from speechlm.tokenizers.serialization import runs
 from speechlm.types import Floats, Ints
-from speechlm.units.forms import runs
 
 
 @dataclass(frozen=True)

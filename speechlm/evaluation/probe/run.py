@@ -21,7 +21,7 @@ from speechlm.evaluation.probe.layers import LayerChoice
 from speechlm.evaluation.probe.metrics import Material, ProbeResult, probe
 from speechlm.evaluation.probe.tokenizers import probed_tokenizer
 from speechlm.evaluation.statistics import Interval
-from speechlm.units.load import load
+from speechlm.tokenizers.load import load
 from speechlm.utils.files import atomic_path
 from speechlm.utils.processes import progress
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from speechlm import audio
 from speechlm.data.speech import Utterance
-from speechlm.units.base import UnitTokenizer
+from speechlm.tokenizers.base import UnitTokenizer
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Resynthesis(System):
     def __init__(self, model: str | None) -> None:
         import torch
 
-        from speechlm.units.load import load
+        from speechlm.tokenizers.load import load
         from speechlm.vocoder import VocodedUnits
 
         try:

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from speechlm.codec.config import CodecConfig
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers import features
+from speechlm.tokenizers.features import TeacherConfig
 from speechlm.training.losses.terms import Weight
-from speechlm.units import features
-from speechlm.units.features import TeacherConfig
 
 
 @dataclass

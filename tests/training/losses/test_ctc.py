@@ -9,8 +9,8 @@ from speechlm.data.batches.pack import pack
 from speechlm.lm.patterns import pattern
 from speechlm.lm.tasks import Example, TokenLayout, task
 from speechlm.lm.vocabulary import PAD, Vocabulary
+from speechlm.tokenizers.base import Units
 from speechlm.training.losses.ctc import ctc_loss
-from speechlm.units.base import Units
 
 UNITS = Units("made-up", "0" * 8, 16000, 320, 2, 8)
 VOCABULARY = Vocabulary(5, UNITS)

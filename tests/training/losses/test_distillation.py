@@ -10,12 +10,12 @@ import torch
 from speechlm.codec import NeuralCodec
 from speechlm.codec.config import CodecConfig, QuantizerConfig, SpectralConfig
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers.features import TeacherConfig
 from speechlm.training.codec import CodecDataConfig, CodecObjective, CodecRecipe
 from speechlm.training.config import OptimizerConfig, TrainingConfig
 from speechlm.training.losses.distillation import DistillationConfig, DistillationLoss
 from speechlm.training.quantization import QuantizationConfig
 from speechlm.training.trainer import train
-from speechlm.units.features import TeacherConfig
 
 from ..runs import log
 

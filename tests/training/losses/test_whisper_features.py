@@ -31,7 +31,7 @@ def speech() -> torch.Tensor:
 
 
 def test_features_are_those_of_ctranslate2(loss: WhisperFeatureLoss, speech: torch.Tensor) -> None:
-    from speechlm.units.features.whisper import WhisperEncoder
+    from speechlm.tokenizers.features.whisper import WhisperEncoder
 
     expected = torch.from_numpy(WhisperEncoder(None)._encode([speech[0].numpy()]))
     weights = whisper.read_encoder(Path(whisper.find(None)[0]) / "model.bin")

@@ -9,7 +9,7 @@ from pathlib import Path
 import sentencepiece
 
 from speechlm.errors import SpeechLMError
-from speechlm.units.pieces import learn
+from speechlm.tokenizers.sentencepiece_utils import learn
 from speechlm.utils.files import atomic_path
 
 FILE = "text.model"

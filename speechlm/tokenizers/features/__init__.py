@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from speechlm.errors import SpeechLMError
-from speechlm.units.features.base import Teacher, TeacherConfig
+from speechlm.tokenizers.features.base import Teacher, TeacherConfig
 
 __all__ = ["KINDS", "Teacher", "TeacherConfig", "build"]
 
@@ -32,15 +32,15 @@ def build(config: TeacherConfig, layers: Sequence[int] = ()) -> Teacher:
         # CTranslate2 gives the output of Whisper's encoder, and nothing from within.
         raise SpeechLMError(f"teacher.kind={config.kind} has no layers to choose from")
     if config.kind in ("log-mel", "mfcc"):
-        from speechlm.units.features import spectral
+        from speechlm.tokenizers.features import spectral
 
         kinds = {"log-mel": spectral.LogMel, "mfcc": spectral.Mfcc}
         return kinds[config.kind](config.hop_length)
     if config.kind == "whisper":
-        from speechlm.units.features.whisper import WhisperEncoder
+        from speechlm.tokenizers.features.whisper import WhisperEncoder
 
         return WhisperEncoder(config.model)
-    from speechlm.units.features import pretrained
+    from speechlm.tokenizers.features import pretrained
 
     if config.model is None:
         raise SpeechLMError(f"teacher.kind={config.kind} needs teacher.model=NAME")

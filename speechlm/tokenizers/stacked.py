@@ -24,10 +24,10 @@ from torch import Tensor
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.units.base import Units, UnitTokenizer
-from speechlm.units.codec import CodecUnits
-from speechlm.units.load import TOKENIZER
-from speechlm.units.load import load as load_units
+from speechlm.tokenizers.base import Units, UnitTokenizer
+from speechlm.tokenizers.codec import CodecUnits
+from speechlm.tokenizers.load import TOKENIZER
+from speechlm.tokenizers.load import load as load_units
 
 
 @dataclass
@@ -134,7 +134,7 @@ class StackedStream:
 
 
 def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> StackedUnits:
-    """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
+    """The tokenizer in a model folder; see :func:`speechlm.tokenizers.load.load`."""
     config, _ = hub.load_model(folder, StackedConfig)
     if num_codebooks is not None and not 2 <= num_codebooks <= 1 + config.num_codebooks:
         raise SpeechLMError(

@@ -10,16 +10,16 @@ import torch
 
 from speechlm import codec, hub
 from speechlm.config import load_yaml
-from speechlm.units.base import UnitTokenizer
-from speechlm.units.codec import CodecUnits
+from speechlm.tokenizers.base import UnitTokenizer
+from speechlm.tokenizers.codec import CodecUnits
 from speechlm.utils.files import copy
 
 KINDS = {
-    "ctc-fsq": "speechlm.units.ctc_fsq",
-    "kmeans": "speechlm.units.kmeans",
-    "stacked": "speechlm.units.stacked",
+    "ctc-fsq": "speechlm.tokenizers.ctc_fsq",
+    "kmeans": "speechlm.tokenizers.kmeans",
+    "stacked": "speechlm.tokenizers.stacked",
     "vocoder": "speechlm.vocoder.model",
-    "vq-apc": "speechlm.units.vq_apc",
+    "vq-apc": "speechlm.tokenizers.vq_apc",
 }
 """What a model folder's ``config.yaml`` calls its ``kind``, and the module that loads it."""
 TOKENIZER = "units"

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from speechlm import hub
 from speechlm.errors import SpeechLMError
 from speechlm.quantize.finite_scalar import FiniteScalarQuantizer
-from speechlm.units import features
-from speechlm.units.features import TeacherConfig
-from speechlm.units.forms import Frames
-from speechlm.units.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers import features
+from speechlm.tokenizers.features import TeacherConfig
+from speechlm.tokenizers.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers.serialization import FrameTokens
 
 
 @dataclass
@@ -163,7 +163,7 @@ class CtcFsq(FrameUnits):
 
 
 def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> SemanticUnits:
-    """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
+    """The tokenizer in a model folder; see :func:`speechlm.tokenizers.load.load`."""
     config, weights = hub.load_model(folder, CtcFsqConfig)
     source = CtcFsq(config, weights)
-    return SemanticUnits(source, Frames(source.clusters), source.hop_length, num_codebooks)
+    return SemanticUnits(source, FrameTokens(source.clusters), source.hop_length, num_codebooks)

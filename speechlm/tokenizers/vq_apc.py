@@ -21,10 +21,10 @@ from speechlm.errors import SpeechLMError
 from speechlm.nn import Chain, ConvNeXtBlock
 from speechlm.quantize import Quantized
 from speechlm.quantize.vector import VectorQuantizer
-from speechlm.units import features
-from speechlm.units.features import TeacherConfig
-from speechlm.units.forms import Frames
-from speechlm.units.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers import features
+from speechlm.tokenizers.features import TeacherConfig
+from speechlm.tokenizers.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers.serialization import FrameTokens
 
 
 @dataclass
@@ -113,7 +113,7 @@ class VqApc(FrameUnits):
 
 
 def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> SemanticUnits:
-    """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
+    """The tokenizer in a model folder; see :func:`speechlm.tokenizers.load.load`."""
     config, weights = hub.load_model(folder, VqApcConfig)
     network = hub.build(lambda: VqApcNetwork(config), weights, folder)
     try:
@@ -122,4 +122,6 @@ def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -
         missing, unexpected = [], ["a tensor of another shape"]
     if unexpected or set(missing) & set(network.weights()):
         raise SpeechLMError(f"{folder}: the weights do not fit the configuration")
-    return SemanticUnits(VqApc(network), Frames(config.clusters), config.hop_length, num_codebooks)
+    return SemanticUnits(
+        VqApc(network), FrameTokens(config.clusters), config.hop_length, num_codebooks
+    )

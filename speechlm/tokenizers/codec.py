@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from speechlm.codec.base import Codec, StreamDecoder
-from speechlm.units.base import Units, UnitTokenizer
+from speechlm.tokenizers.base import Units, UnitTokenizer
 
 BLOCK_SECONDS = 10
 

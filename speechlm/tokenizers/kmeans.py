@@ -15,10 +15,10 @@ from torch import Tensor
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.units import features, forms
-from speechlm.units.features import TeacherConfig
-from speechlm.units.forms import FormConfig
-from speechlm.units.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers import features, serialization
+from speechlm.tokenizers.features import TeacherConfig
+from speechlm.tokenizers.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers.serialization import SerializationConfig
 
 
 @dataclass
@@ -29,7 +29,7 @@ class KMeansConfig:
     name: str = "units"
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     clusters: int = 100
-    form: FormConfig = field(default_factory=FormConfig)
+    form: SerializationConfig = field(default_factory=SerializationConfig)
 
 
 class Clusters:
@@ -89,8 +89,10 @@ class KMeans(FrameUnits):
 
 
 def load(folder: Path, num_codebooks: int | None = None, framed: bool = False) -> SemanticUnits:
-    """The tokenizer in a model folder; see :func:`speechlm.units.load.load`."""
+    """The tokenizer in a model folder; see :func:`speechlm.tokenizers.load.load`."""
     config, weights = hub.load_model(folder, KMeansConfig)
     source = KMeans(config, weights)
-    form = forms.build(FormConfig() if framed else config.form, source.clusters, folder)
+    form = serialization.build(
+        SerializationConfig() if framed else config.form, source.clusters, folder
+    )
     return SemanticUnits(source, form, config.form.hop_length, num_codebooks)

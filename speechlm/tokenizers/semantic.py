@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers.base import Units, UnitStream, UnitTokenizer
+from speechlm.tokenizers.serialization import UnitBPE, UnitSerialization
 from speechlm.types import Codes
-from speechlm.units.base import Units, UnitStream, UnitTokenizer
-from speechlm.units.forms import Form, Pieces
 
 
 class FrameUnits(ABC):
@@ -62,7 +62,11 @@ class SemanticUnits(UnitTokenizer):
     """
 
     def __init__(
-        self, source: FrameUnits, form: Form, hop_length: int, num_codebooks: int | None = None
+        self,
+        source: FrameUnits,
+        form: UnitSerialization,
+        hop_length: int,
+        num_codebooks: int | None = None,
     ):
         self.source, self.form = source, form
         if num_codebooks is not None and not 1 <= num_codebooks <= form.num_codebooks:
@@ -70,7 +74,7 @@ class SemanticUnits(UnitTokenizer):
                 f"{source.name} has 1 to {form.num_codebooks} levels, not {num_codebooks}"
             )
         weights = source.weights_hash
-        if isinstance(form, Pieces):
+        if isinstance(form, UnitBPE):
             weights = hashlib.sha256(weights.encode() + form.model).hexdigest()[:8]
         self.units = Units(
             model=source.name,

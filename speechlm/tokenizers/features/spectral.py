@@ -7,7 +7,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from speechlm.errors import SpeechLMError
-from speechlm.units.features.base import Teacher
+from speechlm.tokenizers.features.base import Teacher
 
 RATE = 16000
 MELS = 80

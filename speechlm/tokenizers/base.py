@@ -26,9 +26,9 @@ class Units:
     ``model`` and ``weights`` are what the tokenizer calls itself and the hash of its weights; a
     frame is ``hop_length`` samples at ``sample_rate`` Hz and has ``num_codebooks`` units of
     ``codebook_size``. Where ``variable``, frames differ in length (see
-    :mod:`speechlm.units.forms`), and ``hop_length`` is what they had on average when the tokenizer
-    was trained. Of stacked units (:mod:`speechlm.units.stacked`), ``codec`` is the codec of the
-    levels below the first: what it calls itself, and the hash of its weights.
+    :mod:`speechlm.tokenizers.serialization`), and ``hop_length`` is what they had on average when
+    the tokenizer was trained. Of stacked units (:mod:`speechlm.tokenizers.stacked`), ``codec`` is
+    the codec of the levels below the first: what it calls itself, and the hash of its weights.
     """
 
     model: str
@@ -104,7 +104,7 @@ class UnitTokenizer(Publishable, ABC):
         Raises:
             SpeechLMError: when there is no such model, or it has fewer codebooks.
         """
-        from speechlm.units.load import load
+        from speechlm.tokenizers.load import load
 
         return load(name, num_codebooks, device=device)
 

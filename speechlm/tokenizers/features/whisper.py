@@ -11,7 +11,7 @@ from torch import Tensor
 
 from speechlm import whisper
 from speechlm.errors import SpeechLMError
-from speechlm.units.features.base import Teacher
+from speechlm.tokenizers.features.base import Teacher
 
 RATE, HOP = 16000, 320
 BEFORE, CORE, AFTER = 50, 25, 25

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from speechlm.data import texts
 from speechlm.errors import SpeechLMError
-from speechlm.units.text import BYTES, KINDS, TextTokenizer
+from speechlm.tokenizers.text import BYTES, KINDS, TextTokenizer
 
 LINES = ["Enter fifty four", "G A R L A N D", "ninth of September", "Größe", "семь"] * 4
 

@@ -13,7 +13,7 @@ import torch
 import torchaudio
 
 from speechlm.errors import SpeechLMError
-from speechlm.units.features import TeacherConfig, build
+from speechlm.tokenizers.features import TeacherConfig, build
 from tests.teachers import tiny_hubert
 from tests.tools import require
 

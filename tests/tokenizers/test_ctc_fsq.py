@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.ctc_fsq import CtcFsq, CtcFsqConfig, CtcFsqEncoder
 from speechlm.training import registry
 from speechlm.training.ctc_fsq import span_mask
-from speechlm.units import load as units
-from speechlm.units.ctc_fsq import CtcFsq, CtcFsqConfig, CtcFsqEncoder
 from tests.alignment.test_ctc import ROOT, prepared, speak
 
 

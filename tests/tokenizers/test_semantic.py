@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speechlm.units.forms import Form, Frames, Runs
-from speechlm.units.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers.semantic import FrameUnits, SemanticUnits
+from speechlm.tokenizers.serialization import FrameTokens, RunLength, UnitSerialization
 
 UNITS, HOP, RATE = 6, 320, 16000
 
@@ -40,7 +40,7 @@ said = st.lists(st.integers(0, UNITS - 1), min_size=1, max_size=40).map(
 
 
 def encoded(
-    units: np.ndarray, form: Form, num_codebooks: int | None = None
+    units: np.ndarray, form: UnitSerialization, num_codebooks: int | None = None
 ) -> tuple[SemanticUnits, np.ndarray]:
     tokenizer = SemanticUnits(Given(units), form, HOP, num_codebooks)
     return tokenizer, tokenizer.encode(torch.zeros(1, len(units) * HOP))[0].numpy()
@@ -52,7 +52,7 @@ def test_what_is_between_two_moments_is_between_their_columns(
 ) -> None:
     """In runs, to the nearest end of one."""
     lengths = np.diff(np.flatnonzero(np.diff(units, prepend=-1)), append=len(units)).clip(1)
-    for form in (Frames(UNITS), Runs(UNITS)):
+    for form in (FrameTokens(UNITS), RunLength(UNITS)):
         tokenizer, codes = encoded(units, form)
         places = tokenizer.places(codes, seconds)
         assert places is not None
@@ -73,5 +73,5 @@ def test_what_is_between_two_moments_is_between_their_columns(
 
 def test_nobody_can_say_where_a_moment_is_without_durations() -> None:
     units = np.array([0, 0, 1, 2, 2])
-    tokenizer, codes = encoded(units, Runs(UNITS), num_codebooks=1)
+    tokenizer, codes = encoded(units, RunLength(UNITS), num_codebooks=1)
     assert tokenizer.places(codes, [0.0, 0.1]) is None

@@ -15,10 +15,10 @@ from speechlm.data.prepare import prepare
 from speechlm.data.tokenize import tokenize
 from speechlm.errors import SpeechLMError
 from speechlm.lm.language_model import LanguageModel
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.text import TextTokenizer
 from speechlm.training import registry
 from speechlm.training import units as training
-from speechlm.units import load as units
-from speechlm.units.text import TextTokenizer
 
 ROOT = Path(__file__).parents[2]
 RATE, HOP, CLUSTERS = 16000, 320, 12

@@ -24,8 +24,8 @@ import numpy as np
 import sentencepiece
 
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers.sentencepiece_utils import learn
 from speechlm.types import Ints
-from speechlm.units.pieces import learn
 from speechlm.utils.files import atomic_path
 
 FILE = "pieces.model"
@@ -35,7 +35,7 @@ FIRST = 0xE000
 
 
 @dataclass
-class FormConfig:
+class SerializationConfig:
     """``kind`` is ``frames``, ``runs`` or ``pieces``; of these, ``pieces`` in all, at most.
 
     Training sets ``hop_length``: samples that one stands for, on average.
@@ -48,7 +48,7 @@ class FormConfig:
     hop_length: int = 0
 
 
-class Form(ABC):
+class UnitSerialization(ABC):
     """A way to write down the units (frames,) of frames, and to read them again.
 
     Attributes:
@@ -74,7 +74,7 @@ class Form(ABC):
         """Whether so many levels tell how long each unit lasts."""
 
 
-class Frames(Form):
+class FrameTokens(UnitSerialization):
     """A unit a frame."""
 
     num_codebooks, variable = 1, False
@@ -92,7 +92,7 @@ class Frames(Form):
         return True
 
 
-class Runs(Form):
+class RunLength(UnitSerialization):
     """Runs of one unit, with their lengths: up to ``units`` frames, longer ones are several."""
 
     num_codebooks = 2
@@ -115,7 +115,7 @@ class Runs(Form):
         return num_codebooks > 1
 
 
-class Pieces(Form):
+class UnitBPE(UnitSerialization):
     """Pieces of several runs, by a sentencepiece model (``model``)."""
 
     num_codebooks = 1
@@ -138,7 +138,7 @@ class Pieces(Form):
         return False
 
     @classmethod
-    def train(cls, utterances: Iterable[Ints], units: int, size: int) -> Pieces:
+    def train(cls, utterances: Iterable[Ints], units: int, size: int) -> UnitBPE:
         """Learn ``size`` pieces of utterances' units of frames, of ``units`` kinds.
 
         Raises:
@@ -167,13 +167,13 @@ class Pieces(Form):
             path.write_bytes(self.model)
 
 
-def check(config: FormConfig) -> None:
+def check(config: SerializationConfig) -> None:
     """Raises: SpeechLMError, unless ``config`` names a form."""
     if config.kind not in KINDS:
         raise SpeechLMError(f"form.kind is one of {', '.join(KINDS)}, not {config.kind}")
 
 
-def build(config: FormConfig, units: int, folder: Path | None = None) -> Form:
+def build(config: SerializationConfig, units: int, folder: Path | None = None) -> UnitSerialization:
     """The form that ``config`` names; pieces by the model that ``folder`` has.
 
     Raises:
@@ -183,10 +183,10 @@ def build(config: FormConfig, units: int, folder: Path | None = None) -> Form:
     if config.kind == "pieces":
         path = (folder or Path()) / FILE
         try:
-            return Pieces(path.read_bytes())
+            return UnitBPE(path.read_bytes())
         except (OSError, RuntimeError):
             raise SpeechLMError(f"{path}: no model of pieces of units") from None
-    return Frames(units) if config.kind == "frames" else Runs(units)
+    return FrameTokens(units) if config.kind == "frames" else RunLength(units)
 
 
 def runs(units: Ints) -> tuple[Ints, Ints]:

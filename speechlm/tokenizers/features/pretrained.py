@@ -11,7 +11,7 @@ from torch import Tensor
 
 from speechlm import hub
 from speechlm.errors import SpeechLMError
-from speechlm.units.features.base import Teacher
+from speechlm.tokenizers.features.base import Teacher
 
 
 class TransformersTeacher(Teacher):

@@ -12,8 +12,8 @@ import torch
 
 from speechlm.data.prepare import prepare
 from speechlm.errors import SpeechLMError
+from speechlm.tokenizers import load as units
 from speechlm.training import registry
-from speechlm.units import load as units
 
 from .test_kmeans import RATE, ROOT, tune
 

@@ -19,12 +19,12 @@ from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import pattern
 from speechlm.lm.tasks import TASKS, Example, TokenLayout
 from speechlm.lm.vocabulary import Vocabulary
+from speechlm.tokenizers import load as units
+from speechlm.tokenizers.base import UnitTokenizer
+from speechlm.tokenizers.features import TeacherConfig, build
+from speechlm.tokenizers.kmeans import KMeansConfig
+from speechlm.tokenizers.serialization import SerializationConfig
 from speechlm.training import registry
-from speechlm.units import load as units
-from speechlm.units.base import UnitTokenizer
-from speechlm.units.features import TeacherConfig, build
-from speechlm.units.forms import FormConfig
-from speechlm.units.kmeans import KMeansConfig
 
 ROOT = Path(__file__).parents[2]
 RATE, HOP, CLUSTERS, LEVELS = 16000, 320, 6, 2
@@ -40,7 +40,9 @@ def semantic(folder: Path, clusters: int = CLUSTERS, form: str = "runs") -> Path
         "scale": torch.ones(dim),
         "centroids": torch.randn(clusters, dim, generator=random),
     }
-    config = KMeansConfig("kmeans", "said", teacher, clusters, FormConfig(form, hop_length=HOP))
+    config = KMeansConfig(
+        "kmeans", "said", teacher, clusters, SerializationConfig(form, hop_length=HOP)
+    )
     return hub.save_model(folder, config, weights)
 
 
