@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
+from speechlm.config import to_dataclass
 from speechlm.data.batches import task_mixture as module
 from speechlm.data.batches.pack import PackedBatch
 from speechlm.data.batches.task_examples import SHORTEST, Examples
@@ -46,6 +48,12 @@ def config(corpus: Path, text: Path, *names: str, **settings: Any) -> MixtureCon
     named = {name: TaskConfig() for name in names or ANYHOW}
     usual: dict[str, Any] = {"num_codebooks": 2, "batch": 4, "length": 512, "tasks": named}
     return MixtureConfig([str(corpus)], text=str(text), **(usual | settings))
+
+
+def test_former_keys_of_recipes_are_read() -> None:
+    declared = OmegaConf.create({"levels": 2, "tasks": {"read": {"weight": 3.0}}})
+    read = to_dataclass(MixtureConfig, declared, "recipe.yaml", warn=False)
+    assert (read.num_codebooks, list(read.tasks)) == (2, ["tts-wordwise"])
 
 
 def examples(batch: PackedBatch) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -45,6 +45,7 @@ class MixtureConfig:
     """Corpora, tasks (by the names of ``speechlm.lm.tasks``) and batches."""
 
     RENAMED_KEYS: ClassVar[dict[str, str]] = {
+        "levels": "num_codebooks",
         "tasks.read": "tasks.tts-wordwise",
         "tasks.read-voice": "tasks.tts-wordwise-voice",
     }
