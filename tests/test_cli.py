@@ -273,7 +273,8 @@ def test_another_model(model: Path, sample: Path, tmp_path: Path) -> None:
         (["say", "hello", "a.wav", "--model", "nowhere"], "nowhere"),
         (["align", "nowhere"], "nowhere"),
         (["tokenize", "nowhere", "out"], "nowhere"),
-        (["compare", "absent.json"], "--to"),
+        (["compare", __file__], "--to"),
+        (["compare", "absent.json"], "absent.json: no such file"),
     ],
 )
 def test_errors_are_one_line(

