@@ -12,8 +12,8 @@ from speechlm.conformance.result import NotApplicable, require
 from speechlm.conformance.subject import Subject
 from speechlm.types import Wave
 
-CHANGED = 1e-4
-"""Samples that differ by more than this, -80 dBFS, have changed."""
+CHANGED = 1e-3
+"""Share of the output's RMS by which a sample must differ to have changed: -60 dB."""
 
 
 def causality(subject: Subject, waves: list[Wave]) -> Mapping[str, float | str]:
@@ -69,4 +69,5 @@ def context(subject: Subject, waves: list[Wave]) -> Mapping[str, float | str]:
 
 def _changed(one: Wave, two: Wave) -> np.ndarray:
     size = min(len(one), len(two))
-    return np.flatnonzero(np.abs(one[:size] - two[:size]) > CHANGED)
+    level = np.sqrt(np.mean(np.square(one, dtype=np.float64)))
+    return np.flatnonzero(np.abs(one[:size] - two[:size]) > CHANGED * level)
