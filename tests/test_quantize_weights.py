@@ -33,7 +33,7 @@ from .codec.tiny import (
     network,
     waves,
 )
-from .units.test_stacked import CLUSTERS, semantic
+from .tokenizers.test_stacked import CLUSTERS, semantic
 
 
 @pytest.fixture(scope="module")
