@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from speechlm.api import compress, decompress, info, load_audio
     from speechlm.codec.base import Codec
     from speechlm.errors import SpeechLMError
+    from speechlm.lm.generate.sampling import Sampling
     from speechlm.lm.speech_lm import Generated, SpeechLM
     from speechlm.tokenizers.base import UnitTokenizer as Tokenizer
     from speechlm.vocoder.model import VocodedUnits as Vocoder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Codec",
     "Generated",
+    "Sampling",
     "SpeechLM",
     "SpeechLMError",
     "Tokenizer",
@@ -36,6 +38,7 @@ __all__ = [
 _SOURCES = {
     "Codec": "speechlm.codec.base:Codec",
     "Generated": "speechlm.lm.speech_lm:Generated",
+    "Sampling": "speechlm.lm.generate.sampling:Sampling",
     "SpeechLM": "speechlm.lm.speech_lm:SpeechLM",
     "SpeechLMError": "speechlm.errors:SpeechLMError",
     "Tokenizer": "speechlm.tokenizers.base:UnitTokenizer",

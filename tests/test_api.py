@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -15,7 +17,7 @@ from speechlm import SpeechLMError
 
 RATE = 16000
 FUNCTIONS = {"compress", "decompress", "info", "load_audio"}
-CLASSES = {"Codec", "Generated", "SpeechLM", "SpeechLMError", "Tokenizer", "Vocoder"}
+CLASSES = {"Codec", "Generated", "Sampling", "SpeechLM", "SpeechLMError", "Tokenizer", "Vocoder"}
 
 
 def test_importing_and_listing_loads_no_torch() -> None:
@@ -34,6 +36,52 @@ def test_every_public_name_is_there_documented_and_listed() -> None:
         assert getattr(speechlm, name).__doc__, name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         speechlm.nothing  # noqa: B018
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = Path(__file__).parents[1] / "docs" / "reference" / "api.md"
+    members = {}
+    for block in reference.read_text("utf-8").split("::: ")[1:]:
+        module, _, options = block.partition("\n")
+        for name in options.partition("[")[2].partition("]")[0].split(","):
+            members[name.strip()] = module
+    for public, source in speechlm._SOURCES.items():
+        module, _, name = source.partition(":")
+        assert module.startswith(members.get(name, "absent")), public
+
+
+@pytest.mark.parametrize("path", ["a.wav", Path("a.wav")])
+def test_a_path_where_a_waveform_belongs_is_refused(tiny_model: Path, path: str | Path) -> None:
+    codec: Any = speechlm.Codec.from_pretrained(tiny_model)
+    tokenizer: Any = speechlm.Tokenizer.from_pretrained(tiny_model)
+    for take in (codec.encode, codec.stream_encoder().push, tokenizer.encode):
+        with pytest.raises(SpeechLMError, match=r"a\.wav: a path, .*speechlm\.load_audio"):
+            take(path)
+        with pytest.raises(SpeechLMError, match=r"not ndarray: use torch\.from_numpy"):
+            take(np.zeros((1, RATE), np.float32))
+    for batch in (codec.encode_batch, tokenizer.encode_batch):
+        with pytest.raises(SpeechLMError, match=r"a path, .*speechlm\.load_audio"):
+            batch([path])
+
+
+def test_several_of_unequal_lengths(tiny_model: Path, sample: Path) -> None:
+    """Each is what it is alone."""
+    wave, _ = speechlm.load_audio(sample)
+    waves = [wave[0, :RATE], wave[:, 5000:5001], wave[0, :0], wave[:, RATE : 3 * RATE + 77]]
+    codec = speechlm.Codec.from_pretrained(tiny_model)
+    tokenizer = speechlm.Tokenizer.from_pretrained(tiny_model, num_codebooks=2)
+    codes = codec.encode_batch(waves)
+    sounds = codec.decode_batch(codes, [each.shape[-1] for each in waves])
+    for one, found, units, sound in zip(
+        waves, codes, tokenizer.encode_batch(waves), sounds, strict=True
+    ):
+        alone = codec.encode(one.reshape(1, -1))
+        assert torch.equal(found, alone[0])
+        assert torch.equal(units, alone[0, :2])
+        assert torch.equal(sound, codec.decode(alone, one.shape[-1])[0])
+    assert codec.encode_batch([]) == codec.decode_batch([]) == tokenizer.encode_batch([]) == []
+    with pytest.raises(SpeechLMError, match="of several is"):
+        codec.encode_batch([wave.expand(2, -1)])
 
 
 def test_public_names_are_those_of_the_type_stubs() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import repeat
+from os import PathLike
 from pathlib import Path
 from typing import Self
 
@@ -161,11 +164,41 @@ class Codec(Publishable, ABC):
     def encode(
         self, wave: Tensor, num_codebooks: int | None = None, kbps: float | None = None
     ) -> Tensor:
-        """Codes (batch, levels, num_frames(samples)) of ``wave`` (batch, samples)."""
+        """Codes (batch, codebooks, num_frames(samples)) of ``wave`` (batch, samples).
+
+        Args:
+            wave: float, full scale at [-1, 1].
+            num_codebooks: to encode with, from the first.
+            kbps: nominal bitrate, which selects the number of codebooks: bits of codes as they are.
+                That of a file, entropy coded and with its header, is what ``kbps`` of
+                :func:`speechlm.compress` and of the command line means.
+
+        Raises:
+            SpeechLMError: when ``wave`` is no waveform, or the model does not reach the bitrate.
+        """
+
+    def encode_batch(
+        self,
+        waves: Sequence[Tensor],
+        num_codebooks: int | None = None,
+        kbps: float | None = None,
+    ) -> list[Tensor]:
+        """Codes (codebooks, frames) of each of several waveforms (samples,), of any lengths."""
+        return [self.encode(wave[None], num_codebooks, kbps)[0] for wave in waveform_rows(waves)]
 
     @abstractmethod
     def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Waveform of ``codes``: ``length`` samples, or all that they cover."""
+        """Waveform (batch, samples) of ``codes`` (batch, codebooks, frames).
+
+        ``length`` samples of it, or all that they cover.
+        """
+
+    def decode_batch(
+        self, codes: Sequence[Tensor], lengths: Sequence[int] | None = None
+    ) -> list[Tensor]:
+        """Waveforms (samples,) of each of several codes (codebooks, frames), of any lengths."""
+        pairs = zip(codes, lengths or repeat(None, len(codes)), strict=True)
+        return [self.decode(each[None], length)[0] for each, length in pairs]
 
     @abstractmethod
     def stream_encoder(
@@ -210,8 +243,37 @@ class StreamDecoder(ABC):
         """The samples still owed when ``length`` is that of the whole. The stream ends."""
 
 
+def waveform_rows(waves: Sequence[Tensor]) -> list[Tensor]:
+    """Waveforms (samples,) or (1, samples) as (samples,).
+
+    Raises:
+        SpeechLMError: for anything else.
+    """
+    for wave in waves:
+        check_tensor(wave)
+        if wave.ndim not in (1, 2) or wave.shape[:-1] not in ((), (1,)):
+            raise SpeechLMError(
+                f"a waveform of several is (samples,) or (1, samples), not {tuple(wave.shape)}"
+            )
+    return [wave.reshape(-1) for wave in waves]
+
+
+def check_tensor(wave: object) -> None:
+    """Raises: SpeechLMError, unless ``wave`` is a tensor."""
+    if isinstance(wave, str | PathLike):
+        raise SpeechLMError(
+            f"{wave}: a path, where a waveform is expected: wave, sample_rate = "
+            "speechlm.load_audio(path, sample_rate)"
+        )
+    if not isinstance(wave, Tensor):
+        raise SpeechLMError(
+            f"a waveform is a float tensor, not {type(wave).__name__}: use torch.from_numpy"
+        )
+
+
 def check_wave(wave: Tensor) -> None:
     """Raises: SpeechLMError, unless ``wave`` is a float (batch, samples) with full scale at 1."""
+    check_tensor(wave)
     if wave.ndim != 2 or not torch.is_floating_point(wave):
         raise SpeechLMError(
             f"a waveform is a float tensor (batch, samples), not {wave.dtype} {tuple(wave.shape)}"

@@ -12,10 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from speechlm import hub
 from speechlm.bitstream.entropy import EntropyCoder
-from speechlm.codec.base import Codec, StreamDecoder, StreamEncoder, check_wave
+from speechlm.codec.base import (
+    Codec,
+    StreamDecoder,
+    StreamEncoder,
+    check_wave,
+    waveform_rows,
+)
 from speechlm.codec.config import CodecConfig
 from speechlm.codec.network import CodecNetwork
 from speechlm.codec.reproducible import build_encoder
@@ -140,6 +147,18 @@ class NeuralCodec(Codec):
         stream = self.stream_decoder()
         waves = [stream.push(block) for block in _blocks(codes, self.frame_rate)]
         return torch.cat(waves, dim=1)[:, :length]
+
+    def encode_batch(
+        self,
+        waves: Sequence[Tensor],
+        num_codebooks: int | None = None,
+        kbps: float | None = None,
+    ) -> list[Tensor]:
+        rows = waveform_rows(waves)
+        if not rows:
+            return []
+        codes = self.encode(pad_sequence(rows, batch_first=True), num_codebooks, kbps)
+        return [each[:, : self.num_frames(len(row))] for each, row in zip(codes, rows, strict=True)]
 
     def stream_encoder(
         self, num_codebooks: int | None = None, kbps: float | None = None

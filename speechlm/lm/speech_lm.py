@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechlm.codec.base import check_tensor
 from speechlm.errors import SpeechLMError
 from speechlm.lm import pipelines
 from speechlm.lm.generate.sampling import TTS_SAMPLING, Sampling
@@ -104,11 +105,34 @@ class SpeechLM(Publishable):
             SpeechLMError: unless one of ``text`` and ``speech`` is given; for a text or waveform
                 that is empty; for a length that is not positive.
         """
-        session = self._session(text, speech, speaker, max_seconds, sampling)
-        waves = list(session.waves())
-        wave = torch.cat(waves)[None] if waves else torch.zeros(1, 0)
-        tokens = np.stack(session.frames, axis=1) if session.frames else self.model.no_codes
-        return Generated(wave, self.sample_rate, torch.from_numpy(tokens), session.finished)
+        return self._generated(self._session(text, speech, speaker, max_seconds, sampling))
+
+    def continue_batch(
+        self,
+        speeches: Sequence[Tensor],
+        max_seconds: float = 8.0,
+        sampling: Sampling | None = None,
+    ) -> list[Generated]:
+        """Continue several recordings of any lengths, together.
+
+        Each is as :meth:`generate` continues it alone; example i uses the seed ``seed + i``.
+
+        Raises:
+            SpeechLMError: for a waveform that is empty; for a length that is not positive.
+        """
+        limit = pipelines.frames_in(max_seconds, self.model.units.frame_rate)
+        prompts = [self.encode_prompt(speech) for speech in speeches]
+        codes = [each for _, each in prompts]
+        frames: list[list[Codes]] = [[] for _ in prompts]
+        if prompts:
+            for batch in self.model.continue_batch(codes, limit + 1, sampling or Sampling()):
+                for example, frame in zip(frames, batch, strict=True):
+                    if frame is not None:
+                        example.append(frame)
+        return [
+            self._generated(_Session(self.tokenizer, iter(example), limit, wave))
+            for example, (wave, _) in zip(frames, prompts, strict=True)
+        ]
 
     def stream(
         self,
@@ -146,6 +170,12 @@ class SpeechLM(Publishable):
             return pipelines.score_transcript(samples.numpy(), text, self.model, self.tokenizer)
         codes = self.tokenizer.encode(samples[None])[0].cpu().numpy()
         return replace(self.model.score(codes), length=len(samples) / self.sample_rate)
+
+    def _generated(self, session: _Session) -> Generated:
+        waves = list(session.waves())
+        wave = torch.cat(waves)[None] if waves else torch.zeros(1, 0)
+        tokens = np.stack(session.frames, axis=1) if session.frames else self.model.no_codes
+        return Generated(wave, self.sample_rate, torch.from_numpy(tokens), session.finished)
 
     def _session(
         self,
@@ -222,6 +252,7 @@ def _samples(wave: Tensor) -> Tensor:
     Raises:
         SpeechLMError: when it is none.
     """
+    check_tensor(wave)
     if (
         not torch.is_floating_point(wave)
         or wave.ndim not in (1, 2)

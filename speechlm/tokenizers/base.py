@@ -121,6 +121,12 @@ class UnitTokenizer(Publishable, ABC):
     def encode(self, wave: Tensor) -> Tensor:
         """Units int64 (batch, codebooks, frames) of ``wave`` (batch, samples)."""
 
+    def encode_batch(self, waves: Sequence[Tensor]) -> list[Tensor]:
+        """Units (codebooks, frames) of each of several waveforms (samples,), of any lengths."""
+        from speechlm.codec.base import waveform_rows
+
+        return [self.encode(wave[None])[0] for wave in waveform_rows(waves)]
+
     def encode_pieces(self, waves: Iterable[Tensor]) -> Iterator[Tensor]:
         """What :meth:`encode` gives of waves that follow one another, piece by piece.
 

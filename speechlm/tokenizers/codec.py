@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 import torch
@@ -42,6 +42,9 @@ class CodecUnits(UnitTokenizer):
 
     def encode(self, wave: Tensor) -> Tensor:
         return self.codec.encode(wave, num_codebooks=self.units.num_codebooks)
+
+    def encode_batch(self, waves: Sequence[Tensor]) -> list[Tensor]:
+        return self.codec.encode_batch(waves, num_codebooks=self.units.num_codebooks)
 
     def encode_pieces(self, waves: Iterable[Tensor]) -> Iterator[Tensor]:
         stream = self.codec.stream_encoder(num_codebooks=self.units.num_codebooks)

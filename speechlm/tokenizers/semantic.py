@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speechlm.codec.base import check_wave
 from speechlm.errors import SpeechLMError
 from speechlm.tokenizers.base import Units, UnitStream, UnitTokenizer
 from speechlm.tokenizers.serialization import UnitBPE, UnitSerialization
@@ -95,6 +96,7 @@ class SemanticUnits(UnitTokenizer):
         return self
 
     def encode(self, wave: Tensor) -> Tensor:
+        check_wave(wave)
         if self.units.variable and len(wave) != 1:
             raise SpeechLMError(f"{self.units.model} takes one recording at a time")
         every = [self.form.write(self.source(each).cpu().numpy()) for each in wave]

@@ -258,11 +258,13 @@ def test_evaluation_judges_a_peer_and_knows_no_latency_for_it(tmp_path):
 @pytest.mark.parametrize("name", PEERS)
 def test_a_weights_file_loads_by_name(name, tmp_path):
     path = save(name, tmp_path / "weights=1.pth")
-    loaded = codec.load(f"{name}={path}")
+    loaded = Codec.from_pretrained(f"{name}={path}")
     model = peer(name)
     assert (loaded.model_id, loaded.weights_hash) == (name, model.weights_hash)
     wave = waves(1, 2000)
     assert torch.equal(loaded.encode(wave), model.encode(wave))
+    for number, found in zip((2000, 900), loaded.encode_batch([wave, wave[0, :900]]), strict=True):
+        assert torch.equal(found, model.encode(wave[:, :number])[0])
 
 
 def test_a_downloaded_file_loads_by_name_alone(tmp_path, monkeypatch):

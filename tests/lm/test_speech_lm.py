@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +89,25 @@ def test_text_and_figures(model: SpeechLM, prompt: torch.Tensor) -> None:
     given, other = (model.score(wave, "hello world") for wave in (prompt, 0.1 * prompt.flip(-1)))
     assert given.length == text.length
     assert len({sum(text.bits), sum(given.bits), sum(other.bits)}) == 3
+
+
+def test_several_continue_as_each_alone(model: SpeechLM, prompt: torch.Tensor) -> None:
+    speeches = [prompt, prompt[0, : RATE // 4], 0.5 * prompt[:, 1000:]]
+    together = model.continue_batch(speeches, 0.3, SAMPLING)
+    for number, (speech, found) in enumerate(zip(speeches, together, strict=True)):
+        sampling = replace(SAMPLING, seed=SAMPLING.seed + number)
+        alone = model.generate(speech=speech, max_seconds=0.3, sampling=sampling)
+        assert torch.equal(found.tokens, alone.tokens)
+        assert torch.equal(found.wave, alone.wave)
+        assert found.finished == alone.finished
+    assert model.continue_batch([]) == []
+
+
+def test_a_path_is_no_waveform(model: SpeechLM) -> None:
+    path: Any = "prompt.wav"
+    for take in (model.transcribe, model.score, lambda wave: model.generate(speech=wave)):
+        with pytest.raises(SpeechLMError, match=r"prompt\.wav: a path, .*speechlm\.load_audio"):
+            take(path)
 
 
 @pytest.mark.parametrize(
