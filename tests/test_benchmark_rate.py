@@ -8,7 +8,7 @@ import pytest
 
 from speechlm import audio
 from speechlm.benchmarks import rate
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 
 
@@ -16,7 +16,10 @@ def test_a_report_holds_both_kinds_and_their_difference(monkeypatch, sample: Pat
     wave, sample_rate = audio.read(sample)
     clips = [
         Utterance(
-            str(i), split, lambda i=i: (wave[i * 20000 :][:30000], sample_rate), speaker=f"s{i}"
+            id=str(i),
+            split=split,
+            load=lambda i=i: (wave[i * 20000 :][:30000], sample_rate),
+            speaker=f"s{i}",
         )
         for i, split in enumerate(("test", "train", "test"))
     ]

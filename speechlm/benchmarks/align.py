@@ -17,7 +17,7 @@ from speechlm import audio
 from speechlm.alignment.words import QUIET, RATE, STEP, Aligner, levels, split
 from speechlm.data import speech
 from speechlm.data.align import build
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.format import NONE, with_interval
 from speechlm.evaluation.statistics import Interval, known, mean, share
@@ -116,7 +116,7 @@ def find(corpus: str | Path, named: str, language: str, count: int, seed: int = 
     speakers: dict[str | None, list[tuple[Wave, Utterance]]] = {}
     for each in speech.find(corpus):
         if (each.split, each.language) == (named, language) and each.text:
-            wave = audio.resample(*each.load(), RATE)
+            wave = audio.resample(*each.audio(), RATE)
             if len(wave) <= LONGEST * RATE and (spoken := _spoken(wave)) is not None:
                 speakers.setdefault(each.speaker, []).append((spoken, each))
     pairs = [said for said in speakers.values() if len(said) > 1]

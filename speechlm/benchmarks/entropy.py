@@ -116,7 +116,7 @@ def run(
     bits, seen = np.zeros(most), np.zeros((most, codec.codebook_size))
     with progress("coding", len(clips)) as advance:
         for clip in clips:
-            wave = audio.resample(*clip.load(), codec.sample_rate)
+            wave = audio.resample(*clip.audio(), codec.sample_rate)
             samples = len(wave)
             codes = codec.encode(torch.from_numpy(wave)[None])[0].cpu().numpy()
             seconds += samples / codec.sample_rate

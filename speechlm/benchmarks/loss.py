@@ -123,7 +123,7 @@ def run(
     words = []
     with progress("losing frames", len(chosen)) as advance:
         for clip in chosen:
-            wave = audio.resample(*clip.load(), RATE)
+            wave = audio.resample(*clip.audio(), RATE)
             text = plain(clip.text or "")
             words.append(len(text.split()))
             seed = zlib.crc32(clip.id.encode())

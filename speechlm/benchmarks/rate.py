@@ -81,7 +81,7 @@ def run(source: Path, model: str | None = None, kbps: tuple[float, ...] = (1.5, 
     waves, who = [], []
     for clip in speech.find(source):
         if clip.split == "test":
-            wave = audio.resample(*clip.load(), codec.sample_rate)
+            wave = audio.resample(*clip.audio(), codec.sample_rate)
             if len(wave) >= codec.sample_rate:
                 waves.append(wave)
                 who.append(clip.speaker)

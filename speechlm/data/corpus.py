@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from speechlm.data.splits import SPLITS
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
 
@@ -31,41 +30,11 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 
-LONG = 600.0
-"""Seconds; longer recordings are read piece by piece."""
-Pieces = tuple[Iterator[np.ndarray], int]
-"""A recording in pieces (samples,) that follow one another, and its sample rate."""
-
-
-def short() -> Pieces | None:
-    """The pieces of a recording that is not long: None, it is to be loaded."""
-    return None
-
-
-@dataclass(frozen=True)
-class SourceUtterance:
-    """One recording of a source, not decoded yet.
-
-    ``id`` is unique in the corpus and names its file, so it holds no slash. ``load`` gives float32
-    (samples,) and its sample rate; ``pieces`` the same, piece by piece, of a recording that is
-    longer than ``LONG``, and None of another. ``text`` is None where nobody wrote down what is
-    said. ``split`` is None unless the corpus comes with a split of its own.
-    """
-
-    id: str
-    load: Callable[[], tuple[np.ndarray, int]]
-    speaker: str
-    language: str | None = None
-    text: str | None = None
-    split: str | None = None
-    pieces: Callable[[], Pieces | None] = short
-
-
 @dataclass
 class CorpusSource:
     """All recordings of a corpus, with the versions of what they came from."""
 
-    utterances: list[SourceUtterance]
+    utterances: list[Utterance]
     versions: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     """Files that the source knows to be no speech, by reason."""

@@ -24,9 +24,10 @@ from speechlm.config import load_yaml, to_dataclass
 from speechlm.data import config as corpus_config
 from speechlm.data import decode
 from speechlm.data.config import CorpusConfig
-from speechlm.data.corpus import CorpusSource, PreparedCorpus, SourceUtterance, write_cuts
+from speechlm.data.corpus import CorpusSource, PreparedCorpus, write_cuts
 from speechlm.data.sources import open_source
 from speechlm.data.splits import SPLITS, assign, position
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
 
@@ -39,7 +40,7 @@ WHERE_ONLY = ("output", "package_cache", "download")
 
 @dataclass(frozen=True)
 class _Kept:
-    utterance: SourceUtterance
+    utterance: Utterance
     samples: int
     split: str
 
@@ -81,7 +82,7 @@ def prepare(path: str | Path, overrides: list[str]) -> PreparedCorpus:
             dropped[utterance.id] = str(reason)
             continue
         by_utterance = config.split.by == "utterance" or alone
-        key = utterance.id if by_utterance else utterance.speaker
+        key = utterance.id if by_utterance else utterance.speaker or utterance.id
         kept.append(_Kept(utterance, samples, _split(utterance, key, own, config)))
     if not kept:
         raise SpeechLMError(f"{config.name}: no usable recording among {len(found.utterances)}")
@@ -125,7 +126,7 @@ def _settings(config: CorpusConfig) -> dict[str, Any]:
     return {key: value for key, value in asdict(config).items() if key not in WHERE_ONLY}
 
 
-def _split(utterance: SourceUtterance, key: str, own: set[str], config: CorpusConfig) -> str:
+def _split(utterance: Utterance, key: str, own: set[str], config: CorpusConfig) -> str:
     """Keep the corpus's own split; carve what it lacks out of what is not dev or test there."""
     if utterance.split in ("dev", "test"):
         return utterance.split
@@ -155,7 +156,7 @@ def _with_dev(kept: list[_Kept], own: set[str], config: CorpusConfig) -> list[_K
     return [replace(one, split="dev") if one.utterance.id in moved else one for one in kept]
 
 
-def _store(utterance: SourceUtterance, flac: Path, config: CorpusConfig) -> int:
+def _store(utterance: Utterance, flac: Path, config: CorpusConfig) -> int:
     """Decode one recording into its FLAC unless it is there; give its length in samples."""
     if flac.exists():
         return audio.info(flac).frames
@@ -175,10 +176,10 @@ def _store(utterance: SourceUtterance, flac: Path, config: CorpusConfig) -> int:
     return levels.samples
 
 
-def _reader(utterance: SourceUtterance, rate: int) -> Callable[[], Iterator[np.ndarray]]:
+def _reader(utterance: Utterance, rate: int) -> Callable[[], Iterator[np.ndarray]]:
     """The samples at that rate, as often as is asked: from memory, or if long from the file."""
     if utterance.pieces() is None:
-        whole = audio.resample(*utterance.load(), rate)
+        whole = audio.resample(*utterance.audio(), rate)
         return lambda: iter([whole])
 
     def read() -> Iterator[np.ndarray]:

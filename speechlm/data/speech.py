@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speechlm.data.config import FolderConfig
-from speechlm.data.corpus import LONG, Pieces, PreparedCorpus, short
+from speechlm.data.corpus import PreparedCorpus
 from speechlm.data.shar import Shar
 from speechlm.data.sources import folder as recordings
 from speechlm.data.splits import SPLITS, named_split
+from speechlm.data.utterance import LONG, Pieces, Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.utils.commands import check_command
 
@@ -25,27 +26,6 @@ if TYPE_CHECKING:
 
 PIECE = 60
 """Seconds; whole ones, which are whole samples at any rate."""
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """An utterance, not read yet: ``load`` gives float32 (samples,) and its sample rate.
-
-    ``segments`` are (text, start, end) in seconds: words where they are ``aligned``, or else
-    sentences, if there are two or more.
-    """
-
-    id: str
-    split: str
-    load: Callable[[], tuple[np.ndarray, int]]
-    text: str | None = None
-    language: str | None = None
-    speaker: str | None = None
-    segments: tuple[tuple[str, float, float], ...] = ()
-    aligned: bool = False
-    """Whether all segments are words."""
-    pieces: Callable[[], Pieces | None] = short
-    """What ``load`` gives, piece by piece, of a recording of more than ``LONG`` seconds."""
 
 
 def find(source: str | Path) -> list[Utterance]:
@@ -94,10 +74,8 @@ def digest(found: list[Utterance]) -> str:
 def _folder(source: Path) -> Iterator[Utterance]:
     nothing = str(source / ".none")  # no output of our own is to be left out
     config = FolderConfig(name=source.name, kind="folder", path=str(source), output=nothing)
-    for one in recordings.source(config).utterances:
-        split = one.split or "train"
-        known = one.text, one.language, one.speaker
-        yield Utterance(one.id, split, one.load, *known, pieces=one.pieces)
+    for utterance in recordings.source(config).utterances:
+        yield replace(utterance, split=utterance.split or "train")
 
 
 def _manifest(source: Path) -> Iterator[Utterance]:

@@ -21,9 +21,9 @@ import torch
 from speechlm import audio
 from speechlm.data import speech
 from speechlm.data.shar import Shar
-from speechlm.data.speech import Utterance
 from speechlm.data.splits import named_split
 from speechlm.data.tokens import Tokens, claim, index_path, shard_file
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.tokenizers.base import UnitTokenizer
 from speechlm.tokenizers.load import load
@@ -185,7 +185,7 @@ def _encoded(tokenizer: UnitTokenizer, utterance: Utterance) -> Iterator[np.ndar
         for codes in tokenizer.encode_pieces(waves):
             yield codes[0].cpu().numpy()
         return
-    wave, rate = utterance.load()
+    wave, rate = utterance.audio()
     if not len(wave):
         raise SpeechLMError("empty")
     whole = audio.resample(wave, rate, own)

@@ -21,6 +21,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechlm.data.index import Entries, Entry, Segment, read
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.tokenizers.base import Units
 from speechlm.types import StoredCodes
@@ -70,6 +72,21 @@ class Tokens:
         """Codes (codebooks, frames) of an utterance, mapped and not read."""
         array = self._shard(entry.shard)
         return array[entry.first : entry.first + entry.frames].T
+
+    def utterance(self, entry: Entry) -> Utterance:
+        """An utterance whose codes are read when they are asked for.
+
+        Its id and speaker name the corpus, too, so that those of several corpora differ.
+        """
+        corpus = self.folder.name
+        return Utterance(
+            id=f"{corpus}/{entry.id}",
+            split=entry.split,
+            text=entry.text,
+            speaker=None if entry.speaker is None else f"{corpus}/{entry.speaker}",
+            language=entry.language,
+            read_codes=partial(self.codes, entry),
+        )
 
     def _shard(self, shard: int) -> StoredCodes:
         found = self._open.get(shard)

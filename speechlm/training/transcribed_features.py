@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from speechlm.alignment.ctc import encode_text, min_frames, normalize
 from speechlm.data import speech
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.tokenizers.features import Teacher
 from speechlm.training.objective import Objective

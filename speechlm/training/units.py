@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from speechlm import audio, hub
 from speechlm.data import speech
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.tokenizers import features
 from speechlm.tokenizers.features import Teacher
@@ -121,7 +121,7 @@ def draw(data: UnitsDataConfig, seed: int) -> list[Utterance]:
         if seconds >= 60 * data.minutes:
             break
         chosen.append(found[index])
-        wave, rate = found[index].load()
+        wave, rate = found[index].audio()
         seconds += len(wave) / rate
     return chosen
 
@@ -169,7 +169,7 @@ class Kept:
             save_file(content, path)
 
     def _features(self, utterance: Utterance) -> NDArray[np.float32]:
-        wave, rate = utterance.load()
+        wave, rate = utterance.audio()
         whole = audio.resample(wave, rate, self.teacher.sample_rate)
         return self.teacher(torch.from_numpy(whole)).numpy()
 

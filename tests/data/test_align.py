@@ -131,7 +131,7 @@ def test_a_corpus_is_aligned_once_and_tokenized_with_its_words(
     [one] = find(corpus)
     assert one.aligned
     assert [text for text, _, _ in one.segments] == (one.text or "").split()
-    assert len(one.load()[0])
+    assert len(one.audio()[0])
     tokenize_share(corpus, tmp_path / "tokens", Shard(), str(tiny_model))
     tokens = Tokens(tmp_path / "tokens")
     rate = tokens.units.frame_rate

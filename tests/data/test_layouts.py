@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from speechlm.data import layouts
 from speechlm.data.config import FolderConfig
-from speechlm.data.corpus import SourceUtterance
 from speechlm.data.layouts import LAYOUTS
 from speechlm.data.sources import folder
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from tests.data.trees import text_file, tone, wave_file
 
@@ -27,7 +27,7 @@ Row = tuple[str, str, str]
 ROWS: list[Row] = [("u1", 'She said "yes", twice.', "ann"), ("u2", "Café au lait", "bob")]
 
 
-def utterances(path: Path, **keys: object) -> list[SourceUtterance]:
+def utterances(path: Path, **keys: object) -> list[Utterance]:
     config = FolderConfig(name="x", kind="folder", path=str(path), output="none", **keys)
     return folder.source(config).utterances
 
@@ -118,7 +118,7 @@ def test_texts_and_speakers_are_read(
     assert layouts.detect(tmp_path)[0] == name
     found = utterances(tmp_path)
     assert [(one.text, one.speaker) for one in found] == [(t, s) for _, t, s in ROWS]
-    assert [len(one.load()[0]) for one in found] == [1600, 3200]
+    assert [len(one.audio()[0]) for one in found] == [1600, 3200]
     assert caplog.text == ""
     assert [one.id for one in utterances(tmp_path, layout=name)] == [one.id for one in found]
 

@@ -17,8 +17,8 @@ from speechlm.data.batches import task_mixture as module
 from speechlm.data.batches.pack import PackedBatch
 from speechlm.data.batches.task_examples import SHORTEST, Examples
 from speechlm.data.batches.task_mixture import Mixture, MixtureConfig, TaskConfig
+from speechlm.data.batches.task_utterances import Utterances
 from speechlm.data.tokens import Tokens, claim
-from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm.patterns import PATTERNS
 from speechlm.lm.tasks import TASKS, Span

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import (
@@ -220,9 +220,7 @@ def probed(hop_length: int, values: dict[str, int], seconds: float) -> dict[str,
         sound = np.repeat(num_codebooks, round(seconds * RATE))
         times = (np.arange(len(names) + 1) * seconds).tolist()
         phones = [Label(name, *times[at : at + 2]) for at, name in enumerate(names)]
-        spoken.append(
-            (Utterance(str(number), "train", partial(_sound, sound), speaker="a"), phones)
-        )
+        spoken.append((Utterance(id=str(number), load=partial(_sound, sound), speaker="a"), phones))
     known = {"phones": (LabelsConfig("a", triples=2), spoken)}
     material = metrics.Material(known, "a", [each for each, _ in spoken])
     return metrics.probe(
@@ -253,7 +251,5 @@ def test_discrimination_judges_what_is_said_most_often() -> None:
     said = [np.arange(60)]
     times = [("rare", 2), ("often", 4), ("oftener", 5)]
     known = [Label(name, n, n + 0.1) for name, count in times for n in range(count)]
-    some = metrics._tokens(
-        said, [(Utterance("0", "train", lambda: None), known)], LabelsConfig("", most=2), 10
-    )
+    some = metrics._tokens(said, [(Utterance(id="0"), known)], LabelsConfig("", most=2), 10)
     assert sorted(some) == ["often", "oftener"]

@@ -13,6 +13,7 @@ import pytest
 from rich.table import Table
 
 from speechlm.data import speech
+from speechlm.data.utterance import Utterance
 from speechlm.evaluation.probe import run, words, xwaves
 from speechlm.evaluation.probe.config import LabelsConfig
 from speechlm.evaluation.probe.labels import Label
@@ -79,7 +80,7 @@ def test_a_word_that_is_not_heard_is_none() -> None:
     said = (("one", 0.0, 0.5), ("two", 0.5, 1.0))
 
     def spoken(sound: np.ndarray) -> list[str]:
-        one = speech.Utterance("0", "test", lambda: (sound, 16000), segments=said, aligned=True)
+        one = Utterance(id="0", load=lambda: (sound, 16000), segments=said, aligned=True)
         return [each.name for each in words._said(one)]
 
     assert spoken(wave) == []

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from speechlm.data.batches.task_utterances import TokenizedUtterance, Utterances
 from speechlm.data.tokens import Tokens
-from speechlm.data.utterances import TokenizedUtterance, Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm.tasks import Example, Span, Task, TokenLayout, TokenSequence
 from speechlm.tokenizers.base import Units

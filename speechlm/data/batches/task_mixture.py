@@ -12,9 +12,9 @@ import numpy as np
 from speechlm.data import texts
 from speechlm.data.batches.pack import PackedExamples, pack
 from speechlm.data.batches.task_examples import Examples, open_corpora
+from speechlm.data.batches.task_utterances import Utterances
 from speechlm.data.splits import assign
 from speechlm.data.tokens import Tokens
-from speechlm.data.utterances import Utterances
 from speechlm.errors import SpeechLMError
 from speechlm.lm import tasks
 from speechlm.lm.patterns import pattern

@@ -13,7 +13,8 @@ import soundfile
 
 from speechlm.data import debian
 from speechlm.data.config import DebianConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 
 ARCHIVE = "usr/share/scummvm/flight-of-the-amazon-queen/queen.1c"
@@ -50,7 +51,7 @@ def source(config: DebianConfig) -> CorpusSource:
             continue
         hero = name.startswith("JOE") or name[-2:-1] == "J"
         utterances.append(
-            SourceUtterance(
+            Utterance(
                 id=f"amazon-queen-{name.lower()}",
                 load=partial(_read, path, entry),
                 speaker="amazon-queen-joe" if hero else "amazon-queen-cast",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from speechlm.data import debian, decode
 from speechlm.data.config import VoicesConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 
 VOICES = {
@@ -42,7 +43,7 @@ def source(config: VoicesConfig) -> CorpusSource:
                 skipped += 1
                 continue
             utterances.append(
-                SourceUtterance(
+                Utterance(
                     id=f"asterisk-{language}-{name.replace('/', '-')}",
                     load=partial(decode.read_g722, path),
                     speaker=f"asterisk-{voice.rsplit('_')[-1].lower()}",

@@ -9,7 +9,8 @@ from pathlib import Path
 from speechlm import audio
 from speechlm.data import debian
 from speechlm.data.config import DebianConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
+from speechlm.data.utterance import Utterance
 
 VOICE = "usr/share/festival/voices/russian/msu_ru_nsh_clunits"
 
@@ -19,7 +20,7 @@ def source(config: DebianConfig) -> CorpusSource:
     root, versions = debian.unpacked(config.packages, Path(config.package_cache), config.name)
     prompts = transcripts((root / VOICE / "etc/txt.done.data").read_text("utf-8"))
     utterances = [
-        SourceUtterance(
+        Utterance(
             id=f"festvox-{path.stem}",
             load=partial(audio.read, path),
             speaker="festvox-nsh",

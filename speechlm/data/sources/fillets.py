@@ -10,7 +10,8 @@ from typing import NamedTuple
 from speechlm import audio
 from speechlm.data import debian
 from speechlm.data.config import VoicesConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 
 GAME = "usr/share/games/fillets-ng"
@@ -52,7 +53,7 @@ def source(config: VoicesConfig) -> CorpusSource:
                 continue
             character = line.font.removeprefix("font_") or "other"
             utterances.append(
-                SourceUtterance(
+                Utterance(
                     id=f"fillets-{language}-{level}-{path.stem}",
                     load=partial(audio.read, path),
                     speaker=f"fillets-{language}-{character}",

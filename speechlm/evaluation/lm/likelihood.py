@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.kneser_ney import UnitNgrams
 from speechlm.evaluation.lm.config import LikelihoodConfig
-from speechlm.evaluation.lm.model_under_test import HeldOutUtterance, ModelUnderTest
+from speechlm.evaluation.lm.model_under_test import ModelUnderTest
 from speechlm.evaluation.lm.result_table import Section
 from speechlm.evaluation.metrics import Score
 from speechlm.evaluation.schema import Column
@@ -48,7 +49,7 @@ def run(config: LikelihoodConfig, subject: ModelUnderTest) -> dict[str, Section]
         for row, name in enumerate((subject.name, *NGRAMS)):
             ngram = learn(name, subject) if row else None
             for index in drawn:
-                codes = held[index].codes(subject.num_codebooks)
+                codes = subject.codes(held[index])
                 if ngram is None:
                     bits[row, index] = subject.model.score(codes).bits
                 else:
@@ -62,17 +63,17 @@ def run(config: LikelihoodConfig, subject: ModelUnderTest) -> dict[str, Section]
     }
 
 
-def held_out(subject: ModelUnderTest) -> list[HeldOutUtterance]:
+def held_out(subject: ModelUnderTest) -> list[Utterance]:
     """The test utterances of speakers of whom nothing is in the training splits.
 
     Raises:
         SpeechLMError: when there is none.
     """
-    trained = {(one.tokens.folder, one.entry.speaker) for one in subject.split("train")}
+    trained = {one.speaker for one in subject.split("train")}
     found = [
         one
         for one in subject.split("test")
-        if one.entry.speaker is not None and (one.tokens.folder, one.entry.speaker) not in trained
+        if one.speaker is not None and one.speaker not in trained
     ]
     if not found:
         raise SpeechLMError("no speaker of the test splits is held out from the training splits")
@@ -81,12 +82,12 @@ def held_out(subject: ModelUnderTest) -> list[HeldOutUtterance]:
 
 def learn(name: str, subject: ModelUnderTest) -> UnitNgrams:
     """N-grams (one of ``NGRAMS``) of the training splits."""
-    codes = [one.codes(subject.num_codebooks) for one in subject.split("train")]
+    codes = [subject.codes(one) for one in subject.split("train")]
     return UnitNgrams(codes, subject.model.units.codebook_size, *NGRAMS[name])
 
 
 def _section(
-    title: str, held: list[HeldOutUtterance], bits: np.ndarray, subject: ModelUnderTest
+    title: str, held: list[Utterance], bits: np.ndarray, subject: ModelUnderTest
 ) -> Section:
     """From bits (systems, utterances, levels)."""
     names = list(NGRAMS)
@@ -99,8 +100,8 @@ def _section(
         *(section.system(name, "Kneser-Ney") for name in names),
     ]
     for one, by_system in zip(held, bits.transpose(1, 0, 2), strict=True):
-        seconds = one.entry.frames * subject.seconds
-        section.item(one.name, seconds=seconds, speaker=one.entry.speaker, text=one.entry.text)
+        seconds = one.codes().shape[1] * subject.seconds
+        section.item(one.id, seconds=seconds, speaker=one.speaker, text=one.text)
         floor = float(by_system[best].sum())
         for name, levels in zip(systems, by_system, strict=True):
             cells = {

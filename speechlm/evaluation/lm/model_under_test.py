@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from glob import glob
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from speechlm.data.batches.task_examples import open_corpora
-from speechlm.data.tokens import FILE, Entry, Tokens
+from speechlm.data.tokens import FILE, Tokens
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.clips import Clip
 from speechlm.evaluation.lm.asr_judges import ASRJudges
@@ -20,23 +21,6 @@ from speechlm.lm.generate.sampling import GREEDY
 from speechlm.lm.language_model import LanguageModel
 from speechlm.tokenizers.base import UnitTokenizer
 from speechlm.types import Codes, Wave
-
-
-@dataclass(frozen=True)
-class HeldOutUtterance:
-    """An utterance of a tokenized corpus."""
-
-    tokens: Tokens
-    entry: Entry
-
-    @property
-    def name(self) -> str:
-        return f"{self.tokens.folder.name}/{self.entry.id}"
-
-    def codes(self, num_codebooks: int) -> Codes:
-        """Its first ``num_codebooks`` levels' codes, int64 (codebooks, frames)."""
-        codes: Codes = self.tokens.codes(self.entry)[:num_codebooks].astype("int64")
-        return codes
 
 
 class ModelUnderTest:
@@ -82,19 +66,23 @@ class ModelUnderTest:
         ):
             pass
 
-    def split(self, split: str) -> list[HeldOutUtterance]:
-        """The utterances of a split of all corpora."""
+    def split(self, split: str) -> list[Utterance]:
+        """The utterances of a split of all corpora; ids and speakers name the corpus, too."""
         return [
-            HeldOutUtterance(tokens, entry)
+            tokens.utterance(entry)
             for tokens in self.tokens
             for entry in tokens.entries
             if entry.split == split and entry.frames
         ]
 
+    def codes(self, utterance: Utterance) -> Codes:
+        """The model's codebooks of an utterance, int64 (codebooks, frames)."""
+        return utterance.codes()[: self.num_codebooks].astype(np.int64)
+
     @cached_property
     def trained_texts(self) -> set[str]:
         """Texts of the training splits, as the model spells them."""
-        found = {one.entry.text for one in self.split("train")} - {None}
+        found = {one.text for one in self.split("train")} - {None}
         return {self.model.text.normalise(text) for text in found if text}
 
     def wave(self, clip: Clip) -> Wave:

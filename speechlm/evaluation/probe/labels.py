@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe.config import LabelsConfig
 

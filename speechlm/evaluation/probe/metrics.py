@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.evaluation import statistics
 from speechlm.evaluation.probe import abx, labels
 from speechlm.evaluation.probe.config import LabelsConfig

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from speechlm.config import load_yaml, to_dataclass
 from speechlm.data import speech
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe import labels, layers
 from speechlm.evaluation.probe.config import LabelsConfig, ProbeConfig, SpeakersConfig

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speechlm import audio
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.tokenizers.base import UnitTokenizer
 
 
@@ -31,7 +31,7 @@ class ProbedTokenizers:
 
     def units(self, utterance: Utterance) -> NDArray[np.int64]:
         """Units (names, frames) of an utterance."""
-        wave = audio.resample(*utterance.load(), self.sample_rate)
+        wave = audio.resample(*utterance.audio(), self.sample_rate)
         found: NDArray[np.int64] = self.encode(torch.from_numpy(wave)).cpu().numpy()
         return found
 

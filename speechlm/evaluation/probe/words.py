@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speechlm.data import speech
-from speechlm.data.speech import Utterance
+from speechlm.data.utterance import Utterance
 from speechlm.errors import SpeechLMError
 from speechlm.evaluation.probe.config import LabelsConfig
 from speechlm.evaluation.probe.labels import Label, Labelled, spread
@@ -40,7 +40,7 @@ def _said(utterance: Utterance) -> Iterator[Label]:
 
     One in which there is no sound is left out.
     """
-    loud = _loud(*utterance.load())
+    loud = _loud(*utterance.audio())
     for text, start, end in utterance.segments:
         first = round(start / STEP)
         heard = np.flatnonzero(loud[first : round(end / STEP)])
