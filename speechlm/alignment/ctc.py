@@ -114,9 +114,7 @@ class CTCAligner(Aligner):
 
     def __init__(self, config: AlignerConfig, weights: dict[str, Tensor]):
         self.letters = config.letters
-        self.teacher = features.build(config.teacher)
-        if self.teacher.fingerprint != config.fingerprint:
-            raise SpeechLMError(f"{config.name} was trained with another {config.teacher.kind}")
+        self.teacher = features.build_as_trained(config.teacher, config.fingerprint, config.name)
         dim = self.teacher.dim
         network = hub.build(lambda: AlignerNetwork(config, dim), weights, config.name)
         hub.fill(network, weights, config.name)

@@ -133,9 +133,7 @@ class CtcFsq(FrameUnits):
     """
 
     def __init__(self, config: CtcFsqConfig, weights: dict[str, Tensor]):
-        self.teacher = features.build(config.teacher)
-        if self.teacher.fingerprint != config.fingerprint:
-            raise SpeechLMError(f"{config.name} was trained with another {config.teacher.kind}")
+        self.teacher = features.build_as_trained(config.teacher, config.fingerprint, config.name)
         dim = self.teacher.dim
         network = hub.build(lambda: CtcFsqEncoder(config, dim), weights, config.name)
         hub.fill(network, weights, config.name)

@@ -8,7 +8,7 @@ from dataclasses import fields
 from speechlm.errors import SpeechLMError
 from speechlm.tokenizers.features.base import Teacher, TeacherConfig
 
-__all__ = ["KINDS", "Teacher", "TeacherConfig", "build"]
+__all__ = ["KINDS", "Teacher", "TeacherConfig", "build", "build_as_trained"]
 
 KINDS = {
     "log-mel": ("hop_length",),
@@ -49,6 +49,18 @@ def build(config: TeacherConfig, layers: Sequence[int] = ()) -> Teacher:
         "torchaudio": pretrained.TorchaudioTeacher,
     }
     return makers[config.kind](config.model, layers or [config.layer])
+
+
+def build_as_trained(config: TeacherConfig, fingerprint: str, model: str) -> Teacher:
+    """The teacher whose features ``model`` was trained on.
+
+    Raises:
+        SpeechLMError: when it cannot be had, or the one here has another ``fingerprint``.
+    """
+    teacher = build(config)
+    if teacher.fingerprint != fingerprint:
+        raise SpeechLMError(f"{model} was trained with another {config.kind}")
+    return teacher
 
 
 def _check(config: TeacherConfig) -> None:
